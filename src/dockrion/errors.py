@@ -1,0 +1,182 @@
+"""The one error tree.
+
+    DockrionError
+    ├── ValidationError         the Dockfile or a payload is wrong
+    │   └── MissingSecretError  required secrets are not set
+    ├── AuthError               nobody, or somebody who may not
+    ├── RateLimitError          too often
+    ├── NotFoundError, ConflictError, GoneError
+    ├── PayloadTooLargeError, UnsupportedMediaTypeError, MethodNotAllowedError
+    ├── ServiceUnavailableError not now
+    │   ├── OverloadedError
+    │   └── ShuttingDownError
+    ├── RunTimeoutError         the run took too long
+    ├── PolicyViolationError    a policy of the Dockfile says no
+    ├── AdapterError            the agent
+    │   ├── AdapterLoadError    it could not be loaded
+    │   │   ├── ModuleMissingError, CallableMissingError
+    │   │   └── MissingExtraError
+    │   ├── InvalidAgentError   what was loaded is no agent
+    │   ├── AdapterNotLoadedError
+    │   ├── AgentExecutionError it raised
+    │   └── InvalidOutputError  what it returned is no output
+    └── DeploymentError
+        └── BuildConflictError
+
+`RunCancelled` stands outside: it is a `BaseException`, so that `except Exception` in an agent does not swallow it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DockrionError(Exception):
+    """What dockrion raises on purpose.
+
+    `code` is for programs and never changes; `message` tells a person what was wrong, where, and what to do.
+    `status` is the HTTP status that answers it.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, details: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return `{error, code, details}`; `details` only when there are some."""
+        data: dict[str, Any] = {"error": self.message, "code": self.code}
+        if self.details is not None:
+            data["details"] = self.details
+        return data
+
+
+class ValidationError(DockrionError):
+    code = "VALIDATION_ERROR"
+    status = 400
+
+
+class MissingSecretError(ValidationError):
+    code = "MISSING_SECRET"
+
+    def __init__(self, missing_secrets: list[str]) -> None:
+        super().__init__(f"Missing required secrets: {', '.join(missing_secrets)}")
+        self.missing_secrets = missing_secrets
+
+
+class AuthError(DockrionError):
+    code = "AUTH_ERROR"
+    status = 401
+
+
+class RateLimitError(DockrionError):
+    code = "RATE_LIMIT_EXCEEDED"
+    status = 429
+
+
+class NotFoundError(DockrionError):
+    code = "NOT_FOUND"
+    status = 404
+
+
+class MethodNotAllowedError(DockrionError):
+    code = "METHOD_NOT_ALLOWED"
+    status = 405
+
+
+class ConflictError(DockrionError):
+    code = "CONFLICT"
+    status = 409
+
+
+class GoneError(DockrionError):
+    code = "GONE"
+    status = 410
+
+
+class PayloadTooLargeError(DockrionError):
+    code = "PAYLOAD_TOO_LARGE"
+    status = 413
+
+
+class UnsupportedMediaTypeError(DockrionError):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = 415
+
+
+class ServiceUnavailableError(DockrionError):
+    code = "SERVICE_UNAVAILABLE"
+    status = 503
+
+
+class OverloadedError(ServiceUnavailableError):
+    code = "OVERLOADED"
+
+
+class ShuttingDownError(ServiceUnavailableError):
+    code = "SHUTTING_DOWN"
+
+
+class RunTimeoutError(DockrionError):
+    code = "TIMEOUT"
+    status = 504
+
+
+class PolicyViolationError(DockrionError):
+    code = "POLICY_VIOLATION"
+    status = 400
+
+
+class AdapterError(DockrionError):
+    code = "AGENT_EXECUTION_ERROR"
+
+
+class AdapterLoadError(AdapterError):
+    code = "ADAPTER_LOAD_ERROR"
+
+
+class ModuleMissingError(AdapterLoadError):
+    code = "MODULE_NOT_FOUND"
+
+
+class CallableMissingError(AdapterLoadError):
+    code = "CALLABLE_NOT_FOUND"
+
+
+class MissingExtraError(AdapterLoadError):
+    """A package that an option of the Dockfile needs is not installed; the message has the pip line."""
+
+
+class InvalidAgentError(AdapterError):
+    code = "INVALID_AGENT"
+
+
+class AdapterNotLoadedError(AdapterError):
+    code = "ADAPTER_NOT_LOADED"
+
+
+class AgentExecutionError(AdapterError):
+    code = "AGENT_EXECUTION_ERROR"
+
+
+class InvalidOutputError(AdapterError):
+    code = "INVALID_OUTPUT"
+
+
+class DeploymentError(DockrionError):
+    code = "DEPLOYMENT_ERROR"
+
+
+class BuildConflictError(DeploymentError):
+    code = "BUILD_CONFLICT"
+
+    def __init__(self, message: str, *, conflicts: list[str]) -> None:
+        super().__init__(message, details=conflicts)
+        self.conflicts = conflicts
+
+
+class RunCancelled(BaseException):  # noqa: N818  (the contract's name)
+    """Raised by an emit when the run is over: cancelled, timed out, or left by its caller."""
