@@ -1,0 +1,131 @@
+"""Turn an AI agent into a production HTTP API with live streaming, from one YAML file.
+
+Names are imported on first use, so that `import dockrion` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dockrion.adapters import register_adapter
+    from dockrion.errors import (
+        AdapterError,
+        AdapterLoadError,
+        AdapterNotLoadedError,
+        AgentExecutionError,
+        AuthError,
+        BuildConflictError,
+        CallableMissingError,
+        ConflictError,
+        DeploymentError,
+        DockrionError,
+        GoneError,
+        InvalidAgentError,
+        InvalidOutputError,
+        MissingExtraError,
+        MissingSecretError,
+        ModuleMissingError,
+        NotFoundError,
+        OverloadedError,
+        PolicyViolationError,
+        RateLimitError,
+        RunCancelled,
+        RunTimeoutError,
+        ServiceUnavailableError,
+        ShuttingDownError,
+        ValidationError,
+    )
+    from dockrion.events.context import StreamContext, get_current_context
+    from dockrion.events.filter import EventsFilter
+    from dockrion.runtime.app import create_app
+    from dockrion.runtime.dockfile import invoke_local, run_local
+    from dockrion.spec import (
+        DockSpec,
+        expand_env_vars,
+        generate_json_schema,
+        load_dockspec,
+        validate,
+        validate_dockspec,
+        write_json_schema,
+    )
+
+    __version__: str
+
+__all__ = [
+    "AdapterError",
+    "AdapterLoadError",
+    "AdapterNotLoadedError",
+    "AgentExecutionError",
+    "AuthError",
+    "BuildConflictError",
+    "CallableMissingError",
+    "ConflictError",
+    "DeploymentError",
+    "DockSpec",
+    "DockrionError",
+    "EventsFilter",
+    "GoneError",
+    "InvalidAgentError",
+    "InvalidOutputError",
+    "MissingExtraError",
+    "MissingSecretError",
+    "ModuleMissingError",
+    "NotFoundError",
+    "OverloadedError",
+    "PolicyViolationError",
+    "RateLimitError",
+    "RunCancelled",
+    "RunTimeoutError",
+    "ServiceUnavailableError",
+    "ShuttingDownError",
+    "StreamContext",
+    "ValidationError",
+    "create_app",
+    "expand_env_vars",
+    "generate_json_schema",
+    "get_current_context",
+    "invoke_local",
+    "load_dockspec",
+    "register_adapter",
+    "run_local",
+    "validate",
+    "validate_dockspec",
+    "write_json_schema",
+]
+
+# Where the names are that are no errors.
+_HOMES = {
+    "DockSpec": "dockrion.spec",
+    "EventsFilter": "dockrion.events.filter",
+    "StreamContext": "dockrion.events.context",
+    "create_app": "dockrion.runtime.app",
+    "expand_env_vars": "dockrion.spec",
+    "generate_json_schema": "dockrion.spec",
+    "get_current_context": "dockrion.events.context",
+    "invoke_local": "dockrion.runtime.dockfile",
+    "load_dockspec": "dockrion.spec",
+    "register_adapter": "dockrion.adapters",
+    "run_local": "dockrion.runtime.dockfile",
+    "validate": "dockrion.spec",
+    "validate_dockspec": "dockrion.spec",
+    "write_json_schema": "dockrion.spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from dockrion.version import VERSION
+
+        value: Any = VERSION
+    elif name in __all__:
+        value = getattr(import_module(_HOMES.get(name, "dockrion.errors")), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -178,5 +178,38 @@ class BuildConflictError(DeploymentError):
         self.conflicts = conflicts
 
 
-class RunCancelled(BaseException):  # noqa: N818  (the contract's name)
+class RunCancelled(BaseException):
     """Raised by an emit when the run is over: cancelled, timed out, or left by its caller."""
+
+
+def error_for(code: str, message: str, *, details: Any = None) -> DockrionError:
+    """Return the error that `code` stands for, as it came from a run or from a server."""
+    return _CLASSES.get(code, DockrionError)(message, details=details)
+
+
+def status_for(code: str) -> int:
+    """Return the HTTP status that answers `code`."""
+    return _CLASSES.get(code, DockrionError).status
+
+
+_CLASSES: dict[str, type[DockrionError]] = {
+    cls.code: cls
+    for cls in (
+        ValidationError,
+        AuthError,
+        RateLimitError,
+        NotFoundError,
+        MethodNotAllowedError,
+        ConflictError,
+        GoneError,
+        PayloadTooLargeError,
+        UnsupportedMediaTypeError,
+        ServiceUnavailableError,
+        OverloadedError,
+        ShuttingDownError,
+        RunTimeoutError,
+        PolicyViolationError,
+        AgentExecutionError,
+        InvalidOutputError,
+    )
+}

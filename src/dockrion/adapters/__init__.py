@@ -1,0 +1,146 @@
+"""Frameworks as one stream: from the `agent` section of the Dockfile to an `Agent` that the runner drives."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from dockrion._registry import Registry
+from dockrion.adapters.base import Agent, ForeignAdapter
+from dockrion.adapters.callables import CallableAgent, accepts
+from dockrion.adapters.loading import import_object, load_failure
+from dockrion.adapters.objects import ForeignAgent, ObjectAgent
+from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
+from dockrion.spec.agent import AgentSpec
+
+logger = logging.getLogger(__name__)
+
+# Frameworks served by classes of other packages; `custom` is served here.
+ADAPTERS: Final[Registry[Any]] = Registry("adapters", {}, extras={})
+BUILTIN: Final = frozenset({"custom"})
+
+
+async def load_agent(spec: AgentSpec, *, folder: Path, arguments: Mapping[str, Any]) -> Agent:
+    """Load what `handler` or `entrypoint` names; both, when both are there, and the handler serves.
+
+    Imports and sync factories run in a worker thread, async factories and context managers on this loop.
+    Raises `AdapterError` with a message for the agent's author.
+    """
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    if spec.handler is not None:
+        handler = await _load_handler(spec, spec.handler, folder)
+        if spec.entrypoint is None:
+            return handler
+        entrypoint = await _load_entrypoint(spec, spec.entrypoint, folder, arguments)
+        return HandlerWithEntrypoint(handler, entrypoint)
+    if spec.entrypoint is None:
+        raise InvalidAgentError("agent: one of `handler`, `entrypoint` must be there")
+    return await _load_entrypoint(spec, spec.entrypoint, folder, arguments)
+
+
+class HandlerWithEntrypoint:
+    """A handler that serves, beside an entrypoint that is loaded and shown."""
+
+    def __init__(self, handler: Agent, entrypoint: Agent) -> None:
+        self.framework = handler.framework
+        self.in_thread = handler.in_thread
+        self._handler = handler
+        self._entrypoint = entrypoint
+
+    def call(self, payload: Any, context: Any, *, streams: bool) -> Any:
+        return self._handler.call(payload, context, streams=streams)
+
+    def describe(self) -> dict[str, Any]:
+        return {**self._handler.describe(), "entrypoint": self._entrypoint.describe()}
+
+    async def close(self) -> None:
+        await self._handler.close()
+        await self._entrypoint.close()
+
+
+def register_adapter(name: str, cls: type[Any]) -> None:
+    """Serve `agent.framework: <name>` with `cls`; see `dockrion.adapters.base.ForeignAdapter`."""
+    missing = [method for method in ("load", "invoke", "get_metadata") if not hasattr(cls, method)]
+    if missing:
+        raise InvalidAgentError(f"adapter {name!r}: {cls.__name__} lacks {', '.join(missing)}")
+    ADAPTERS.register(name, cls)
+
+
+def is_framework_supported(framework: str) -> bool:
+    return framework in BUILTIN or framework in ADAPTERS.names()
+
+
+def list_supported_frameworks() -> list[str]:
+    return sorted({*BUILTIN, *ADAPTERS.names()})
+
+
+async def _load_handler(spec: AgentSpec, target: str, folder: Path) -> Agent:
+    if spec.framework not in BUILTIN and spec.framework in ADAPTERS.names():
+        return await _load_foreign(spec.framework, target)
+    function = await asyncio.to_thread(import_object, target, field="agent.handler", folder=folder)
+    return CallableAgent(function, name=target, framework=spec.framework)
+
+
+async def _load_entrypoint(
+    spec: AgentSpec, target: str, folder: Path, arguments: Mapping[str, Any]
+) -> Agent:
+    if spec.framework not in BUILTIN:
+        return await _load_foreign(spec.framework, target)
+    made = await asyncio.to_thread(import_object, target, field="agent.entrypoint", folder=folder)
+    closer = None
+    if inspect.isclass(made) or not hasattr(made, "invoke"):
+        made, closer = await _run_factory(made, target, arguments)
+    return ObjectAgent(made, name=target, framework=spec.framework, closer=closer)
+
+
+async def _load_foreign(framework: str, target: str) -> Agent:
+    adapter: ForeignAdapter = ADAPTERS.get(framework)()
+    what = f"agent: the adapter of framework {framework!r} could not load {target}"
+    try:
+        loading = await asyncio.to_thread(adapter.load, target)
+        if inspect.isawaitable(loading):
+            await loading
+    except AdapterError:
+        raise
+    except Exception as exc:
+        raise load_failure(what, exc) from exc
+    return ForeignAgent(adapter, framework=framework)
+
+
+async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Call the factory; return what it made, and what closes it at shutdown."""
+    if not callable(factory):
+        raise InvalidAgentError(
+            f"agent.entrypoint: {target} is neither an object with `.invoke` nor a factory, but {type(factory).__name__}"
+        )
+    taken = {key: value for key, value in arguments.items() if accepts(factory, key)}
+    try:
+        if inspect.iscoroutinefunction(factory):
+            made = await factory(**taken)
+        else:
+            made = await asyncio.to_thread(lambda: factory(**taken))
+            if inspect.isawaitable(made):
+                made = await made
+        return await _enter(made)
+    except AdapterLoadError:
+        raise
+    except Exception as exc:
+        raise load_failure(f"agent.entrypoint: the factory {target} raised", exc) from exc
+
+
+async def _enter(made: Any) -> tuple[Any, Any]:
+    if hasattr(made, "invoke"):
+        return made, None
+    kind = cast("Any", type(made))
+    if hasattr(kind, "__aenter__"):
+        return await made.__aenter__(), lambda: made.__aexit__(None, None, None)
+    if hasattr(kind, "__enter__"):
+        entered = await asyncio.to_thread(made.__enter__)
+        return entered, lambda: made.__exit__(None, None, None)
+    return made, None

@@ -1,0 +1,83 @@
+"""How a command says what went wrong: a message and a hint on standard error, a traceback when asked for."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from textwrap import indent
+
+import click
+
+from dockrion.errors import (
+    AdapterLoadError,
+    AgentExecutionError,
+    DockrionError,
+    InvalidAgentError,
+    InvalidOutputError,
+    MissingExtraError,
+    MissingSecretError,
+    ModuleMissingError,
+    ValidationError,
+)
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+# The first that fits; an error with a note of its own (`add_note`) knows better.
+_HINTS: tuple[tuple[type[DockrionError], str], ...] = (
+    (MissingSecretError, "set them in the shell, in .env beside the Dockfile, or with --env-file"),
+    (MissingExtraError, "install the package and try again"),
+    (ModuleMissingError, "modules are looked up from the Dockfile's folder"),
+    (AdapterLoadError, "check agent.handler and agent.entrypoint; --debug shows the traceback"),
+    (InvalidAgentError, "check agent.handler and agent.entrypoint in the Dockfile"),
+    (AgentExecutionError, "the agent itself raised this; --debug shows the traceback"),
+    (InvalidOutputError, "compare what the agent returns with io_schema.output"),
+    (ValidationError, "`dockrion validate` checks the Dockfile without starting anything"),
+)
+_DEFAULT_HINT = "--debug shows the traceback"
+
+
+@dataclass
+class Settings:
+    """What holds for every command; click carries it as `obj`."""
+
+    debug: bool = False
+
+
+def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Settings).debug = True
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+
+
+def report(error: Exception, *, debug: bool) -> None:
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    message = _message(error)
+    click.echo(
+        f"Error:\n{indent(message, '  ')}" if "\n" in message else f"Error: {message}", err=True
+    )
+    click.echo(f"Hint: {_hint(error)}", err=True)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, DockrionError):
+        return error.message
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _hint(error: Exception) -> str:
+    notes: list[str] = getattr(error, "__notes__", [])
+    if notes:
+        return notes[0]
+    return next((hint for kind, hint in _HINTS if isinstance(error, kind)), _DEFAULT_HINT)

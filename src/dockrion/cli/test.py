@@ -1,0 +1,113 @@
+"""`dockrion test`: one run of the agent, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dockrion.cli.dockfile import dockfile_argument, find_dockfile
+from dockrion.cli.failures import debug_option
+from dockrion.errors import DockrionError, ValidationError
+
+
+@click.command()
+@dockfile_argument
+@click.option("-p", "--payload", help="The agent's input, as JSON.")
+@click.option(
+    "-f",
+    "--payload-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="File that holds the input; - reads standard input.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write the output to, instead of standard output.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show the run's metadata on standard error.")
+@click.option("--stream", is_flag=True, help="Show the events, as they come, on standard error.")
+@debug_option
+def command(
+    path: Path,
+    payload: str | None,
+    payload_file: Path | None,
+    output: Path | None,
+    verbose: bool,
+    stream: bool,
+) -> None:
+    """Run the agent once and print its output, alone, as JSON."""
+    text = _payload_text(payload, payload_file)
+    dockfile = find_dockfile(path)
+    value = _parse(text)
+    # Standard output is for the output alone: what the agent prints goes where people look.
+    with redirect_stdout(sys.stderr):
+        result = _run(dockfile, value, stream=stream)
+    if verbose:
+        click.echo(f"metadata {_json(result['metadata'])}", err=True)
+    rendered = _json(result["output"], indent=2)
+    if output is None:
+        click.echo(rendered)
+    else:
+        _write(output, rendered + "\n")
+
+
+def _payload_text(payload: str | None, payload_file: Path | None) -> bytes:
+    if (payload is None) == (payload_file is None):
+        raise click.UsageError("Give the payload with either -p/--payload or -f/--payload-file.")
+    if payload is not None:
+        return os.fsencode(payload)
+    if str(payload_file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(str(payload_file)).read_bytes()
+    except FileNotFoundError as exc:
+        raise DockrionError(f"{payload_file} not found") from exc
+    except OSError as exc:
+        raise DockrionError(f"{payload_file} cannot be read: {exc.strerror}") from exc
+
+
+def _parse(text: bytes) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        error = ValidationError(f"the payload is not JSON: {exc}")
+        error.add_note("""quote it for the shell: -p '{"query": "hello"}'""")
+        raise error from exc
+
+
+def _run(dockfile: Path, payload: Any, *, stream: bool) -> dict[str, Any]:
+    from dockrion.runtime.dockfile import load_for_agent
+    from dockrion.runtime.local import run_once
+    from dockrion.runtime.logs import configure_logging
+
+    configure_logging()
+    spec = load_for_agent(dockfile, strict_secrets=False)
+    return asyncio.run(run_once(spec, payload, on_event=_show if stream else None))
+
+
+def _show(event_type: str, data: dict[str, Any]) -> None:
+    click.echo(f"{event_type} {_json(data)}", err=True)
+
+
+def _json(value: Any, *, indent: int = -1) -> str:
+    import msgspec
+
+    from dockrion.events.jsonable import encode
+
+    return msgspec.json.format(encode(value), indent=indent).decode()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise DockrionError(f"{path} cannot be written: {exc.strerror}") from exc

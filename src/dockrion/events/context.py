@@ -1,0 +1,216 @@
+"""`StreamContext`: what an agent uses to emit events and to learn about its run."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from dockrion.errors import RunCancelled
+from dockrion.events import emitted
+from dockrion.events.emitted import Emitted
+from dockrion.events.filter import EventsFilter
+from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.events.model import Token
+from dockrion.events.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NO_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType({})
+_SEND_ALL: Final = EventsFilter()
+
+_current: contextvars.ContextVar[StreamContext | None] = contextvars.ContextVar(
+    "dockrion_context", default=None
+)
+
+
+class StreamContext:
+    """The run as its agent sees it.
+
+    Emits keep their order. Async ones may wait for a slow reader; `sync_` ones wait only outside the event
+    loop's thread. An event that the Dockfile's filter does not allow is not built. After the run is over
+    (cancelled, timed out, left by its caller) every emit raises `RunCancelled`. Without a run behind it (in
+    tests of an agent) what it emits goes nowhere.
+    """
+
+    __slots__ = ("_filter", "_outbox", "arguments", "identity", "run_id", "thread_id")
+
+    def __init__(
+        self,
+        run_id: str = "",
+        *,
+        thread_id: str | None = None,
+        arguments: Mapping[str, Any] = NO_ARGUMENTS,
+        identity: Identity = ANONYMOUS,
+        events_filter: EventsFilter = _SEND_ALL,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.thread_id = run_id if thread_id is None else thread_id
+        self.arguments = arguments
+        self.identity = identity
+        self._filter = events_filter
+        self._outbox = outbox
+
+    @property
+    def events_filter(self) -> EventsFilter:
+        return self._filter
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is over, so that further work is in vain."""
+        return self._outbox is not None and self._outbox.closed
+
+    def bind(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return `function` with this context as the current one, for threads that the agent starts itself."""
+
+        @functools.wraps(function)
+        def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+            token = _current.set(self)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _current.reset(token)
+
+        return bound
+
+    # Async emits
+
+    async def emit_token(self, content: str, finish_reason: str | None = None) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
+        if type(content) is str and finish_reason is None:
+            outbox.put(Token(content), len(content))
+        else:
+            outbox.put(*emitted.token(content, finish_reason))
+        if outbox.turn_due:
+            await outbox.turn()
+
+    async def emit_progress(self, step: str, progress: float, message: str | None = None) -> None:
+        await self._emit("progress", emitted.progress, step, progress, message)
+
+    async def emit_step(
+        self,
+        node_name: str,
+        duration_ms: float | None = None,
+        input_keys: list[str] | None = None,
+        output_keys: list[str] | None = None,
+    ) -> None:
+        await self._emit("step", emitted.step, node_name, duration_ms, input_keys, output_keys)
+
+    async def checkpoint(self, name: str, data: Any = None) -> None:
+        await self._emit("checkpoint", emitted.checkpoint, name, data)
+
+    async def emit(self, name: str, data: Any = None, /, **fields: Any) -> None:
+        """Emit a custom event; `name` with or without `custom:`, `fields` are merged into `data`."""
+        await self._emit(_custom_type(name), emitted.custom, name, data, fields)
+
+    async def emit_heartbeat(self) -> None:
+        self.sync_emit_heartbeat()
+
+    # Their twins for sync code
+
+    def sync_emit_token(self, content: str, finish_reason: str | None = None) -> None:
+        if self._outbox is not None:
+            self._outbox.put_and_wait(*emitted.token(content, finish_reason))
+
+    def sync_emit_progress(self, step: str, progress: float, message: str | None = None) -> None:
+        self._sync_emit("progress", emitted.progress, step, progress, message)
+
+    def sync_emit_step(
+        self,
+        node_name: str,
+        duration_ms: float | None = None,
+        input_keys: list[str] | None = None,
+        output_keys: list[str] | None = None,
+    ) -> None:
+        self._sync_emit("step", emitted.step, node_name, duration_ms, input_keys, output_keys)
+
+    def sync_checkpoint(self, name: str, data: Any = None) -> None:
+        self._sync_emit("checkpoint", emitted.checkpoint, name, data)
+
+    def sync_emit(self, name: str, data: Any = None, /, **fields: Any) -> None:
+        self._sync_emit(_custom_type(name), emitted.custom, name, data, fields)
+
+    def sync_emit_heartbeat(self) -> None:
+        if self._outbox is not None and self._filter.heartbeat:
+            self._outbox.beat()
+
+    # What the runtime says, not the agent
+
+    async def emit_started(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("started")
+
+    async def emit_complete(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("complete")
+
+    async def emit_error(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("error")
+
+    async def emit_cancelled(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("cancelled")
+
+    def sync_emit_started(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("started")
+
+    def sync_emit_complete(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("complete")
+
+    def sync_emit_error(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("error")
+
+    def sync_emit_cancelled(self, *_args: object, **_kwargs: object) -> None:
+        _ignored("cancelled")
+
+    async def _emit(self, event_type: str, make: Callable[..., Emitted], *args: Any) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
+        if self._filter.is_allowed(event_type):
+            outbox.put(*make(*args))
+        elif outbox.closed:
+            raise RunCancelled("the run is over")
+        if outbox.turn_due:
+            await outbox.turn()
+
+    def _sync_emit(self, event_type: str, make: Callable[..., Emitted], *args: Any) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
+        if self._filter.is_allowed(event_type):
+            outbox.put_and_wait(*make(*args))
+        elif outbox.closed:
+            raise RunCancelled("the run is over")
+
+
+def get_current_context() -> StreamContext | None:
+    """Return the context of the run that this code belongs to, `None` outside of a run.
+
+    It is the same in tasks and `asyncio.to_thread` calls that the agent starts; for other threads see
+    `StreamContext.bind`.
+    """
+    return _current.get()
+
+
+def set_current_context(context: StreamContext | None) -> contextvars.Token[StreamContext | None]:
+    """Make `context` the current one in this task or thread."""
+    return _current.set(context)
+
+
+def _custom_type(name: object) -> str:
+    text = name if isinstance(name, str) else ""
+    return text if text.startswith("custom:") else f"custom:{text}"
+
+
+def _ignored(event_type: str) -> None:
+    logger.warning(
+        "the runtime sends this event itself; the emit was ignored",
+        extra={"event_type": event_type},
+    )

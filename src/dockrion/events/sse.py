@@ -1,0 +1,133 @@
+"""Server-Sent Events framing: the only place that writes `data:`.
+
+`id:` comes last of the three lines: a widely used fetch-based client takes an `id:` line as soon as it has
+read it, and with `id` first a cut inside the event would lose that event on resume.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+
+# One newline, no blank line: with one, a widely used fetch-based client fires an empty message.
+COMMENT_HEARTBEAT: Final = b":hb\n"
+
+
+def frames(run_id: str, batch: Batch) -> bytes:
+    """Frame a whole batch: `event`, `data` (one line of JSON), `id`, blank line, for each event.
+
+    `run_id` holds only letters, digits, `-` and `_`, so it needs no escapes.
+    """
+    run = run_id.encode()
+    sequence = batch.first
+    # A template a batch; what differs from token to token are its sequence and its text.
+    template = (
+        b'event: token\ndata: {"id":"%b:%%d","type":"token","run_id":"%b","sequence":%%d,"timestamp":"%b",'
+        b'"content":%%b,"finish_reason":null}\nid: %b:%%d\n\n'
+    ) % (run, run, batch.timestamp.encode(), run)
+    parts: list[bytes] = []
+    add = parts.append
+    for event in batch.events:
+        if type(event) is Token and event.finish_reason is event.node is event.message_id is None:
+            add(template % (sequence, sequence, encode_text(event.content), sequence))
+        else:
+            add(_frame(run_id, sequence, batch.timestamp, event))
+        sequence += 1
+    return b"".join(parts)
+
+
+def _frame(run_id: str, sequence: int, timestamp: str, event: Event) -> bytes:
+    event_type, fields = event_fields(event)
+    data = encode(
+        {
+            "id": f"{run_id}:{sequence}",
+            "type": event_type,
+            "run_id": run_id,
+            "sequence": sequence,
+            "timestamp": timestamp,
+            **fields,
+        }
+    )
+    # JSON escapes newlines, so one `data:` line is always enough.
+    return b"event: %b\ndata: %b\nid: %b:%d\n\n" % (
+        event_type.encode(),
+        data,
+        run_id.encode(),
+        sequence,
+    )
+
+
+def heartbeat(run_id: str, timestamp: str) -> bytes:
+    """Frame a `heartbeat` event, which belongs to one connection: no id, no sequence."""
+    data = encode({"type": "heartbeat", "run_id": run_id, "timestamp": timestamp})
+    return b"event: heartbeat\ndata: %b\n\n" % data
+
+
+def event_fields(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return an event's type and its own fields as callers see them."""
+    match event:
+        case Token():
+            return "token", _without_none(event, "node", "message_id")
+        case Started():
+            fields = _without_none(event, "attempt")
+            return "started", {**fields, "agent_name": event.agent}
+        case Custom():
+            return f"custom:{event.name}", {"data": event.data}
+        case Complete():
+            fields = msgspec.structs.asdict(event)
+            return "complete", {**fields, "latency": event.latency_seconds}
+        case (
+            Step()
+            | Progress()
+            | Checkpoint()
+            | ToolCall()
+            | ToolResult()
+            | Policy()
+            | Interrupt()
+            | Failed()
+            | Cancelled()
+        ):
+            return _TYPES[type(event)], msgspec.structs.asdict(event)
+        case _:
+            assert_never(event)
+
+
+_TYPES: Final[dict[type[Event], str]] = {
+    Step: "step",
+    Progress: "progress",
+    Checkpoint: "checkpoint",
+    ToolCall: "tool_call",
+    ToolResult: "tool_result",
+    Policy: "policy",
+    Interrupt: "interrupt",
+    Failed: "error",
+    Cancelled: "cancelled",
+}
+
+
+def _without_none(event: msgspec.Struct, *optional: str) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(event)
+    for name in optional:
+        if fields[name] is None:
+            del fields[name]
+    return fields

@@ -1,0 +1,146 @@
+"""From what an agent returned to the output of its run: shape, size, schema."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any, Literal, cast
+
+import msgspec
+
+from dockrion.errors import InvalidOutputError
+from dockrion.events.jsonable import encode
+from dockrion.events.model import Event, Token
+from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
+from dockrion.runs.schema import Schema
+
+logger = logging.getLogger(__name__)
+
+
+class JoinedTokens:
+    """The text of all tokens of a run, up to `limit` characters; counts them all."""
+
+    __slots__ = ("_limit", "_room", "_text", "count")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._room = limit
+        self._text: StringIO | None = None
+        self.count = 0
+
+    def note(self, events: list[Event]) -> None:
+        texts = [event.content for event in events if type(event) is Token]
+        if not texts:
+            return
+        self.count += len(texts)
+        # One character past the limit shows that there was more.
+        if self._room >= 0:
+            text = "".join(texts)
+            if self._text is None:
+                self._text = StringIO()
+            self._text.write(text[: self._room + 1])
+            self._room -= len(text)
+
+    def text(self) -> str:
+        return "" if self._text is None else self._text.getvalue()
+
+
+class OutputRules:
+    """What `io_schema.output`, `strict` and `limits.max_output_bytes` ask of an output."""
+
+    def __init__(
+        self,
+        schema: Mapping[str, Any] | None,
+        *,
+        strict: bool | Literal["enforce"],
+        max_bytes: int,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self._schema = None if schema is None else Schema(schema)
+        self._check = strict is not False and schema is not None
+        self._enforce = strict == "enforce"
+        self._root_type = "object" if self._schema is None else self._schema.root_type
+        self._joined_key = _joined_key(schema)
+
+    def finish(self, value: Any, tokens: JoinedTokens) -> tuple[Any, dict[str, Any]]:
+        """Return the output as plain JSON data, and what it adds to the run's metadata.
+
+        Raises `InvalidOutputError`.
+        """
+        if value is None and tokens.count:
+            output, notes = self._joined(tokens.text())
+        else:
+            output, notes = self._sized(value)
+        wrong = output is None if self._root_type != "object" else not isinstance(output, dict)
+        if wrong and self._root_type != "null":
+            raise InvalidOutputError(
+                f"output: must be {_named(self._root_type)}, the agent gave {_kind(output)}; return one, "
+                "yield tokens, or name another `type` in io_schema.output"
+            )
+        if self._check and self._schema is not None and not self._schema.fits(output):
+            self._mismatch(self._schema, output)
+            notes["output_valid"] = False
+        return output, notes
+
+    def _joined(self, text: str) -> tuple[Any, dict[str, Any]]:
+        # The frame around the text: {"<key>":""}
+        room = self.max_bytes - len(encode({self._joined_key: ""}))
+        cut = cut_text_to_bytes(text, max(0, room))
+        notes = {"truncated": True} if len(cut) < len(text) else {}
+        return (cut if self._root_type == "string" else {self._joined_key: cut}), notes
+
+    def _sized(self, value: Any) -> tuple[Any, dict[str, Any]]:
+        raw = encode(value)
+        output, size = msgspec.json.decode(raw), len(raw)
+        if size <= self.max_bytes:
+            return output, {}
+        cut, fits = cut_to_bytes(output, self.max_bytes)
+        if not fits:
+            raise InvalidOutputError(
+                f"output: {size} bytes, and without its text still over expose.limits.max_output_bytes ({self.max_bytes})"
+            )
+        return cut, {"truncated": True}
+
+    def _mismatch(self, schema: Schema, output: Any) -> None:
+        problems = schema.problems(output)
+        if self._enforce:
+            first = problems[0]
+            raise InvalidOutputError(
+                f"output{first['pointer']}: {first['message']}", details=problems
+            )
+        logger.warning(
+            "output does not fit io_schema.output",
+            extra={"pointers": [problem["pointer"] for problem in problems]},
+        )
+
+
+def _joined_key(schema: Mapping[str, Any] | None) -> str:
+    """The property that takes joined tokens: the one string property of the schema, else `content`."""
+    properties = cast("Mapping[str, Any]", (schema or {}).get("properties") or {})
+    strings = [
+        name
+        for name, rule in properties.items()
+        if isinstance(rule, Mapping) and cast("Mapping[str, Any]", rule).get("type") == "string"
+    ]
+    return strings[0] if len(strings) == 1 else "content"
+
+
+def _named(root_type: str) -> str:
+    return f"an {root_type}" if root_type[0] in "aio" else f"a {root_type}"
+
+
+def _kind(output: Any) -> str:
+    match output:
+        case None:
+            return "nothing"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a string"
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

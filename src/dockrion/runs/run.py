@@ -1,0 +1,261 @@
+"""One run: from its first event to its one terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from dockrion.errors import InvalidOutputError, PolicyViolationError
+from dockrion.events.base import Stage
+from dockrion.events.context import StreamContext
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Complete,
+    Event,
+    Failed,
+    Started,
+    Terminal,
+    Token,
+)
+from dockrion.events.outbox import Outbox
+from dockrion.runs.log import RunLog
+from dockrion.runs.output import JoinedTokens, OutputRules
+from dockrion.runs.sentence import ErrorSentences
+
+logger = logging.getLogger(__name__)
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """The agent ended by itself."""
+
+    value: Any
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The agent ended with an exception, whatever it is."""
+
+    exception: BaseException
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Somebody else ended it: a deadline, a cancel, a caller who left, a shutdown."""
+
+    terminal: Failed | Cancelled
+
+
+Ending: TypeAlias = Returned | Raised | Stopped
+
+
+class RunRules(msgspec.Struct, frozen=True):
+    """What all runs of an app share."""
+
+    agent_name: str
+    framework: str
+    output: OutputRules
+    sentences: ErrorSentences
+    max_seconds: float
+
+
+class Run:
+    """A run as its one reader and its runner see it. On the event loop's thread, but for `conclude`.
+
+    The first ending counts. Exactly one terminal event comes out, as the last event of the last batch; what
+    the agent emitted before the ending comes before it.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_endings",
+        "_log",
+        "_on_end",
+        "_rules",
+        "_sealed",
+        "_stages",
+        "_started_at",
+        "_task",
+        "_tokens",
+        "context",
+        "outbox",
+    )
+
+    def __init__(
+        self,
+        context: StreamContext,
+        outbox: Outbox,
+        rules: RunRules,
+        stages: Sequence[Stage],
+        log: RunLog,
+        on_end: Callable[[Run], None],
+    ) -> None:
+        self.context = context
+        self.outbox = outbox
+        self._on_end = on_end
+        self._rules = rules
+        self._stages = stages
+        self._log = log
+        # A list, because `append` is atomic from any thread: the first one in it is the ending.
+        self._endings: list[Ending] = []
+        self._sealed = False
+        self._started_at = perf_counter()
+        self._tokens = JoinedTokens(rules.output.max_bytes)
+        self._task: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        outbox.on_overflow = self._overflowed
+
+    @property
+    def run_id(self) -> str:
+        return self.context.run_id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the ending is known; its terminal event may still wait for the reader."""
+        return bool(self._endings)
+
+    # The runner's side
+
+    def begin(self, *, attempt: int | None = None) -> None:
+        """Put `started` in front of whatever the agent emits. From any thread; then `arm`."""
+        self._started_at = perf_counter()
+        self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+
+    def arm(self) -> None:
+        """Start the deadline."""
+        if not self._endings:
+            self._deadline = self.outbox.loop.call_later(self._rules.max_seconds, self._timed_out)
+
+    def attach(self, task: asyncio.Task[None]) -> None:
+        """Remember the agent's task, to cancel it."""
+        self._task = task
+        if self._endings:
+            task.cancel()
+
+    def conclude(self, ending: Ending) -> None:
+        """End the run; a later ending is ignored. From any thread."""
+        self._endings.append(ending)
+        self.outbox.close()
+
+    def stop(self, terminal: Failed | Cancelled) -> None:
+        """End the run from outside: async code is cancelled, sync code ends at its next emit."""
+        if self._endings:
+            return
+        self.conclude(Stopped(terminal))
+        if self._task is not None:
+            self._task.cancel()
+
+    # The reader's side
+
+    async def next(self) -> Batch | None:
+        """Return the next batch as soon as there is something; `None` when a heartbeat was asked for."""
+        outbox = self.outbox
+        while True:
+            # Looked at before the drain: what the agent emitted before its end is then in what is drained.
+            ending = self._endings[0] if self._endings else None
+            events = outbox.drain()
+            if ending is not None:
+                return await self._seal(events, ending)
+            if events:
+                try:
+                    events = self._through_stages(events)
+                except Exception as exc:
+                    self._broken(exc)
+                    continue
+                if events:
+                    return await self._log.append(events)
+            elif outbox.heartbeat_due:
+                outbox.heartbeat_due = False
+                return None
+            else:
+                await outbox.wait()
+
+    async def _seal(self, events: list[Event], ending: Ending) -> Batch:
+        if self._sealed:
+            raise RuntimeError("a run has only one last batch")
+        self._release()
+        try:
+            events = self._through_stages(events, last=True)
+            terminal = self._through_stage_alone(self._terminal(ending))
+        except Exception as exc:
+            self._broken(exc)
+            events, terminal = [], _INTERNAL
+        return await self._log.append([*events, terminal])
+
+    def leave(self) -> None:
+        """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""
+        self.stop(CALLER_LEFT)
+        if not self._sealed:
+            self._release()
+
+    def _release(self) -> None:
+        self._sealed = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._on_end(self)
+
+    def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
+        for stage in self._stages:
+            events = stage.feed(events)
+            if last:
+                events = [*events, *stage.flush()]
+        self._tokens.note(events)
+        if not self.context.events_filter.token:
+            events = [event for event in events if type(event) is not Token]
+        return events
+
+    def _through_stage_alone(self, terminal: Terminal) -> Event:
+        event: Event = terminal
+        for stage in self._stages:
+            [event] = stage.feed([event])
+        return event
+
+    def _terminal(self, ending: Ending) -> Terminal:
+        match ending:
+            case Returned():
+                return self._completed(ending.value)
+            case Raised():
+                return self._failed(ending.exception)
+            case Stopped():
+                return ending.terminal
+
+    def _completed(self, value: Any) -> Terminal:
+        rules = self._rules
+        try:
+            output, notes = rules.output.finish(value, self._tokens)
+        except InvalidOutputError as exc:
+            return Failed(rules.sentences.clean(exc.message), exc.code, exc.details)
+        latency = round(perf_counter() - self._started_at, 6)
+        metadata = {
+            "agent": rules.agent_name,
+            "framework": rules.framework,
+            "run_id": self.run_id,
+            "latency_seconds": latency,
+            **notes,
+        }
+        return Complete(output, latency, metadata)
+
+    def _failed(self, exc: BaseException) -> Terminal:
+        sentences = self._rules.sentences
+        if isinstance(exc, PolicyViolationError):
+            return Failed(sentences.clean(exc.message), exc.code, exc.details)
+        sentence = sentences.of(exc, run_id=self.run_id)
+        return Failed(sentence, "AGENT_EXECUTION_ERROR")
+
+    def _broken(self, exc: Exception) -> None:
+        logger.error("a stage raised", exc_info=exc, extra={"run_id": self.run_id})
+        self.stop(_INTERNAL)
+
+    def _overflowed(self) -> None:
+        self.stop(Failed("The agent emitted faster than its reader takes.", "OVERLOADED"))
+
+    def _timed_out(self) -> None:
+        limit = self._rules.max_seconds
+        self.stop(Failed(f"The run took longer than {limit:g} s.", "TIMEOUT"))
+
+
+CALLER_LEFT = Cancelled("The caller went away.")
+_INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")

@@ -1,0 +1,179 @@
+"""The runner: starts runs, and alone ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from dockrion.adapters.base import Agent
+from dockrion.errors import ConflictError, ShuttingDownError
+from dockrion.events.base import Stage
+from dockrion.events.context import StreamContext, set_current_context
+from dockrion.events.filter import EventsFilter
+from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.events.model import Failed
+from dockrion.events.outbox import Outbox, noting_turns
+from dockrion.runs.drive import needs_loop, settle, settle_here
+from dockrion.runs.log import Clock, UnkeptLog
+from dockrion.runs.run import Raised, Returned, Run, RunRules
+from dockrion.runs.threads import WorkerThreads
+
+logger = logging.getLogger(__name__)
+
+SHUTTING_DOWN = Failed("The server is shutting down.", "SHUTTING_DOWN")
+# What a slow reader gets to take its closing event.
+LAST_WORD_SECONDS = 5.0
+# Nobody reads events of an invocation that waits for its answer.
+_SEND_NOTHING = EventsFilter("minimal")
+
+
+class Runner:
+    """Starts runs of one agent. One for each app; used on its event loop."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        rules: RunRules,
+        *,
+        threads: WorkerThreads,
+        events_filter: EventsFilter,
+        arguments: Mapping[str, Any],
+        stages: Callable[[], Sequence[Stage]],
+        timestamps: Clock,
+    ) -> None:
+        self._agent = agent
+        self._rules = rules
+        self._threads = threads
+        self._filter = events_filter
+        self._arguments = MappingProxyType(dict(arguments))
+        self._stages = stages
+        self._clock = timestamps
+        self._active: dict[str, Run] = {}
+        # The agents' tasks: some outlive their run, when their code ignores a cancel.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: asyncio.Event | None = None
+        self._draining = False
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    def start(
+        self,
+        payload: Any,
+        *,
+        run_id: str | None = None,
+        thread_id: str | None = None,
+        identity: Identity = ANONYMOUS,
+        streams: bool,
+    ) -> Run:
+        """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
+
+        `started` is there for the reader at once, before the agent does anything; a sync agent that must wait
+        for a thread starts later. Raises `ShuttingDownError`, and `ConflictError` for an id that is taken.
+        """
+        if self._draining:
+            raise ShuttingDownError("The server is shutting down.")
+        if run_id is not None and run_id in self._active:
+            raise ConflictError(f"A run with the id {run_id!r} exists already.")
+        outbox = Outbox(asyncio.get_running_loop())
+        context = StreamContext(
+            run_id or new_run_id(),
+            thread_id=thread_id,
+            arguments=self._arguments,
+            identity=identity,
+            events_filter=self._filter if streams else _SEND_NOTHING,
+            outbox=outbox,
+        )
+        run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
+        self._active[run.run_id] = run
+        if self._agent.in_thread:
+            self._start_in_thread(run, payload, streams=streams)
+        else:
+            run.begin()
+            run.arm()
+            self._start_task(run, lambda: self._agent.call(payload, context, streams=streams))
+        return run
+
+    async def shutdown(self, grace_seconds: float) -> None:
+        """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
+
+        Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
+        """
+        self._draining = True
+        if not await self._idle_within(grace_seconds):
+            self.stop_all()
+            await self._idle_within(LAST_WORD_SECONDS)
+
+    def stop_all(self) -> None:
+        for run in list(self._active.values()):
+            run.stop(SHUTTING_DOWN)
+
+    async def _idle_within(self, seconds: float) -> bool:
+        if not self._active:
+            return True
+        self._idle = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _start_task(self, run: Run, call: Callable[[], Any]) -> None:
+        task = run.outbox.loop.create_task(self._drive(run, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        run.attach(task)
+
+    async def _drive(self, run: Run, call: Callable[[], Any]) -> None:
+        set_current_context(run.context)
+        try:
+            # The call itself may raise, and may compute: it too belongs to the agent.
+            output = await noting_turns(run.outbox, settle(call, run.context, run.outbox))
+            run.conclude(Returned(output))
+        except BaseException as exc:  # SystemExit too: one agent does not end the server
+            run.conclude(Raised(exc))
+
+    def _start_in_thread(self, run: Run, payload: Any, *, streams: bool) -> None:
+        begun = self._threads.has_room
+        if begun:
+            run.begin()
+            run.arm()
+        around = contextvars.copy_context()
+
+        def job() -> None:
+            if not run.ended:
+                around.run(self._work, run, payload, streams=streams, begun=begun)
+
+        self._threads.start(job)
+
+    def _work(self, run: Run, payload: Any, *, streams: bool, begun: bool) -> None:
+        set_current_context(run.context)
+        loop = run.outbox.loop
+        try:
+            if not begun:
+                run.begin()
+                loop.call_soon_threadsafe(run.arm)
+            made = self._agent.call(payload, run.context, streams=streams)
+            if needs_loop(made):
+                # A plain function that gave a coroutine or an async generator.
+                loop.call_soon_threadsafe(self._start_task, run, lambda: made)
+                return
+            run.conclude(Returned(settle_here(made, run.context, run.outbox)))
+        except BaseException as exc:
+            run.conclude(Raised(exc))
+
+    def _ended(self, run: Run) -> None:
+        self._active.pop(run.run_id, None)
+        if self._idle is not None and not self._active:
+            self._idle.set()
+
+
+def new_run_id() -> str:
+    return str(uuid.uuid4())

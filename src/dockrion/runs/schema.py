@@ -1,0 +1,55 @@
+"""JSON Schema checks of payloads and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jsonschema_rs
+
+from dockrion.errors import ValidationError
+
+MAX_PROBLEMS: Final = 50
+
+
+class Schema:
+    """A compiled JSON Schema (draft 2020-12); without a `type` at the root it means an object."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        whole = dict(schema) if "type" in schema else {"type": "object", **schema}
+        self.root_type: Final = whole["type"]
+        self._validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+    def fits(self, value: Any) -> bool:
+        return self._validator.is_valid(value)
+
+    def problems(self, value: Any) -> list[dict[str, str]]:
+        """Return `{pointer, message, type}` of what is wrong, in the order found, the first 50."""
+        found: list[dict[str, str]] = []
+        for error in self._validator.iter_errors(value):
+            found.append(
+                {
+                    "pointer": _pointer(error.instance_path),
+                    "message": error.message,
+                    "type": str(getattr(error.kind, "name", type(error.kind).__name__)),
+                }
+            )
+            if len(found) == MAX_PROBLEMS:
+                break
+        return found
+
+
+def check_payload(schema: Schema | None, payload: Any) -> None:
+    """Raise `ValidationError` when `payload` does not fit."""
+    if schema is None or schema.fits(payload):
+        return
+    problems = schema.problems(payload)
+    first = problems[0]
+    where = first["pointer"] or "the payload"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise ValidationError(f"{where}: {first['message']}{more}", details=problems)
+
+
+def _pointer(path: list[str | int]) -> str:
+    """RFC 6901."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)

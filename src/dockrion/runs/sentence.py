@@ -1,0 +1,52 @@
+"""What a caller is told of an exception: class and message, without paths and secrets, or just an id."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets as tokens
+from collections.abc import Sequence
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+MAX_CHARS: Final = 1000
+# An absolute path of two parts or more, POSIX or Windows; the last part stays.
+_PATH: Final = re.compile(
+    r"(?<![\w/:.])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\:'\"<>|]+[\\/])+([^\s/\\:'\"<>|]*)"
+)
+
+
+class ErrorSentences:
+    """`reveal` as `expose.error_details`: with it, callers see the class and message of what the agent raised."""
+
+    def __init__(self, *, reveal: bool, secrets: Sequence[str] = ()) -> None:
+        self._reveal = reveal
+        # Longest first, so that a secret within another one leaves nothing of it.
+        self._secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+
+    def of(self, exc: BaseException, *, run_id: str) -> str:
+        """Log `exc` with its traceback; return the sentence for the caller."""
+        if not self._reveal:
+            error_id = tokens.token_hex(6)
+            logger.error(
+                "agent raised", exc_info=exc, extra={"run_id": run_id, "error_id": error_id}
+            )
+            return f"The agent failed. error_id: {error_id}"
+        logger.error("agent raised", exc_info=exc, extra={"run_id": run_id})
+        return self.clean(_described(exc))
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = _PATH.sub(r"\1", text)
+        return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
+
+
+def _described(exc: BaseException) -> str:
+    try:
+        message = str(exc)
+    except Exception:  # `__str__` of an agent's exception
+        message = ""
+    name = type(exc).__name__
+    return f"{name}: {message}" if message else name

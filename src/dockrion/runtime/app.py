@@ -1,0 +1,193 @@
+"""Putting the parts together: from a Dockfile to an ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import JSONResponse
+
+from dockrion.adapters.base import Agent
+from dockrion.errors import (
+    DockrionError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ValidationError,
+)
+from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
+from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
+from dockrion.runtime.endpoints.status import status_router
+from dockrion.runtime.host import AgentHost
+from dockrion.runtime.responses import error_body, send_error
+from dockrion.runtime.shutdown import DrainOnSignal
+from dockrion.runtime.streams import StreamClock
+from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
+from dockrion.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastAPI:
+    """Return the app that serves the agent of a Dockfile.
+
+    The agent is loaded in the app's lifespan, or at the first request when the app is mounted in another one.
+    An agent that fails to load does not raise here: `/ready` and calls say so. Raises `ValidationError` for a
+    bad Dockfile, or one that switches on what this release does not have.
+    """
+    if isinstance(spec_or_path, DockSpec):
+        spec = spec_or_path
+    elif isinstance(spec_or_path, Mapping):
+        spec = DockSpec.model_validate(spec_or_path)
+    else:
+        spec = load_dockspec(spec_or_path)
+    return build_app(spec)
+
+
+def build_app(spec: DockSpec, agent: Agent | None = None) -> FastAPI:
+    """`create_app`, with an agent that is in memory already."""
+    unbuilt = unbuilt_features(spec)
+    if unbuilt:
+        raise ValidationError("\n".join(unbuilt), details=unbuilt)
+    return DockrionApp(AgentHost(spec, agent))
+
+
+class DockrionApp(FastAPI):
+    """FastAPI, with the invocation paths in front of its own layers and behind the user's middleware."""
+
+    def __init__(self, host: AgentHost) -> None:
+        super().__init__(
+            title=host.spec.agent.name,
+            version=VERSION,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            lifespan=partial(_lifespan, host),
+        )
+        self.state.dockrion = host
+        self._host = host
+        self._invocations = _invocations(host)
+        self.include_router(status_router(host))
+        self.add_exception_handler(HTTPException, _answer_http_exception)
+        self.add_exception_handler(DockrionError, _answer_dockrion_error)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        users, self.user_middleware = self.user_middleware, []
+        try:
+            rest = cast("ASGIApp", super().build_middleware_stack())
+        finally:
+            self.user_middleware = users
+        app: Any = self._dispatch_to(_WithRequestId(rest))
+        for cls, args, kwargs in reversed(users):
+            app = cls(app, *args, **kwargs)
+        return app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stack = self.middleware_stack
+        if stack is None:
+            stack = self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await cast("ASGIApp", stack)(scope, receive, send)
+
+    def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
+        invocations = self._invocations
+        host = self._host
+
+        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                path: str = scope["path"]
+                root: str = scope.get("root_path", "")
+                if root and path.startswith(root):
+                    path = path[len(root) :]
+                endpoint = invocations.get(path)
+                if endpoint is not None:
+                    await endpoint(scope, receive, send)
+                    return
+                # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
+                host.start()
+            await rest(scope, receive, send)
+
+        return dispatch
+
+
+@asynccontextmanager
+async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
+    drain = DrainOnSignal(host, asyncio.get_running_loop())
+    drain.install()
+    host.start()
+    try:
+        yield
+    finally:
+        drain.restore()
+        await host.close()
+
+
+def _invocations(host: AgentHost) -> dict[str, ASGIApp]:
+    spec = host.spec
+    paths: dict[str, ASGIApp] = {}
+    if spec.expose.rest:
+        paths["/invoke"] = InvokeEndpoint(host)
+    if "sse" in spec.expose.streaming:
+        clock = StreamClock(
+            heartbeat_seconds=spec.streaming.events.heartbeat_interval,
+            write_seconds=spec.expose.limits.write_timeout,
+        )
+        paths["/invoke/stream"] = partial(invoke_agent_stream, host, clock)
+    return paths
+
+
+class _WithRequestId:
+    """Gives every answer of the other paths its `X-Request-ID`, and turns a bug into our 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex.encode()
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("request failed", extra={"path": scope["path"]})
+            if started:
+                raise
+            await send_error(send, DockrionError("Internal error."), request_id)
+
+
+def _answer_http_exception(request: StarletteRequest, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)
+    path = request.url.path
+    error: DockrionError
+    match exc.status_code:
+        case 404:
+            error = NotFoundError(f"There is nothing at {path}.")
+        case 405:
+            error = MethodNotAllowedError(f"{path} does not take {request.method}.")
+        case _:
+            error = DockrionError(str(exc.detail))
+    headers = dict(exc.headers or {})
+    return JSONResponse(error_body(error), status_code=exc.status_code, headers=headers)
+
+
+def _answer_dockrion_error(_request: StarletteRequest, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, DockrionError)
+    return JSONResponse(error_body(exc), status_code=exc.status)

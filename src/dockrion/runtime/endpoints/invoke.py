@@ -1,0 +1,162 @@
+"""`POST /invoke` and `POST /invoke/stream`.
+
+They stand before the framework's own layers (its send wrappers cost memory for each idle stream and time for
+each request), but inside any middleware that the user adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
+from dockrion.events.model import Cancelled, Complete, Failed
+from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runs.schema import check_payload
+from dockrion.runtime.asgi import Receive, Scope, Send
+from dockrion.runtime.host import AgentHost
+from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
+from dockrion.runtime.responses import send_error, send_json, start_stream
+from dockrion.runtime.streams import OpenStream, StreamClock
+from dockrion.wires.base import Wire
+from dockrion.wires.native import NativeWire
+
+
+class InvokeEndpoint:
+    """Runs the agent, waits, answers with JSON."""
+
+    def __init__(self, host: AgentHost) -> None:
+        self._host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        try:
+            run = await start_run(self._host, request, receive, streams=False)
+        except CallerLeftError:
+            return
+        except DockrionError as exc:
+            await refuse(send, exc, request)
+            return
+        await self._answer(run, request, receive, send)
+
+    async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
+        watcher = watch(run, receive)
+        try:
+            batch = await run.next()
+            while batch is None or not batch.is_last:
+                batch = await run.next()
+        finally:
+            watcher.cancel()
+            run.leave()
+        terminal = batch.events[-1]
+        headers = [(b"x-run-id", run.run_id.encode())]
+        match terminal:
+            case Complete(output=output, metadata=metadata):
+                data = {"success": True, "output": output, "metadata": metadata}
+                await send_json(send, 200, data, request.request_id, headers)
+            case Failed(code=code, error=message, details=details):
+                error = error_for(code, message, details=details)
+                await send_error(send, error, request.request_id, headers)
+            case _:
+                # Cancelled: by a caller who left, and hears no answer, or by somebody else.
+                if terminal is not CALLER_LEFT and isinstance(terminal, Cancelled):
+                    error = error_for("CONFLICT", f"The run was cancelled: {terminal.reason}")
+                    await send_error(send, error, request.request_id, headers)
+
+
+async def invoke_agent_stream(
+    host: AgentHost, clock: StreamClock, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Run the agent and send its events as they come.
+
+    Everything that can be refused is refused before the stream opens; after that the stream always ends with
+    exactly one terminal event, or with the caller gone.
+    """
+    request = Request(scope)
+    try:
+        run = await start_run(host, request, receive, streams=True)
+    except CallerLeftError:
+        return
+    except DockrionError as exc:
+        await refuse(send, exc, request)
+        return
+    wire = NativeWire(
+        run.run_id,
+        heartbeat_events=run.context.events_filter.heartbeat,
+        timestamps=host.timestamps.now,
+    )
+    extensions: Any = scope.get("extensions") or {}
+    stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
+    watcher = watch(run, receive)
+    clock.add(stream)
+    try:
+        await start_stream(send, request, wire.content_type, run.run_id)
+        await _send_events(run, wire, stream, send)
+    except OSError:
+        # Some servers say so when the caller has gone.
+        pass
+    except asyncio.CancelledError:
+        if not stream.gave_up:
+            raise
+        _abort(stream, extensions.get("dockrion.abort"))
+    finally:
+        clock.discard(stream)
+        watcher.cancel()
+        run.leave()
+
+
+async def _send_events(run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
+    while True:
+        batch = await run.next()
+        body = wire.heartbeat() if batch is None else wire.encode(batch)
+        last = batch is not None and batch.is_last
+        if last and batch is not None and batch.events[-1] is CALLER_LEFT:
+            return
+        stream.sending_since = stream.last_sent = monotonic()
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        stream.sending_since = 0.0
+        if last:
+            return
+
+
+async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:
+    """Read, check and start one invocation."""
+    scope = request.scope
+    if scope["method"] != "POST":
+        raise MethodNotAllowedError(f"{scope['path']} takes POST, not {scope['method']}.")
+    if streams:
+        request.refuse_resume()
+    request.check_media_type(scope["path"])
+    run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
+    thread_id = request.thread_id()
+    body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+    payload = decode_payload(body)
+    check_payload(host.input_schema, payload)
+    runner = host.runner or await host.wait_for_runner()
+    return runner.start(payload, run_id=run_id, thread_id=thread_id, streams=streams)
+
+
+async def refuse(send: Send, error: DockrionError, request: Request) -> None:
+    headers = [(b"allow", b"POST")] if error.status == 405 else None
+    await send_error(send, error, request.request_id, headers)
+
+
+def watch(run: Run, receive: Receive) -> asyncio.Task[None]:
+    """Stop the run when its caller goes away; the request's own task owns and cancels the watcher."""
+    return run.outbox.loop.create_task(_until_gone(run, receive))
+
+
+async def _until_gone(run: Run, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    run.stop(CALLER_LEFT)
+
+
+def _abort(stream: OpenStream, abort: Callable[[], None] | None) -> None:
+    """Let the connection of a caller who takes nothing go, with what is still unsent."""
+    if stream.task is not None:
+        stream.task.uncancel()
+    if abort is not None:
+        abort()

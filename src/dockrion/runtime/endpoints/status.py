@@ -1,0 +1,110 @@
+"""What can be asked of a server without running its agent: health, readiness, schema, info, the welcome page."""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from dockrion.runtime.host import AgentHost
+from dockrion.version import VERSION
+
+
+def status_router(host: AgentHost) -> APIRouter:
+    router = APIRouter()
+    name = host.spec.agent.name
+
+    async def health() -> JSONResponse:
+        return JSONResponse(
+            {
+                "status": "ok",
+                "service": f"runtime:{name}",
+                "version": VERSION,
+                "timestamp": host.timestamps.now(),
+                "agent": name,
+                "framework": host.spec.agent.framework,
+            }
+        )
+
+    async def ready() -> JSONResponse:
+        state = host.state
+        if state == "ready":
+            return JSONResponse({"success": True, "status": "ready", "agent": name})
+        error = {
+            "loading": "The agent is still loading.",
+            "draining": "The server is shutting down.",
+        }.get(state, host.agent_error)
+        body = {"success": False, "status": state, "agent": name, "error": error}
+        return JSONResponse(body, status_code=503)
+
+    async def schema() -> JSONResponse:
+        return JSONResponse(
+            {
+                "success": True,
+                "agent": name,
+                "input_schema": host.spec.io_schema.input,
+                "output_schema": host.spec.io_schema.output,
+            }
+        )
+
+    async def info() -> JSONResponse:
+        return JSONResponse(_info(host))
+
+    async def welcome() -> HTMLResponse:
+        return HTMLResponse(_welcome(host))
+
+    for path, endpoint in (
+        ("/health", health),
+        ("/ready", ready),
+        ("/schema", schema),
+        ("/info", info),
+    ):
+        router.add_api_route(path, endpoint, methods=["GET"])
+    router.add_api_route("/", welcome, methods=["GET"], include_in_schema=False)
+    return router
+
+
+def _info(host: AgentHost) -> dict[str, Any]:
+    spec = host.spec
+    return {
+        "success": True,
+        "agent": {
+            "name": spec.agent.name,
+            "framework": spec.agent.framework,
+            "description": spec.agent.description,
+        },
+        "auth_enabled": False,
+        "version": VERSION,
+        "metadata": spec.metadata.model_dump(mode="json", exclude_none=True),
+        "adapter": None if host.agent is None else host.agent.describe(),
+        "events": _events(host),
+        "protocols": list(spec.expose.protocols),
+    }
+
+
+def _events(host: AgentHost) -> Any:
+    allowed = host.spec.streaming.events.allowed
+    return "all" if allowed is None else allowed if isinstance(allowed, str) else list(allowed)
+
+
+def _welcome(host: AgentHost) -> str:
+    spec = host.spec
+    stream = "/invoke/stream" if "sse" in spec.expose.streaming else "/invoke"
+    return _page().substitute(
+        name=html.escape(spec.agent.name),
+        description=html.escape(spec.agent.description or "An agent served by dockrion."),
+        path=stream,
+        version=html.escape(VERSION),
+    )
+
+
+@cache
+def _page() -> Template:
+    return Template(
+        files("dockrion.runtime").joinpath("static/welcome.html").read_text(encoding="utf-8")
+    )

@@ -1,0 +1,132 @@
+"""The agent of an app: loaded once, in the background, and then the runner of its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, Literal
+
+from dockrion.adapters import load_agent
+from dockrion.adapters.base import Agent
+from dockrion.errors import DockrionError, ServiceUnavailableError
+from dockrion.events.filter import EventsFilter
+from dockrion.runs.log import Clock
+from dockrion.runs.output import OutputRules
+from dockrion.runs.run import RunRules
+from dockrion.runs.runner import Runner
+from dockrion.runs.schema import Schema
+from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.threads import WorkerThreads
+from dockrion.spec import DockSpec
+
+logger = logging.getLogger(__name__)
+
+# How long a call waits for an agent that is still loading.
+LOADING_SECONDS: Final = 30.0
+
+State = Literal["loading", "ready", "failed", "draining"]
+
+
+class AgentHost:
+    """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names."""
+
+    def __init__(self, spec: DockSpec, agent: Agent | None = None) -> None:
+        self.spec: Final = spec
+        schema = spec.io_schema
+        self.input_schema: Final = None if schema.input is None else Schema(schema.input)
+        self.timestamps: Final = Clock()
+        self.runner: Runner | None = None
+        self.agent: Agent | None = agent
+        # For the agent's author, and cleaned for callers.
+        self.load_error: DockrionError | None = None
+        self.agent_error: str | None = None
+        self.draining = False
+        self._output = OutputRules(
+            schema.output, strict=schema.strict, max_bytes=spec.expose.limits.max_output_bytes
+        )
+        self._threads = WorkerThreads(spec.expose.limits.threads)
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> State:
+        if self.draining:
+            return "draining"
+        if self.runner is not None:
+            return "ready"
+        return "loading" if self.agent_error is None else "failed"
+
+    def start(self) -> None:
+        """Begin to load, on the running loop; calling it again does nothing."""
+        if self._loading is None:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(self._threads)
+            self._loading = loop.create_task(self._load())
+
+    async def loaded(self) -> bool:
+        """Wait until the agent is loaded or has failed to; return whether it is there."""
+        self.start()
+        assert self._loading is not None
+        await asyncio.shield(self._loading)
+        return self.runner is not None
+
+    async def wait_for_runner(self) -> Runner:
+        """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
+        try:
+            async with asyncio.timeout(LOADING_SECONDS):
+                await self.loaded()
+        except TimeoutError:
+            raise ServiceUnavailableError("The agent is still loading; try again.") from None
+        if self.runner is None:
+            raise ServiceUnavailableError(f"The agent could not be loaded. {self.agent_error}")
+        return self.runner
+
+    async def drain(self) -> None:
+        """Refuse what is new, let what is there end within `shutdown_grace`."""
+        self.draining = True
+        if self.runner is not None:
+            await self.runner.shutdown(self.spec.expose.shutdown_grace)
+
+    async def close(self) -> None:
+        await self.drain()
+        if self._loading is not None and not self._loading.done():
+            self._loading.cancel()
+        if self.agent is not None and self.runner is not None:
+            await self.agent.close()
+
+    async def _load(self) -> None:
+        spec = self.spec
+        try:
+            if self.agent is None:
+                self.agent = await load_agent(
+                    spec.agent, folder=spec.folder, arguments=spec.arguments
+                )
+        except DockrionError as exc:
+            logger.error("agent failed to load", exc_info=exc)
+            self.load_error = exc
+            self.agent_error = self._sentences().clean(exc.message)
+            return
+        self.runner = Runner(
+            self.agent,
+            RunRules(
+                agent_name=spec.agent.name,
+                framework=self.agent.framework,
+                output=self._output,
+                sentences=self._sentences(),
+                max_seconds=self._max_seconds(),
+            ),
+            threads=self._threads,
+            events_filter=EventsFilter(spec.streaming.events.allowed),
+            arguments=spec.arguments,
+            stages=tuple,
+            timestamps=self.timestamps,
+        )
+
+    def _sentences(self) -> ErrorSentences:
+        return ErrorSentences(reveal=self.spec.expose.error_details)
+
+    def _max_seconds(self) -> float:
+        limit = float(self.spec.streaming.events.max_run_duration)
+        timeout = self.spec.arguments.get("timeout_sec")
+        if isinstance(timeout, int | float) and not isinstance(timeout, bool):
+            return min(limit, float(timeout))
+        return limit

@@ -1,0 +1,50 @@
+"""Running an agent once, in this process, on the one path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dockrion.errors import AdapterLoadError, ValidationError, error_for
+from dockrion.events.model import Complete, Failed
+from dockrion.events.sse import event_fields
+from dockrion.runs.schema import check_payload
+from dockrion.runtime.host import AgentHost
+from dockrion.spec import DockSpec, unbuilt_features
+
+
+async def run_once(
+    spec: DockSpec, payload: Any, *, on_event: Callable[[str, dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Load the agent, run it once, and return `{"output": ..., "metadata": ...}`.
+
+    `on_event` gets the type and fields of each event as it comes, the terminal one included. Raises the error
+    that a caller over HTTP would be answered with, or the one that loading raised.
+    """
+    unbuilt = unbuilt_features(spec)
+    if unbuilt:
+        raise ValidationError("\n".join(unbuilt), details=unbuilt)
+    host = AgentHost(spec)
+    try:
+        if not await host.loaded() or host.runner is None:
+            raise host.load_error or AdapterLoadError("The agent could not be loaded.")
+        check_payload(host.input_schema, payload)
+        run = host.runner.start(payload, streams=on_event is not None)
+        try:
+            while True:
+                batch = await run.next()
+                for event in () if batch is None else batch.events:
+                    if on_event is not None:
+                        on_event(*event_fields(event))
+                if batch is not None and batch.is_last:
+                    terminal = batch.events[-1]
+                    break
+        finally:
+            run.leave()
+        if isinstance(terminal, Complete):
+            return {"output": terminal.output, "metadata": terminal.metadata}
+        if isinstance(terminal, Failed):
+            raise error_for(terminal.code, terminal.error, details=terminal.details)
+        raise error_for("CONFLICT", "The run was cancelled.")
+    finally:
+        await host.close()

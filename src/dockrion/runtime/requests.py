@@ -1,0 +1,192 @@
+"""Reading an invocation: headers, options, the JSON body. Every refusal is a `DockrionError`."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from dockrion.errors import (
+    GoneError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+    ValidationError,
+)
+from dockrion.runtime.asgi import Receive, Scope
+
+MAX_NESTING: Final = 128
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_THREAD_ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}\Z")
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
+_EVENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}:[0-9]{1,18}\Z")
+_JSON_TYPE: Final = re.compile(
+    rb"(?:application|text)/(?:[\w.+-]+\+)?json\s*(?:;.*)?\Z", re.IGNORECASE
+)
+
+
+class CallerLeftError(Exception):
+    """The caller went away before its request was complete: there is nobody to answer."""
+
+
+class Request:
+    """Head of one invocation. Header names are lower case; of a header that comes twice the last one counts."""
+
+    __slots__ = ("headers", "request_id", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id")
+        self.request_id = (
+            given if given is not None and _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
+        )
+
+    @property
+    def wants_close(self) -> bool:
+        """Whether a `Connection: keep-alive` would be wrong."""
+        if self.scope.get("http_version", "1.1") != "1.1":
+            return True
+        return b"close" in self.headers.get(b"connection", b"").lower()
+
+    def option(self, name: str, header: bytes) -> str | None:
+        """Return a query parameter, or else a header, as text."""
+        query = self.scope.get("query_string", b"")
+        if query:
+            values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name)
+            if values:
+                return values[-1]
+        value = self.headers.get(header)
+        return None if value is None else value.decode("latin-1")
+
+    def run_id(self, *, allowed: bool) -> str | None:
+        run_id = self.option("run_id", b"x-run-id")
+        if run_id is None:
+            return None
+        if not allowed:
+            raise ValidationError(
+                "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
+            )
+        if not _RUN_ID.match(run_id):
+            raise ValidationError(
+                "run_id: must be 1 to 128 letters, digits, `-` or `_`, a letter or digit first, "
+                f"got {_shown(run_id)}"
+            )
+        return run_id
+
+    def thread_id(self) -> str | None:
+        thread_id = self.option("thread_id", b"x-thread-id")
+        if thread_id is not None and not _THREAD_ID.match(thread_id):
+            raise ValidationError(
+                f"thread_id: must be 1 to 256 printable characters, got {_shown(thread_id)}"
+            )
+        return thread_id
+
+    def refuse_resume(self) -> None:
+        """A POST with `Last-Event-ID` comes from a client that reconnects; it must never start a run."""
+        value = self.headers.get(b"last-event-id")
+        if value is None:
+            return
+        text = value.decode("latin-1")
+        if not _EVENT_ID.match(text):
+            raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {_shown(text)}")
+        raise GoneError(f"The run {text.partition(':')[0]!r} is not held here (any more).")
+
+    def check_media_type(self, curl_path: str) -> None:
+        """No Content-Type counts as JSON; a form type, which `curl -d` sends by default, gets the right line."""
+        value = self.headers.get(b"content-type")
+        if value is None or _JSON_TYPE.match(value.strip()):
+            return
+        essence = value.partition(b";")[0].strip().lower().decode("latin-1")
+        hint = ""
+        if essence in ("application/x-www-form-urlencoded", "multipart/form-data"):
+            hint = (
+                f"; with curl: curl -N -X POST <url>{curl_path} "
+                "-H 'Content-Type: application/json' -d '{\"key\": \"value\"}'"
+            )
+        raise UnsupportedMediaTypeError(
+            f"Content-Type: must be application/json, got {_shown(essence)}{hint}"
+        )
+
+    async def body(self, receive: Receive, *, limit: int) -> bytes:
+        """Read the whole body, `limit` bytes at most. Raises `CallerLeftError` when the caller goes away meanwhile."""
+        length = self.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        message = await receive()
+        if message["type"] != "http.request":
+            raise CallerLeftError
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            body = await _rest(body, receive, limit)
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+
+
+def decode_payload(body: bytes) -> Any:
+    """Return the JSON value; raise `ValidationError` with `details` in the contract's form."""
+    if not body.strip():
+        raise _invalid("The body is empty; send the agent's input as JSON.")
+    # Counting brackets is quick and sees too many only where text holds some: then look closely.
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _depth(body) > MAX_NESTING:
+        raise _invalid(f"The body is nested over {MAX_NESTING} deep.")
+    try:
+        return msgspec.json.decode(body)
+    except UnicodeDecodeError as exc:
+        raise _invalid(f"The body is not UTF-8: byte {exc.start}.") from None
+    except msgspec.MsgspecError as exc:
+        raise _invalid(f"The body is not JSON: {exc}") from None
+
+
+async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
+    body = bytearray(first)
+    more = True
+    while more:
+        if len(body) > limit:
+            raise _too_large(limit)
+        message = await receive()
+        if message["type"] != "http.request":
+            raise CallerLeftError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in body:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _invalid(message: str) -> ValidationError:
+    return ValidationError(
+        message, details=[{"pointer": "", "message": message, "type": "invalid_json"}]
+    )
+
+
+def _too_large(limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        f"The body is larger than {limit} bytes (expose.limits.max_body_bytes)."
+    )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")

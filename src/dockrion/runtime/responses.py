@@ -1,0 +1,78 @@
+"""Answers: JSON, errors in the contract's two shapes, the head of a stream."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from dockrion.errors import AuthError, DockrionError, RateLimitError
+from dockrion.events.jsonable import encode
+from dockrion.runtime.asgi import Send
+from dockrion.runtime.requests import Request
+
+Headers = list[tuple[bytes, bytes]]
+RETRY_SECONDS: Final = b"5"
+
+_STREAM_HEADERS: Final[Headers] = [
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_KEEP_ALIVE: Final = (b"connection", b"keep-alive")
+
+
+async def send_json(
+    send: Send, status: int, data: Any, request_id: bytes, headers: Headers | None = None
+) -> None:
+    body = encode(data)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", request_id),
+                *(headers or ()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(
+    send: Send, error: DockrionError, request_id: bytes, headers: Headers | None = None
+) -> None:
+    extra = [*(headers or ()), *error_headers(error)]
+    await send_json(send, error.status, error_body(error), request_id, extra)
+
+
+def error_body(error: DockrionError) -> dict[str, Any]:
+    if isinstance(error, AuthError | RateLimitError):
+        return {"detail": {"message": error.message, "code": error.code}}
+    return {
+        "success": False,
+        "error": error.message,
+        "code": error.code,
+        "details": error.details,
+    }
+
+
+def error_headers(error: DockrionError) -> Headers:
+    if error.status == 503:
+        return [(b"retry-after", RETRY_SECONDS)]
+    if error.status == 413:
+        # The rest of the body is not read, so nothing else can come on this connection.
+        return [(b"connection", b"close")]
+    return []
+
+
+async def start_stream(send: Send, request: Request, content_type: bytes, run_id: str) -> None:
+    """Send the head of a stream; `Connection` only where HTTP/1.1 has one and the caller did not ask for its end."""
+    headers: Headers = [
+        (b"content-type", content_type),
+        *_STREAM_HEADERS,
+        (b"x-run-id", run_id.encode()),
+        (b"x-request-id", request.request_id),
+    ]
+    if not request.wants_close:
+        headers.append(_KEEP_ALIVE)
+    await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,0 +1,89 @@
+"""Open streams: one clock for all of them, for heartbeats and for callers who take nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from dockrion.events.outbox import Outbox
+
+
+class OpenStream:
+    """One stream's times, in `monotonic` seconds. The endpoint writes them around each send."""
+
+    __slots__ = (
+        "gave_up",
+        "last_sent",
+        "outbox",
+        "sending_since",
+        "task",
+        "unsent",
+        "unsent_before",
+    )
+
+    def __init__(
+        self, outbox: Outbox, task: asyncio.Task[Any] | None, unsent: Callable[[], int] | None
+    ) -> None:
+        self.outbox = outbox
+        self.task = task
+        # How many bytes the other side has not taken yet, where the server can tell.
+        self.unsent = unsent
+        self.unsent_before = -1
+        self.last_sent = monotonic()
+        # 0 while no send is under way.
+        self.sending_since = 0.0
+        self.gave_up = False
+
+
+class StreamClock:
+    """Looks at all open streams every `period`: no timer and no task for each.
+
+    A stream that sent nothing for `heartbeat_seconds` gets a heartbeat. One whose caller takes nothing for
+    `write_seconds` is given up: its task is cancelled with `gave_up` set.
+    """
+
+    def __init__(self, *, heartbeat_seconds: float, write_seconds: float) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
+        self._write_seconds = write_seconds
+        self._period = min(1.0, max(0.02, min(heartbeat_seconds, write_seconds) / 20))
+        self._streams: set[OpenStream] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, stream: OpenStream) -> None:
+        self._streams.add(stream)
+        if self._timer is None:
+            self._timer = stream.outbox.loop.call_later(
+                self._period, self._tick, stream.outbox.loop
+            )
+
+    def discard(self, stream: OpenStream) -> None:
+        self._streams.discard(stream)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = monotonic()
+        for stream in self._streams:
+            if stream.sending_since:
+                if now - stream.sending_since > self._write_seconds:
+                    self._stuck(stream, now)
+            elif now - stream.last_sent >= self._heartbeat_seconds:
+                stream.last_sent = now
+                stream.outbox.heartbeat_due = True
+                stream.outbox.wake()
+        self._timer = loop.call_later(self._period, self._tick, loop) if self._streams else None
+
+    def _stuck(self, stream: OpenStream, now: float) -> None:
+        if stream.unsent is not None:
+            # A slow caller is not a gone one: a send may wait for long while bytes do leave.
+            unsent = stream.unsent()
+            if unsent != stream.unsent_before:
+                stream.unsent_before = unsent
+                stream.sending_since = now
+                return
+        if stream.task is not None and not stream.gave_up:
+            stream.gave_up = True
+            stream.task.cancel()

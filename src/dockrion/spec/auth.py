@@ -1,0 +1,195 @@
+"""The `auth` section: who may call, with what, how often."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from dockrion.spec.fields import (
+    broken_rule,
+    checked_text,
+    flag,
+    matching,
+    number,
+    one_of,
+    positive,
+    refuse_duplicates,
+    text,
+    url,
+    variable_name,
+    whole,
+)
+from dockrion.spec.section import Section
+
+MODES: Final = ("none", "api_key", "jwt", "oauth2")
+PERMISSIONS: Final = (
+    "deploy",
+    "rollback",
+    "invoke",
+    "view_metrics",
+    "key_manage",
+    "read_logs",
+    "read_docs",
+)
+ALGORITHMS: Final = tuple(
+    f"{family}{bits}" for family in ("RS", "ES", "HS") for bits in (256, 384, 512)
+)
+
+Text = Annotated[str, text()]
+Variable = Annotated[str, variable_name()]
+Url = Annotated[str, url("https", "http")]
+Claim = Annotated[str, matching(r"[^.\s]+(?:\.[^.\s]+)*", "the name of a claim, or a dotted path")]
+
+
+class KeySpec(Section):
+    name: Text = Field(description="What the key is called in logs; its identity.")
+    env_var: Variable = Field(description="Variable that holds the key, or sha256:<hex> of it.")
+    role: Text | None = Field(None, description="Role of who calls with this key.")
+
+
+class ApiKeysSpec(Section):
+    env_var: Variable = Field("DOCKRION_API_KEY", description="Variable that holds the key.")
+    header: Annotated[
+        str,
+        matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", "the name of a header, 1 to 64 characters"),
+    ] = Field("X-API-Key", description="Header that carries the key.")
+    allow_bearer: Annotated[bool, flag()] = Field(
+        True, description="Whether `Authorization: Bearer <key>` is accepted as well."
+    )
+    enabled: Annotated[bool, flag()] = Field(True, description="false: open, with a warning.")
+    rotation_days: Annotated[int, whole()] = Field(30, description="For your information.")
+    prefix: Variable | None = Field(
+        None, description="Prefix of the variables that hold keys; replaces env_var."
+    )
+    keys: tuple[KeySpec, ...] | None = Field(
+        None, description="Named keys, each with its variable and role; replace env_var."
+    )
+
+    @field_validator("keys", mode="after")
+    @classmethod
+    def _names_are_unique(cls, keys: tuple[KeySpec, ...] | None) -> tuple[KeySpec, ...] | None:
+        refuse_duplicates([key.name for key in keys or ()], "name")
+        return keys
+
+
+class ClaimsSpec(Section):
+    user_id: Claim = Field("sub", description="Claim that identifies the caller.")
+    email: Claim = Field("email", description="Claim with the e-mail address.")
+    name: Claim = Field("name", description="Claim with the name.")
+    roles: Claim = Field("roles", description="Claim with the roles.")
+    permissions: Claim = Field("permissions", description="Claim with the permissions.")
+    scopes: Claim = Field("scope", description="Claim with the scopes.")
+    tenant_id: Claim | None = Field(None, description="Claim with the tenant.")
+
+
+class JwtSpec(Section):
+    jwks_url: Url | None = Field(None, description="Where the issuer publishes its keys.")
+    public_key_env: Variable | None = Field(
+        None,
+        validate_default=True,
+        description="Variable that holds a PEM, or the secret of HS algorithms.",
+    )
+    issuer: Text | None = Field(None, description="`iss` that is required.")
+    audience: Text | None = Field(None, description="`aud` that is required.")
+    algorithms: tuple[Annotated[str, one_of(*ALGORITHMS)], ...] = Field(
+        ("RS256",), description="Signatures that are accepted."
+    )
+    leeway_seconds: Annotated[float, number(0, 300)] = Field(
+        30, description="Seconds by which clocks may differ."
+    )
+    claims: ClaimsSpec = Field(
+        default={}, validate_default=True, description="Which claim holds what."
+    )
+
+    @field_validator("public_key_env", mode="after")
+    @classmethod
+    def _exactly_one_source_of_keys(cls, variable: str | None, info: ValidationInfo) -> str | None:
+        if "jwks_url" in info.data and (info.data["jwks_url"] is None) == (variable is None):
+            raise broken_rule("needs exactly one of `jwks_url`, `public_key_env`", at="")
+        return variable
+
+    @field_validator("algorithms", mode="after")
+    @classmethod
+    def _secrets_and_public_keys_do_not_mix(
+        cls, algorithms: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        if not algorithms:
+            raise broken_rule("must not be empty")
+        symmetric = [name.startswith("HS") for name in algorithms]
+        if any(symmetric) and info.data.get("jwks_url") is not None:
+            raise broken_rule("HS algorithms need `public_key_env`; a JWKS has public keys")
+        if any(symmetric) and not all(symmetric):
+            raise broken_rule("HS algorithms cannot stand beside RS or ES ones")
+        return algorithms
+
+
+class OAuth2Spec(Section):
+    introspection_url: Url = Field(description="RFC 7662 endpoint that is asked about a token.")
+    client_id_env: Variable | None = Field(None, description="Variable that holds the client id.")
+    client_secret_env: Variable | None = Field(
+        None, description="Variable that holds the client secret."
+    )
+    required_scopes: tuple[Text, ...] = Field((), description="Scopes without which it is 403.")
+    cache_seconds: Annotated[float, positive()] = Field(
+        30, description="Seconds for which an answer is kept, never past the token's expiry."
+    )
+
+
+class RoleSpec(Section):
+    name: Text = Field(description="Name of the role.")
+    permissions: tuple[Annotated[str, one_of(*PERMISSIONS)], ...] = Field(
+        description="What the role may do."
+    )
+
+
+def _complain_of_proxy(value: str) -> str | None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return "must be an IP address or a network such as 10.0.0.0/8"
+    return None
+
+
+Rate = Annotated[
+    str,
+    matching(
+        r"[1-9][0-9]*/(?:second|minute|hour|day)",
+        '"<count>/<second|minute|hour|day>", such as 60/minute',
+    ),
+]
+
+
+class AuthSpec(Section):
+    mode: Annotated[Literal["none", "api_key", "jwt", "oauth2"], one_of(*MODES)] = Field(
+        "api_key", description="How callers prove who they are."
+    )
+    api_keys: ApiKeysSpec = Field(
+        default={}, validate_default=True, description="With mode: api_key."
+    )
+    jwt: JwtSpec | None = Field(None, validate_default=True, description="With mode: jwt.")
+    oauth2: OAuth2Spec | None = Field(None, validate_default=True, description="With mode: oauth2.")
+    roles: tuple[RoleSpec, ...] = Field((), description="Roles and what each may do.")
+    rate_limits: dict[str, Rate] = Field(
+        default={}, description="Role to <count>/<second|minute|hour|day>; `default` for the rest."
+    )
+    trusted_proxies: tuple[Annotated[str, checked_text(_complain_of_proxy)], ...] = Field(
+        (), description="Addresses and networks whose X-Forwarded-For counts."
+    )
+    protect: tuple[Annotated[str, one_of("metrics", "docs", "info", "schema")], ...] = Field(
+        (), description="What is closed beside the ways to run the agent."
+    )
+
+    @field_validator("jwt", "oauth2", mode="after")
+    @classmethod
+    def _mode_needs_its_section(cls, section: object, info: ValidationInfo) -> object:
+        if section is None and info.data.get("mode") == info.field_name:
+            raise broken_rule(f"is required with `mode: {info.field_name}`")
+        return section
+
+    @field_validator("roles", mode="after")
+    @classmethod
+    def _role_names_are_unique(cls, roles: tuple[RoleSpec, ...]) -> tuple[RoleSpec, ...]:
+        refuse_duplicates([role.name for role in roles], "name")
+        return roles

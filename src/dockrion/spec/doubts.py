@@ -1,0 +1,41 @@
+"""What a valid Dockfile says but its author hardly means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockrion.spec.dockspec import DockSpec
+    from dockrion.spec.shape import Loc
+
+
+def doubts(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    yield from _chat_properties(spec)
+    yield from _keys(spec)
+
+
+def _chat_properties(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    chat = spec.expose.chat
+    if chat is None:
+        return
+    for field, name, schema in (
+        ("input", chat.input, spec.io_schema.input),
+        ("output", chat.output, spec.io_schema.output),
+    ):
+        properties = (schema or {}).get("properties")
+        if name is not None and properties is not None and name not in properties:
+            yield ("expose", "chat", field), f"{name} is no property of io_schema.{field}"
+
+
+def _keys(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    auth = spec.auth
+    if auth is None or auth.mode != "api_key":
+        return
+    if not auth.api_keys.enabled:
+        yield ("auth", "api_keys", "enabled"), "is false, so everybody may call"
+    roles = {role.name for role in auth.roles}
+    for index, key in enumerate(auth.api_keys.keys or ()):
+        if roles and key.role is not None and key.role not in roles:
+            loc = ("auth", "api_keys", "keys", index, "role")
+            yield loc, f"{key.role} is none of auth.roles, so this key has no permission"

@@ -1,0 +1,40 @@
+"""The `io_schema` section: what goes in and what comes out, as JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from dockrion.spec.fields import anything, bad_values, free_mapping
+from dockrion.spec.schema_rules import complaints
+from dockrion.spec.section import Section
+
+JsonSchema = Annotated[dict[str, Any], free_mapping("a mapping (a JSON Schema)")]
+Strict = Annotated[
+    bool | Literal["enforce"],
+    anything(
+        "true, false or enforce",
+        lambda v: isinstance(v, bool) or v == "enforce",
+        {"enum": [True, False, "enforce"]},
+    ),
+]
+
+
+class IoSchemaSpec(Section):
+    input: JsonSchema | None = Field(
+        None, description="JSON Schema of the payload; without it any JSON passes."
+    )
+    output: JsonSchema | None = Field(None, description="JSON Schema of the output.")
+    strict: Strict = Field(
+        True,
+        description="true: output that does not fit is marked and logged; enforce: it is an error; false: no check.",
+    )
+
+    @field_validator("input", "output", mode="after")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        found = [] if schema is None else complaints(schema)
+        if found:
+            raise bad_values(found)
+        return schema

@@ -1,0 +1,212 @@
+"""From a path to a `DockSpec`: file, env files, variables, secrets; the one reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from dockrion.errors import MissingSecretError, ValidationError
+from dockrion.spec.dockspec import DockSpec
+from dockrion.spec.document import Document, read_document
+from dockrion.spec.env import DEFAULT, SHELL, Environment, parse_env_file
+from dockrion.spec.observability import LOG_LEVELS
+from dockrion.spec.problems import Source, invalid
+from dockrion.spec.streaming import REDIS_URL as DEFAULT_REDIS_URL
+from dockrion.spec.variables import Filler
+
+_REDIS_URL: Final = ("streaming", "redis", "url")
+_ENV_FILES: Final = (".env", "env.yaml", "env.yml")
+
+
+@dataclass(frozen=True)
+class Dockfile:
+    """A Dockfile that is valid but for its secrets, and the environment that it was read in.
+
+    Where a missing secret fills a field, the field still holds the variable.
+    """
+
+    spec: DockSpec
+    environment: Environment
+    missing_secrets: list[str]
+
+
+def load_dockspec(
+    path: str | Path,
+    env_file: str | Path | None = None,
+    validate_secrets: bool = True,
+    strict_secrets: bool = True,
+) -> DockSpec:
+    """Raise `ValidationError` with all problems, or `MissingSecretError`; not `strict_secrets`: a warning."""
+    source = Source()
+    dockfile = read_dockfile(path, env_file=env_file, source=source)
+    if validate_secrets and dockfile.missing_secrets:
+        missing = MissingSecretError(dockfile.missing_secrets)
+        if strict_secrets:
+            raise missing
+        source.warnings.append(missing.message)
+    return dockfile.spec
+
+
+def load_environment(path: str | Path, env_file: str | Path | None = None) -> Environment:
+    """Return the environment that the Dockfile's agent is to see."""
+    return read_dockfile(path, env_file=env_file).environment
+
+
+def validate_dockspec(path: str | Path, env_file: str | Path | None = None) -> dict[str, Any]:
+    """Return `{valid, errors, warnings, spec, message}`; whatever the file holds, nothing is raised."""
+    source = Source()
+    try:
+        dockfile = read_dockfile(path, env_file=env_file, source=source)
+    except ValidationError as exc:
+        spec, message, errors = None, "Dockfile is invalid", exc.message.split("\n")
+    else:
+        spec, message, errors = dockfile.spec, "Dockfile is valid", list[str]()
+        if dockfile.missing_secrets:
+            source.warnings.append(MissingSecretError(dockfile.missing_secrets).message)
+    return {
+        "valid": spec is not None,
+        "errors": errors,
+        "warnings": list(source.warnings),
+        "spec": spec,
+        "message": message,
+    }
+
+
+def expand_env_vars(data: Any) -> Any:
+    """Return the data with the variables in all its strings filled in; all missing ones are one error."""
+    source = Source()
+    expanded = Filler(os.environ, source).fill(data)
+    if source.problems:
+        raise invalid(source)
+    return expanded
+
+
+def read_dockfile(
+    path: str | Path,
+    *,
+    env_file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    source: Source | None = None,
+) -> Dockfile:
+    """Read a Dockfile with the environment around it; `environ` stands for the shell's.
+
+    Raises `ValidationError` with all problems at once; missing secrets are in the result.
+    """
+    path = Path(path)
+    source = source or Source()
+    source.name, source.folder = path.name, Path(os.path.abspath(path)).parent  # noqa: PTH100
+    document = _read_mapping(path, source)
+    shell = os.environ if environ is None else environ
+    environment = _with_env_files(
+        Environment(dict(shell), dict.fromkeys(shell, SHELL)), source.folder, env_file
+    )
+    data, environment, missing = _fill_in(document, environment, source)
+    spec = DockSpec.model_validate(data, context=source)
+    return Dockfile(_with_log_level(spec, environment, source), environment, missing)
+
+
+def _read_mapping(path: Path, source: Source) -> Document:
+    document = read_document(_text(path, path.name))
+    source.places.update(document.places)
+    source.problems.extend(document.problems)
+    if isinstance(document.data, dict):
+        return document
+    if not document.problems:
+        found = "is empty" if document.data is None else "must be a mapping"
+        source.add((), f"{found}; a Dockfile has version, agent, io_schema and expose")
+    raise invalid(source)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ValidationError(f"{name} not found") from None
+    except UnicodeDecodeError as exc:
+        raise ValidationError(f"{name} is not UTF-8: byte {exc.start}") from None
+    except OSError as exc:
+        raise ValidationError(f"{name} cannot be read: {exc.strerror}") from None
+
+
+def _with_env_files(
+    environment: Environment, folder: Path, env_file: str | Path | None
+) -> Environment:
+    """Put the files below the shell, in the order in which they win."""
+    files = [] if env_file is None else [(str(env_file), Path(env_file))]
+    files += [(name, folder / name) for name in _ENV_FILES if (folder / name).is_file()]
+    wrong: list[str] = []
+    for name, path in files:
+        values, problems = parse_env_file(_text(path, name), yaml=path.suffix in (".yaml", ".yml"))
+        wrong += [problem.line_of(name) for problem in problems]
+        environment = environment.below(values, name)
+    if wrong:
+        raise ValidationError("\n".join(wrong))
+    return environment
+
+
+def _fill_in(
+    document: Document, environment: Environment, source: Source
+) -> tuple[dict[str, Any], Environment, list[str]]:
+    """Fill in the variables; return the data, the environment with the secrets' defaults, missing secrets.
+
+    The defaults of secrets fill the rest of the file, so the secrets come first.
+    """
+    filler = Filler(environment.values, source, root=DockSpec, plain=document.plain)
+    data: dict[str, Any] = dict(document.data)
+    if "secrets" in data:
+        data["secrets"] = filler.fill(data["secrets"], ("secrets",))
+    required, optional = (_secrets(data.get("secrets"), key) for key in ("required", "optional"))
+    defaults = {name: value for name, value in (required | optional).items() if value is not None}
+    environment = environment.below(defaults, DEFAULT)
+    missing = environment.missing(required)
+    filler = replace(
+        filler,
+        environment={k: v for k, v in environment.values.items() if k not in missing},
+        tolerated=frozenset(missing),
+    )
+    data = filler.fill(data, but={("secrets",), _REDIS_URL})
+    _fill_in_redis_url(data.get("streaming"), filler)
+    return data, environment, missing
+
+
+def _secrets(section: Any, key: str) -> dict[str, str | None]:
+    """Return names and defaults of one list of secrets, as far as it is sound."""
+    items: Any = section.get(key) if isinstance(section, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found: dict[str, str | None] = {}
+    for item in items if isinstance(items, list) else ():  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(item, dict) and isinstance(item.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
+            default: Any = item.get("default")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            found[item["name"]] = default if isinstance(default, str) else None
+    return found
+
+
+def _fill_in_redis_url(streaming: Any, filler: Filler) -> None:
+    """Look the URL up with `backend: redis` alone; for other backends it may hold what is not set."""
+    if not isinstance(streaming, dict):
+        return
+    section: dict[str, Any] = streaming
+    redis: Any = section.get("redis")
+    if redis is None:
+        redis = {}
+    if section.get("backend") != "redis" or not isinstance(redis, dict):
+        filler.source.unresolved.add(_REDIS_URL)
+        return
+    url: Any = redis.get("url")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    url = DEFAULT_REDIS_URL if url is None else url
+    section["redis"] = {**redis, "url": filler.fill(url, _REDIS_URL)}
+
+
+def _with_log_level(spec: DockSpec, environment: Environment, source: Source) -> DockSpec:
+    """Let LOG_LEVEL win; other programs use that name, too, so a value that is none of ours is no error."""
+    given = environment.values.get("LOG_LEVEL", "").lower()
+    if not given:
+        return spec
+    level = "warn" if given == "warning" else given
+    if level not in LOG_LEVELS:
+        source.warnings.append(f"LOG_LEVEL in the environment is none of {', '.join(LOG_LEVELS)}")
+        return spec
+    observability = spec.observability.model_copy(update={"log_level": level})
+    return spec.model_copy(update={"observability": observability})

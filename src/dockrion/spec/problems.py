@@ -1,0 +1,150 @@
+"""What is wrong with a Dockfile, in its final form: path, what is allowed, what was found, line and column."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import ValidationError as PydanticValidationError
+
+from dockrion.errors import ValidationError
+from dockrion.spec.fields import BAD_VALUE, BROKEN_RULE, Kind, shown
+from dockrion.spec.shape import Loc, Shape, shape_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    path: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+    def line_of(self, name: str) -> str:
+        """Return the problem on one line, as compilers write them."""
+        words = f"{self.path}: {self.message}" if self.path else self.message
+        place = ":".join(str(part) for part in (name, self.line, self.column) if part)
+        return f"{place}: {words}" if place else words
+
+
+class Place(NamedTuple):
+    """Where a key and its value stand in the file, counted from 1."""
+
+    key: tuple[int, int]
+    value: tuple[int, int]
+
+
+@dataclass
+class Source:
+    """What a spec is read from: how its parts are found in the file, and how they were written.
+
+    `written` has the text of every value that a variable filled in: it is shown in place of the value.
+    `unresolved` are values that still hold a variable; problems with them are none.
+    Problems and warnings gather here while the file is read.
+    """
+
+    name: str = ""
+    folder: Path | None = None
+    places: dict[Loc, Place] = field(default_factory=dict[Loc, Place])
+    written: dict[Loc, str] = field(default_factory=dict[Loc, str])
+    unresolved: set[Loc] = field(default_factory=set[Loc])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    warnings: list[str] = field(default_factory=list[str])
+
+    def add(self, loc: Loc, message: str) -> None:
+        self.problems.append(Problem(path_of(loc), message, *self.place(loc)))
+
+    def warn(self, loc: Loc, message: str, *, at_key: bool = False) -> None:
+        problem = Problem(path_of(loc), message, *self.place(loc, at_key=at_key))
+        self.warnings.append(problem.line_of(self.name))
+
+    def place(self, loc: Loc, *, at_key: bool = False) -> tuple[int, int] | tuple[()]:
+        """Return line and column of a value; of the nearest key above it when it is not there."""
+        if loc in self.places:
+            return self.places[loc].key if at_key else self.places[loc].value
+        for length in range(len(loc) - 1, -1, -1):
+            if loc[:length] in self.places:
+                return self.places[loc[:length]].key
+        return ()
+
+    def as_written(self, loc: Loc, value: Any) -> Any:
+        """Return the value with every part that came from a variable as it stands in the file."""
+        if loc in self.written:
+            return self.written[loc]
+        if isinstance(value, dict):
+            return {k: self.as_written((*loc, k), v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if isinstance(value, list | tuple):
+            return [self.as_written((*loc, i), v) for i, v in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return value
+
+
+def path_of(loc: Loc) -> str:
+    """Return a path as messages write it: `auth.roles[0].name`."""
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else repr(part)}"
+        for part in loc
+    )
+    return path.removeprefix(".")
+
+
+def invalid(source: Source) -> ValidationError:
+    """Return the one error for all problems, in the order in which they stand in the file."""
+    found = sorted(dict.fromkeys(source.problems), key=lambda p: (p.line or 0, p.column or 0))
+    return ValidationError(
+        "\n".join(problem.line_of(source.name) for problem in found),
+        details=[asdict(problem) for problem in found],
+    )
+
+
+def add_problems(error: PydanticValidationError, root: Shape, source: Source) -> None:
+    """Translate what pydantic found into problems of the source."""
+    for details in error.errors(include_url=False):
+        loc = details["loc"]
+        if loc in source.unresolved:
+            continue
+        at = (details.get("ctx") or {}).get("at")
+        if at is not None:
+            loc = (*loc[:-1], *(at.split(".") if at else ()))
+        if loc[-1:] == ("[key]",):
+            loc = loc[:-2]
+        source.add(loc, _in_words(details, root, source))
+
+
+def _in_words(details: ErrorDetails, root: Shape, source: Source) -> str:
+    words = details["msg"]
+    match details["type"]:
+        case "missing":
+            shape = shape_at(root, details["loc"])
+            may_be_empty = isinstance(shape, type) and not any(
+                field.is_required() for field in shape.model_fields.values()
+            )
+            name = details["loc"][-1]
+            return (
+                f"is required; `{name}: {{}}` takes the defaults" if may_be_empty else "is required"
+            )
+        case "model_type" | "dict_type":
+            words = "must be a mapping"
+        case "tuple_type":
+            words = "must be a list"
+        case "string_type" | "invalid_key":
+            return "keys must be text"
+        case kind if kind == BROKEN_RULE:
+            return words
+        case kind:
+            assert kind == BAD_VALUE, f"a kind of error without words: {kind}"
+    return words + _found(details, root, source)
+
+
+def _found(details: ErrorDetails, root: Shape, source: Source) -> str:
+    loc, value = details["loc"], details["input"]
+    if value is PydanticUndefined:
+        return ""
+    if loc in source.written:
+        return f", got {' '.join(source.written[loc].split())}"
+    shape = shape_at(root, loc)
+    if isinstance(shape, Kind) and shape.secret:
+        return ", got a value that is not shown"
+    return f", got {shown(source.as_written(loc, value))}"

@@ -1,0 +1,176 @@
+"""What dockrion asks of a JSON Schema: that it is one (draft 2020-12), fetches nothing, and says enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urldefrag, urljoin
+
+from pydantic_core import PydanticUndefined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema_rs import ValidationError
+
+Loc = tuple[str | int, ...]
+
+ROOT_TYPES: Final = ("object", "string", "number", "integer", "boolean", "array", "null")
+_META_SCHEMA: Final = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
+
+# What stands below these keywords is data, and what looks like a `$ref` there is none.
+_DATA: Final = frozenset({"const", "default", "enum", "examples"})
+# Below these stand names of the user's own, each with a schema.
+_NAMED: Final = frozenset(
+    {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+)
+
+
+class Complaint(NamedTuple):
+    loc: Loc
+    message: str
+    value: Any
+
+
+def complaints(schema: dict[str, Any]) -> list[Complaint]:
+    """Return all that is wrong; what is no schema at all is not looked at further."""
+    return (
+        _malformed(schema)
+        or [*_root_type(schema), *_rules(schema, ()), *_remote_references(schema)]
+        or _dangling_reference(schema)
+    )
+
+
+def _malformed(schema: dict[str, Any]) -> list[Complaint]:
+    import jsonschema_rs
+
+    validator = jsonschema_rs.Draft202012Validator(
+        _META_SCHEMA, validate_formats=True, offline=True
+    )
+    try:
+        errors = list(validator.iter_errors(schema))
+    except ValueError as exc:
+        return [Complaint((), f"must be JSON: {exc}", schema)]
+    # The meta-schema is made of vocabularies, several of which find the same fault.
+    found = {tuple(error.instance_path): error for error in errors}
+    return [
+        Complaint(loc, f"is no valid JSON Schema: {_in_words(loc, error)}", error.instance)
+        for loc, error in found.items()
+    ]
+
+
+def _in_words(loc: Loc, error: ValidationError) -> str:
+    from jsonschema_rs import ValidationErrorKind as Kind
+
+    match error.kind:
+        case Kind.Type(types=types):
+            return f"must be of type {' or '.join(types)}"
+        case Kind.AnyOf() if loc[-1:] == ("type",):
+            return f"must be one of {', '.join(ROOT_TYPES)}, or a list of these"
+        case Kind.UniqueItems():
+            return "must not have duplicates"
+        case Kind.Format(format=name):
+            return f"must be a {'regular expression' if name == 'regex' else name}"
+        case Kind.PropertyNames():
+            return "each key must be a regular expression"
+        case Kind.Minimum(limit=limit):
+            return f"must be {limit} or more"
+        case Kind.ExclusiveMinimum(limit=limit):
+            return f"must be greater than {limit}"
+        case Kind.MinItems():
+            return "must not be empty"
+        case kind:
+            return f"breaks the rule `{kind.name}` of the meta-schema"
+
+
+def _root_type(schema: dict[str, Any]) -> Iterator[Complaint]:
+    kind = schema.get("type", "object")
+    if kind not in ROOT_TYPES:
+        yield Complaint(("type",), f"must be one of {', '.join(ROOT_TYPES)}", kind)
+
+
+def _rules(schema: dict[str, Any], loc: Loc) -> Iterator[Complaint]:
+    if "array" in _types(schema) and "items" not in schema:
+        yield Complaint((*loc, "items"), "is required where `type` is array", PydanticUndefined)
+    properties: dict[str, Any] | None = schema.get("properties")
+    if properties is not None:
+        yield from _property_rules(schema, properties, loc)
+    items = schema.get("items")
+    if isinstance(items, dict):
+        yield from _rules(items, (*loc, "items"))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _property_rules(
+    schema: dict[str, Any], properties: dict[str, Any], loc: Loc
+) -> Iterator[Complaint]:
+    if "object" in _types(schema):
+        for index, name in enumerate(schema.get("required", ())):
+            if name not in properties:
+                yield Complaint((*loc, "required", index), "must be one of `properties`", name)
+    for name, below in properties.items():
+        if not name.strip():
+            yield Complaint((*loc, "properties", name), "a property's name must not be blank", name)
+        if isinstance(below, dict):
+            yield from _rules(below, (*loc, "properties", name))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    types = schema.get("type", "object")
+    return [types] if isinstance(types, str) else types
+
+
+class _Reference(NamedTuple):
+    loc: Loc
+    ref: str
+    uri: str
+    """What it refers to, without the fragment; empty for the schema itself."""
+
+
+def _remote_references(schema: dict[str, Any]) -> Iterator[Complaint]:
+    references: list[_Reference] = []
+    ids = {""}
+    _collect(schema, (), "", references, ids)
+    for loc, ref, uri in references:
+        if uri not in ids:
+            yield Complaint(
+                loc,
+                "must not lead out of this schema, nothing is fetched; put what it names under `$defs`",
+                ref,
+            )
+
+
+def _collect(node: Any, loc: Loc, base: str, references: list[_Reference], ids: set[str]) -> None:
+    """Gather every `$ref` below, and every `$id`, resolved against what surrounds it."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            _collect(item, (*loc, index), base, references, ids)
+        return
+    if not isinstance(node, dict):
+        return
+    schema: dict[str, Any] = node
+    if isinstance(schema.get("$id"), str):
+        base = urljoin(base, schema["$id"])
+        ids.add(urldefrag(base).url)
+    for key, value in schema.items():
+        if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+            uri = urldefrag(urljoin(base, value)).url
+            references.append(_Reference((*loc, key), value, uri))
+        elif key in _NAMED and isinstance(value, dict):
+            for name, below in value.items():  # pyright: ignore[reportUnknownVariableType]
+                _collect(below, (*loc, key, name), base, references, ids)
+        elif key not in _DATA:
+            _collect(value, (*loc, key), base, references, ids)
+
+
+def _dangling_reference(schema: dict[str, Any]) -> list[Complaint]:
+    import jsonschema_rs
+
+    try:
+        jsonschema_rs.Draft202012Validator(schema, offline=True)
+    except jsonschema_rs.ValidationError as exc:
+        references: list[_Reference] = []
+        _collect(schema, (), "", references, set())
+        for loc, ref, _ in references:
+            if urldefrag(ref).fragment in exc.message:
+                return [Complaint(loc, "leads nowhere in this schema", ref)]
+        return [Complaint((), "is no valid JSON Schema: it cannot be compiled", schema)]
+    return []

@@ -1,0 +1,97 @@
+"""`${VAR}`, `${VAR:-default}` and `$${` in the strings of the Dockfile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dockrion.spec.document import core_scalar
+from dockrion.spec.fields import Kind
+from dockrion.spec.problems import Source
+from dockrion.spec.shape import Loc, Shape, shape_at
+
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+@dataclass
+class Filled:
+    """A text with its variables filled in; those that have no value still stand in it."""
+
+    text: str
+    used: list[str] = field(default_factory=list[str])
+    missing: list[str] = field(default_factory=list[str])
+    nested: list[str] = field(default_factory=list[str])
+
+
+def fill(text: str, environment: Mapping[str, str]) -> Filled:
+    """Fill in each variable once; what a value itself holds is not looked at."""
+    filled = Filled(text)
+
+    def value_of(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if name is None:
+            return "${"
+        filled.used.append(name)
+        value = environment.get(name)
+        if value or (value is not None and default is None):
+            return value
+        if default is None:
+            filled.missing.append(name)
+            return match.group()
+        if "${" in default:
+            filled.nested.append(name)
+        return default
+
+    filled.text = _VARIABLE.sub(value_of, text)
+    return filled
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Fills in the variables of a document, and tells the source what came from where.
+
+    `plain` are the scalars without quotes: one that is nothing but a variable is read again as YAML reads a
+    scalar, unless its field is text. A variable among `tolerated` may be missing.
+    """
+
+    environment: Mapping[str, str]
+    source: Source
+    root: Shape = None
+    plain: Set[Loc] = frozenset()
+    tolerated: Set[str] = frozenset()
+
+    def fill(self, data: Any, loc: Loc = (), *, but: Set[Loc] = frozenset()) -> Any:
+        """Return the data with all strings below filled in, except those at the paths `but`."""
+        if loc in but:
+            return data
+        if isinstance(data, dict):
+            return {key: self.fill(value, (*loc, key), but=but) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if isinstance(data, list | tuple):
+            return [self.fill(item, (*loc, index), but=but) for index, item in enumerate(data)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if isinstance(data, str) and "${" in data:
+            return self._text(data, loc)
+        return data
+
+    def _text(self, text: str, loc: Loc) -> Any:
+        filled = fill(text, self.environment)
+        for name in dict.fromkeys(filled.nested):
+            self.source.add(loc, f"the default of ${{{name}}} cannot hold another variable")
+        if filled.missing:
+            self.source.unresolved.add(loc)
+            for name in dict.fromkeys(filled.missing):
+                if name not in self.tolerated:
+                    self.source.add(loc, f"the variable {name} is not set and has no default")
+            return filled.text
+        if filled.used:
+            self.source.written[loc] = text
+        return core_scalar(filled.text) if self._is_scalar(text, loc) else filled.text
+
+    def _is_scalar(self, text: str, loc: Loc) -> bool:
+        shape = shape_at(self.root, loc)
+        of_text = isinstance(shape, Kind) and shape.text
+        whole = _VARIABLE.fullmatch(text)
+        return (
+            loc in self.plain and not of_text and whole is not None and whole.group(1) is not None
+        )

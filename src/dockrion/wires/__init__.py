@@ -1,0 +1,1 @@
+"""Protocols: how the events of a run are written for a caller."""

@@ -1,0 +1,32 @@
+"""dockrion's own protocol: Server-Sent Events, one for each event of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dockrion.events import sse
+from dockrion.events.model import Batch
+
+
+class NativeWire:
+    """`timestamps` gives the time of a heartbeat; with `heartbeat_events` off, heartbeats are comments."""
+
+    __slots__ = ("_heartbeat_events", "_run_id", "_timestamps")
+
+    content_type: Final = b"text/event-stream"
+
+    def __init__(
+        self, run_id: str, *, heartbeat_events: bool, timestamps: Callable[[], str]
+    ) -> None:
+        self._run_id = run_id
+        self._heartbeat_events = heartbeat_events
+        self._timestamps = timestamps
+
+    def encode(self, batch: Batch) -> bytes:
+        return sse.frames(self._run_id, batch)
+
+    def heartbeat(self) -> bytes:
+        if self._heartbeat_events:
+            return sse.heartbeat(self._run_id, self._timestamps())
+        return sse.COMMENT_HEARTBEAT
