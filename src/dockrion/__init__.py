@@ -46,10 +46,10 @@ if TYPE_CHECKING:
         expand_env_vars,
         generate_json_schema,
         load_dockspec,
-        validate,
         validate_dockspec,
         write_json_schema,
     )
+    from dockrion.spec import validate_dockspec as validate
 
     __version__: str
 
@@ -95,8 +95,9 @@ __all__ = [
     "write_json_schema",
 ]
 
-# Where the names are that are no errors.
+# Where the names are that are no errors: a module, and the name there when it is another one.
 _HOMES = {
+    "__version__": "dockrion.version:VERSION",
     "DockSpec": "dockrion.spec",
     "EventsFilter": "dockrion.events.filter",
     "StreamContext": "dockrion.events.context",
@@ -108,21 +109,17 @@ _HOMES = {
     "load_dockspec": "dockrion.spec",
     "register_adapter": "dockrion.adapters",
     "run_local": "dockrion.runtime.dockfile",
-    "validate": "dockrion.spec",
+    "validate": "dockrion.spec:validate_dockspec",
     "validate_dockspec": "dockrion.spec",
     "write_json_schema": "dockrion.spec",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from dockrion.version import VERSION
-
-        value: Any = VERSION
-    elif name in __all__:
-        value = getattr(import_module(_HOMES.get(name, "dockrion.errors")), name)
-    else:
+    if name not in __all__ and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, other_name = _HOMES.get(name, "dockrion.errors").partition(":")
+    value = getattr(import_module(module), other_name or name)
     globals()[name] = value
     return value
 

@@ -35,7 +35,9 @@ def test_a_preset_or_list_sends_what_it_names_and_always_the_always_ones(
     assert events_filter.heartbeat == ("heartbeat" in sent)
 
 
-@pytest.mark.parametrize("allowed", ["none", ["tokens"], ["custom:"], ["custom:1a"], ["custom:a-b"]])
+@pytest.mark.parametrize(
+    "allowed", ["none", ["tokens"], ["custom:"], ["custom:1a"], ["custom:a-b"]]
+)
 def test_a_name_that_is_no_event_type_is_refused(allowed: str | list[str]) -> None:
     with pytest.raises(ValidationError, match=r"streaming\.events\.allowed"):
         EventsFilter(allowed)

@@ -79,7 +79,9 @@ def test_decoding_an_encoded_batch_gives_the_batch(batch: list[Event], first: in
 
 
 @given(st.lists(events, min_size=1, max_size=4), st.data())
-def test_the_result_of_reading_does_not_depend_on_cuts(batch: list[Event], data: st.DataObject) -> None:
+def test_the_result_of_reading_does_not_depend_on_cuts(
+    batch: list[Event], data: st.DataObject
+) -> None:
     stream = sse.COMMENT_HEARTBEAT.join(
         sse.frames(RUN, Batch([event], number, TIME)) for number, event in enumerate(batch)
     )

@@ -17,6 +17,7 @@ from dockrion.adapters.loading import import_object, load_failure
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
 from dockrion.spec.agent import AgentSpec
+from dockrion.spec.frameworks import declare_framework
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def register_adapter(name: str, cls: type[Any]) -> None:
     missing = [method for method in ("load", "invoke", "get_metadata") if not hasattr(cls, method)]
     if missing:
         raise InvalidAgentError(f"adapter {name!r}: {cls.__name__} lacks {', '.join(missing)}")
+    declare_framework(name)
     ADAPTERS.register(name, cls)
 
 

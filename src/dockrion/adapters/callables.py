@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -115,7 +116,7 @@ def _is_context(parameter: inspect.Parameter) -> bool:
     annotation = parameter.annotation
     if isinstance(annotation, str):
         # `from __future__ import annotations` leaves text: "StreamContext", "dockrion.StreamContext | None", ...
-        annotated = "StreamContext" in annotation.replace("[", " ").replace(".", " ").split(" ")
+        annotated = re.search(r"\bStreamContext\b", annotation) is not None
     else:
         annotated = annotation is StreamContext or StreamContext in getattr(
             annotation, "__args__", ()

@@ -32,7 +32,10 @@ _HINTS: tuple[tuple[type[DockrionError], str], ...] = (
     (InvalidAgentError, "check agent.handler and agent.entrypoint in the Dockfile"),
     (AgentExecutionError, "the agent itself raised this; --debug shows the traceback"),
     (InvalidOutputError, "compare what the agent returns with io_schema.output"),
-    (ValidationError, "`dockrion validate` checks the Dockfile without starting anything"),
+    (
+        ValidationError,
+        "`dockrion validate` checks the Dockfile; its io_schema.input says what a payload must be",
+    ),
 )
 _DEFAULT_HINT = "--debug shows the traceback"
 

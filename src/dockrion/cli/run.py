@@ -34,5 +34,5 @@ def command(
     from dockrion.runtime.dockfile import run_local
     from dockrion.runtime.logs import configure_logging
 
-    configure_logging(verbose=verbose)
+    configure_logging(verbose=verbose, reported=("dockrion.runtime.host",))
     run_local(dockfile, host, port, env_file=env_file)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dockrion.cli.dockfile import dockfile_argument, find_dockfile
-from dockrion.cli.failures import debug_option
+from dockrion.cli.failures import Settings, debug_option
 from dockrion.errors import DockrionError, ValidationError
 
 
@@ -34,7 +34,9 @@ from dockrion.errors import DockrionError, ValidationError
 @click.option("-v", "--verbose", is_flag=True, help="Show the run's metadata on standard error.")
 @click.option("--stream", is_flag=True, help="Show the events, as they come, on standard error.")
 @debug_option
+@click.pass_obj
 def command(
+    settings: Settings,
     path: Path,
     payload: str | None,
     payload_file: Path | None,
@@ -48,7 +50,7 @@ def command(
     value = _parse(text)
     # Standard output is for the output alone: what the agent prints goes where people look.
     with redirect_stdout(sys.stderr):
-        result = _run(dockfile, value, stream=stream)
+        result = _run(dockfile, value, stream=stream, debug=settings.debug)
     if verbose:
         click.echo(f"metadata {_json(result['metadata'])}", err=True)
     rendered = _json(result["output"], indent=2)
@@ -84,12 +86,12 @@ def _parse(text: bytes) -> Any:
         raise error from exc
 
 
-def _run(dockfile: Path, payload: Any, *, stream: bool) -> dict[str, Any]:
+def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str, Any]:
     from dockrion.runtime.dockfile import load_for_agent
     from dockrion.runtime.local import run_once
     from dockrion.runtime.logs import configure_logging
 
-    configure_logging()
+    configure_logging(reported=("dockrion.runtime.host",) if debug else ("dockrion",))
     spec = load_for_agent(dockfile, strict_secrets=False)
     return asyncio.run(run_once(spec, payload, on_event=_show if stream else None))
 

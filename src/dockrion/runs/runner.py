@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -125,11 +126,18 @@ class Runner:
             return False
         return True
 
-    def _start_task(self, run: Run, call: Callable[[], Any]) -> None:
+    def _start_task(self, run: Run, call: Callable[[], Any]) -> asyncio.Task[None]:
         task = run.outbox.loop.create_task(self._drive(run, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         run.attach(task)
+        return task
+
+    def _start_made(self, run: Run, made: Any) -> None:
+        task = self._start_task(run, lambda: made)
+        if inspect.iscoroutine(made):
+            # A task that is cancelled before its first step leaves the coroutine untouched.
+            task.add_done_callback(lambda _: made.close())
 
     async def _drive(self, run: Run, call: Callable[[], Any]) -> None:
         set_current_context(run.context)
@@ -163,7 +171,7 @@ class Runner:
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):
                 # A plain function that gave a coroutine or an async generator.
-                loop.call_soon_threadsafe(self._start_task, run, lambda: made)
+                loop.call_soon_threadsafe(self._start_made, run, made)
                 return
             run.conclude(Returned(settle_here(made, run.context, run.outbox)))
         except BaseException as exc:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -82,7 +82,7 @@ class DockrionApp(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         users, self.user_middleware = self.user_middleware, []
         try:
-            rest = cast("ASGIApp", super().build_middleware_stack())
+            rest = super().build_middleware_stack()
         finally:
             self.user_middleware = users
         app: Any = self._dispatch_to(_WithRequestId(rest))
@@ -95,7 +95,7 @@ class DockrionApp(FastAPI):
         if stack is None:
             stack = self.middleware_stack = self.build_middleware_stack()
         scope["app"] = self
-        await cast("ASGIApp", stack)(scope, receive, send)
+        await stack(scope, receive, send)
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
         invocations = self._invocations

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -33,7 +32,7 @@ class Http10Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._extensions: dict[str, Callable[[], Any]] = {
+        self._extensions: dict[str, Any] = {
             "dockrion.unsent": transport.get_write_buffer_size,
             "dockrion.abort": transport.abort,
         }

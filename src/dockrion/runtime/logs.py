@@ -7,10 +7,14 @@ import logging
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure_logging(*, verbose: bool = False) -> None:
-    """Send the records of this process to standard error; `verbose` lets dockrion's debug ones through."""
+def configure_logging(*, verbose: bool = False, reported: tuple[str, ...] = ()) -> None:
+    """Send the records of this process to standard error; `verbose` lets dockrion's debug ones through.
+
+    `reported` are loggers whose exceptions the process reports by itself: those records are left out.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
+    handler.addFilter(lambda record: not (record.exc_info and record.name.startswith(reported)))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("dockrion").setLevel(logging.DEBUG if verbose else logging.NOTSET)
     # uvicorn tells each step of its start and stop; what matters of that, dockrion says itself.

@@ -57,7 +57,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
                 continue  # a name that also stands for an address of a family that this machine lacks
             for sock in sockets:
                 sock.close()
-            raise DockrionError(_why_not(exc, host, port)) from exc
+            raise _cannot_listen(exc, host, port) from exc
     if not sockets:
         raise DockrionError(f"host {host!r} is no address of this machine")
     return sockets
@@ -78,14 +78,16 @@ def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
     return sock
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
-    match error.errno:
+def _cannot_listen(reason: OSError, host: str, port: int) -> DockrionError:
+    match reason.errno:
         case errno.EADDRINUSE:
-            return f"port {port} on {host} is already in use"
+            error = DockrionError(f"port {port} on {host} is already in use")
         case errno.EACCES:
-            return f"port {port} on {host} may not be used by this user"
+            error = DockrionError(f"port {port} on {host} may not be used by this user")
         case _:
-            return f"cannot listen on port {port} of {host}: {error.strerror}"
+            error = DockrionError(f"cannot listen on port {port} of {host}: {reason.strerror}")
+    error.add_note("choose another one with --port, or with expose.port in the Dockfile")
+    return error
 
 
 def serve(

@@ -11,7 +11,7 @@ from dockrion.events.outbox import Outbox
 
 
 class OpenStream:
-    """One stream's times, in `monotonic` seconds. The endpoint writes them around each send."""
+    """One stream's times, in `monotonic` seconds; its endpoint says when a send begins and when it has ended."""
 
     __slots__ = (
         "gave_up",
@@ -35,6 +35,12 @@ class OpenStream:
         # 0 while no send is under way.
         self.sending_since = 0.0
         self.gave_up = False
+
+    def sending(self) -> None:
+        self.sending_since = self.last_sent = monotonic()
+
+    def sent(self) -> None:
+        self.sending_since = 0.0
 
 
 class StreamClock:

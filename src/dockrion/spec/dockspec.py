@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationInfo
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic import ValidationError as PydanticValidationError
-from pydantic import field_validator, model_validator
 
 from dockrion.spec.agent import AgentSpec
 from dockrion.spec.auth import AuthSpec
@@ -27,9 +33,7 @@ from dockrion.spec.unknown_keys import unknown_keys
 
 Version = Annotated[
     Literal["1.0"],
-    anything(
-        'the text "1.0", in quotes', lambda v: v == "1.0" and isinstance(v, str), {"enum": ["1.0"]}
-    ),
+    anything('the text "1.0", in quotes', lambda v: v == "1.0", {"enum": ["1.0"]}),
 ]
 
 
@@ -111,7 +115,7 @@ class DockSpec(Section):
             spec = None
         if spec is None or source.problems:
             raise invalid(source) from None
-        spec._source = source  # noqa: SLF001
+        spec._source = source
         for loc, doubt in doubts(spec):
             source.warn(loc, doubt)
         return spec

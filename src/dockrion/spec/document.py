@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Never, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from dockrion.spec.problems import Place, Problem, path_of
 from dockrion.spec.shape import Loc
@@ -26,7 +27,9 @@ _WORDS: Final[dict[str, Any]] = {
         for word in (".inf", ".Inf", ".INF")
     },
 }
-_CORE = "tag:yaml.org,2002:"
+_CORE: Final = "tag:yaml.org,2002:"
+_SCALAR_TAGS: Final = tuple(f"{_CORE}{name}" for name in ("str", "int", "float", "bool", "null"))
+_VARIABLE_IN_BRACKETS = re.compile(r"[\[{,].*\$\{")
 
 Event: TypeAlias = Any
 """One of `ruamel.yaml.events`, whose attributes are not typed."""
@@ -42,7 +45,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list[Problem])
 
 
-class _Broken(Exception):  # noqa: N818
+class _BrokenError(Exception):
     """There is no point in reading on."""
 
     def __init__(self, problem: Problem) -> None:
@@ -56,67 +59,50 @@ def read_document(text: str, *, only_text: bool = False) -> Document:
     Keys are always text. With `only_text` all scalars but null are, too, exactly as they stand.
     """
     # Reading YAML takes a library of some size, which programs that pass mappings never need.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
-    from ruamel.yaml.reader import ReaderError
+    yaml: Any = importlib.import_module("ruamel.yaml")
 
-    builder = _Builder(YAML(typ="safe", pure=True).parse(text), only_text=only_text)
+    reader = _Reader(yaml.YAML(typ="safe", pure=True).parse(text), yaml.events, only_text=only_text)
     try:
-        builder.build()
-    except _Broken as exc:
+        reader.read()
+    except _BrokenError as exc:
         return Document(problems=[exc.problem])
-    except MarkedYAMLError as exc:
+    except yaml.error.MarkedYAMLError as exc:
         return Document(problems=[_syntax_problem(exc, text)])
-    except ReaderError as exc:
-        before = text[: exc.position]
-        line, column = before.count("\n") + 1, exc.position - (before.rfind("\n") + 1) + 1
-        return Document(
-            problems=[
-                Problem(
-                    "",
-                    f"no valid YAML: the character {exc.character!r} is not allowed",
-                    line,
-                    column,
-                )
-            ]
-        )
-    return builder.document
+    except yaml.reader.ReaderError as exc:
+        return Document(problems=[_character_problem(exc, text)])
+    return reader.document
 
 
-class _Builder:
-    def __init__(self, events: Iterator[Event], *, only_text: bool) -> None:
+class _Reader:
+    """Builds a document from the parser's events."""
+
+    def __init__(self, events: Iterator[Event], kinds: Any, *, only_text: bool) -> None:
         self.document = Document()
         self._events = events
+        self._kinds = kinds
         self._only_text = only_text
         self._anchors: dict[str, tuple[Any, Loc]] = {}
 
-    def build(self) -> None:
-        from ruamel.yaml import events as kinds
-
+    def read(self) -> None:
+        kinds = self._kinds
         for event in self._events:
-            if isinstance(
-                event, kinds.StreamStartEvent | kinds.StreamEndEvent | kinds.DocumentEndEvent
-            ):
-                continue
             if isinstance(event, kinds.DocumentStartEvent):
-                if self.document.places:
-                    self._broken(event, "a second YAML document; there may be only one")
-                continue
-            self.document.places[()] = Place(_start(event), _start(event))
-            self.document.data = self._node(event, ())
+                if () in self.document.places:
+                    raise _broken(event, "there may be only one document")
+            elif isinstance(event, kinds.NodeEvent):
+                self.document.places[()] = Place(_start(event), _start(event))
+                self.document.data = self._node(event, ())
 
     def _node(self, event: Event, loc: Loc) -> Any:
-        from ruamel.yaml import events as kinds
-
         if len(loc) > MAX_DEPTH:
-            self._broken(event, f"nested more than {MAX_DEPTH} levels deep")
-        if isinstance(event, kinds.AliasEvent):
-            return self._alias(event, loc)
+            raise _broken(event, f"nested more than {MAX_DEPTH} levels deep")
         if len(self.document.places) > MAX_VALUES:
-            self._broken(event, f"more than {MAX_VALUES} values, aliases counted")
-        if isinstance(event, kinds.MappingStartEvent):
+            raise _broken(event, f"more than {MAX_VALUES} values, aliases counted")
+        if isinstance(event, self._kinds.AliasEvent):
+            return self._alias(event, loc)
+        if isinstance(event, self._kinds.MappingStartEvent):
             value = self._mapping(loc)
-        elif isinstance(event, kinds.SequenceStartEvent):
+        elif isinstance(event, self._kinds.SequenceStartEvent):
             value = self._sequence(loc)
         else:
             value = self._scalar(event, loc)
@@ -126,82 +112,69 @@ class _Builder:
 
     def _alias(self, event: Event, loc: Loc) -> Any:
         if event.anchor not in self._anchors:
-            self._broken(event, f"the alias *{event.anchor} has no anchor that ends before it")
+            raise _broken(event, f"the alias *{event.anchor} has no anchor that ends before it")
         value, anchor = self._anchors[event.anchor]
         depth = len(anchor)
-        for below, place in list(self.document.places.items()):
-            if below[:depth] == anchor and len(below) > depth:
-                self.document.places[loc + below[depth:]] = place
-        self.document.plain |= {
-            loc + below[depth:] for below in self.document.plain if below[:depth] == anchor
+        places, plain = self.document.places, self.document.plain
+        places |= {
+            loc + below[depth:]: place
+            for below, place in places.items()
+            if below[:depth] == anchor and len(below) > depth
         }
+        plain |= {loc + below[depth:] for below in plain if below[:depth] == anchor}
         return value
 
     def _mapping(self, loc: Loc) -> dict[str, Any]:
-        from ruamel.yaml.events import MappingEndEvent, ScalarEvent
-
         found: dict[str, Any] = {}
-        for event in self._events:
-            if isinstance(event, MappingEndEvent):
-                break
-            if not isinstance(event, ScalarEvent):
-                self._broken(event, "a key must be text")
-            self._entry(event, found, loc)
+        while not isinstance(event := next(self._events), self._kinds.MappingEndEvent):
+            if not isinstance(event, self._kinds.ScalarEvent):
+                raise _broken(event, "a key must be text")
+            if event.value == "<<" and not event.style:
+                raise _broken(event, "merge keys (<<) are no part of YAML 1.2; write the keys out")
+            if event.value in found:
+                self._duplicate(event, (*loc, event.value))
+            else:
+                found[event.value] = self._entry(event, (*loc, event.value))
         return found
 
-    def _entry(self, event: Event, found: dict[str, Any], loc: Loc) -> None:
-        key: str = event.value
-        if key == "<<" and not event.style:
-            self._broken(event, "merge keys (<<) are no part of YAML 1.2; write the keys out")
-        first = self.document.places[(*loc, key)].key if key in found else None
-        below = next(self._events)
-        if first is None:
-            self.document.places[(*loc, key)] = Place(
-                _start(event), _start(below, empty=_start(event))
-            )
-            found[key] = self._node(below, (*loc, key))
-            return
-        line, column = first
-        self.document.problems.append(
-            Problem(
-                path_of((*loc, key)),
-                f"is given twice, first on line {line}, column {column}",
-                *_start(event),
-            )
-        )
-        aside = _Builder(self._events, only_text=self._only_text)
-        aside._anchors = self._anchors  # noqa: SLF001
-        aside._node(below, (*loc, key))  # noqa: SLF001
+    def _entry(self, key: Event, loc: Loc) -> Any:
+        value = next(self._events)
+        # What is not there, or stands below its key, is shown at the key.
+        nothing = value.start_mark.index == value.end_mark.index
+        below = getattr(value, "flow_style", None) is False
+        self.document.places[loc] = Place(_start(key), _start(key if nothing or below else value))
+        return self._node(value, loc)
+
+    def _duplicate(self, key: Event, loc: Loc) -> None:
+        line, column = self.document.places[loc].key
+        message = f"is given twice, first on line {line}, column {column}"
+        self.document.problems.append(Problem(path_of(loc), message, *_start(key)))
+        # The first one counts; this one is read past, aside, so that it leaves no trace.
+        aside = _Reader(self._events, self._kinds, only_text=self._only_text)
+        aside._anchors = self._anchors
+        aside._node(next(self._events), loc)
 
     def _sequence(self, loc: Loc) -> list[Any]:
-        from ruamel.yaml.events import SequenceEndEvent
-
         found: list[Any] = []
-        for event in self._events:
-            if isinstance(event, SequenceEndEvent):
-                break
+        while not isinstance(event := next(self._events), self._kinds.SequenceEndEvent):
             below = (*loc, len(found))
             self.document.places[below] = Place(_start(event), _start(event))
             found.append(self._node(event, below))
         return found
 
     def _scalar(self, event: Event, loc: Loc) -> Any:
-        tag, text, plain = event.tag, event.value, not event.style
-        if tag in (f"{_CORE}str", "!"):
-            return text
-        if tag is not None and tag not in (f"{_CORE}{t}" for t in ("int", "float", "bool", "null")):
-            self._broken(event, f"the tag {tag} is not known")
-        if not plain and tag is None:
+        tag: str | None = event.tag
+        text: str = event.value
+        if tag not in (None, "!", *_SCALAR_TAGS):
+            raise _broken(event, f"the tag {tag} is not known")
+        if tag in ("!", f"{_CORE}str") or (tag is None and event.style):
             return text
         value = core_scalar(text)
         if self._only_text:
             return None if value is None else text
-        if "${" in text:
+        if tag is None and "${" in text:
             self.document.plain.add(loc)
         return value
-
-    def _broken(self, event: Event, message: str) -> Never:
-        raise _Broken(Problem("", f"no valid YAML: {message}", *_start(event)))
 
 
 def core_scalar(text: str) -> Any:
@@ -216,21 +189,31 @@ def core_scalar(text: str) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _start(event: Event, *, empty: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return line and column, counted from 1; those of `empty` for a value that is not there."""
-    start, end = event.start_mark, event.end_mark
-    if empty is not None and (start.line, start.column) == (end.line, end.column):
-        return empty
-    return start.line + 1, start.column + 1
+def _start(event: Event) -> tuple[int, int]:
+    """Return line and column, counted from 1."""
+    return event.start_mark.line + 1, event.start_mark.column + 1
+
+
+def _broken(event: Event, message: str) -> _BrokenError:
+    return _BrokenError(Problem("", f"no valid YAML: {message}", *_start(event)))
 
 
 def _syntax_problem(exc: Any, text: str) -> Problem:
     mark = exc.problem_mark or exc.context_mark
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    words = f"no valid YAML: {exc.problem}"
-    if "\\t" in exc.problem:
+    said: str = exc.problem
+    line: int = mark.line
+    words = f"no valid YAML: {said}"
+    if "\\t" in said:
         words = "no valid YAML: a tab cannot indent; use spaces"
-    elif "${" in line and ("[" in line or "{" in line.replace("${", "")):
+    elif _VARIABLE_IN_BRACKETS.search("".join(text.split("\n")[line : line + 1])):
         words += "; inside [ ] and { } a variable needs quotes"
-    return Problem("", words, mark.line + 1, mark.column + 1)
+    return Problem("", words, line + 1, mark.column + 1)
+
+
+def _character_problem(exc: Any, text: str) -> Problem:
+    before = text[: exc.position]
+    line = before.count("\n") + 1
+    column = len(before) - before.rfind("\n")
+    return Problem(
+        "", f"no valid YAML: the character U+{exc.character:04X} is not allowed", line, column
+    )

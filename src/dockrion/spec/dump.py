@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dockrion.spec.dockspec import DockSpec
-from dockrion.spec.fields import Kind
+from dockrion.spec.fields import Kind, is_list, is_mapping
 from dockrion.spec.shape import Loc, shape_at
 
 HIDDEN: Final = "***"
@@ -23,8 +23,8 @@ def _plain(spec: DockSpec, value: Any, loc: Loc) -> Any:
         return spec.written(loc)
     if isinstance(shape, Kind) and shape.secret and value is not None:
         return HIDDEN
-    if isinstance(value, dict):
-        return {key: _plain(spec, below, (*loc, key)) for key, below in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list | tuple):
-        return [_plain(spec, item, (*loc, index)) for index, item in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if is_mapping(value):
+        return {key: _plain(spec, below, (*loc, key)) for key, below in value.items()}
+    if is_list(value):
+        return [_plain(spec, item, (*loc, index)) for index, item in enumerate(value)]
     return value

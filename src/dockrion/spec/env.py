@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockrion.spec.document import read_document
+from dockrion.spec.fields import is_mapping
 from dockrion.spec.problems import Problem, path_of
 
 SHELL: Final = "shell"
@@ -62,10 +63,10 @@ def _parse_yaml(text: str) -> tuple[dict[str, str], list[Problem]]:
     problems = document.problems
     if data is None:
         return {}, problems
-    if not isinstance(data, dict):
+    if not is_mapping(data):
         return {}, [*problems, Problem("", "must be a mapping of names to values", 1, 1)]
     values: dict[str, str] = {}
-    for name, value in data.items():  # pyright: ignore[reportUnknownVariableType]
+    for name, value in data.items():
         if isinstance(value, str):
             values[name] = value
         elif value is not None:

@@ -10,6 +10,7 @@ from dockrion.spec.fields import (
     anything,
     broken_rule,
     flag,
+    is_list,
     matching,
     one_of,
     positive,
@@ -28,8 +29,8 @@ Text = Annotated[str, text()]
 
 
 def _is_streaming(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(item in TRANSPORTS for item in value)  # pyright: ignore[reportUnknownVariableType]
+    if is_list(value):
+        return all(item in TRANSPORTS for item in value)
     return value == "none" or value in TRANSPORTS
 
 
@@ -59,7 +60,7 @@ class CorsSpec(Section):
     @field_validator("credentials", mode="after")
     @classmethod
     def _credentials_need_named_origins(cls, credentials: bool, info: ValidationInfo) -> bool:
-        if credentials and "*" in info.data.get("origins", ()):
+        if credentials is True and "*" in info.data.get("origins", ()):
             raise broken_rule("cannot be true while `origins` has *; name the origins")
         return credentials
 
@@ -138,7 +139,7 @@ class ExposeSpec(Section):
     @field_validator("streaming", mode="after")
     @classmethod
     def _as_tuple(cls, value: Any, info: ValidationInfo) -> tuple[Transport, ...]:
-        given = (value,) if isinstance(value, str) else value
+        given: Any = (value,) if isinstance(value, str) else value
         streaming: tuple[Transport, ...] = tuple(dict.fromkeys(t for t in given if t != "none"))
         nothing_else = info.data.get("rest") is False and info.data.get("protocols") == ()
         if nothing_else and not streaming:

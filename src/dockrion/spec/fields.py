@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
+_SHOWN_LENGTH: Final = 80
+
 BAD_VALUE = "dockfile_value"
 BROKEN_RULE = "dockfile_rule"
 
 VARIABLE: Final = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
 """What may stand in the file in place of any value that is no mapping and no list."""
+
+
+class Unresolved(str):
+    """Text with a variable that has no value: any field takes it, so that it is no second problem."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,17 +54,23 @@ class Kind:
     ) -> dict[str, Any]:
         return self._schema_for_editors()
 
+    @property
+    def _takes_variable(self) -> bool:
+        return self.schema.get("type") != "object"
+
     def _schema_for_editors(self) -> dict[str, Any]:
         """Return the schema of what may be written, which is a variable, too, wherever text is no mapping."""
         takes_any_text = self.schema.get("type") == "string" and not {"enum", "pattern"} & {
             *self.schema
         }
-        if takes_any_text or self.schema.get("type") == "object":
+        if takes_any_text or not self._takes_variable:
             return dict(self.schema)
         choices: list[Any] = self.schema.get("anyOf", [dict(self.schema)])
         return {"anyOf": [*choices, VARIABLE]}
 
     def _check(self, value: Any) -> Any:
+        if self._takes_variable and holds_unresolved(value):
+            return value
         complaint = self.complain(value)
         if complaint is not None:
             raise PydanticCustomError(BAD_VALUE, "{message}", {"message": complaint})
@@ -105,6 +119,20 @@ def _must_be(says: str, accepts: Callable[[Any], bool]) -> Callable[[Any], str |
     return lambda value: None if accepts(value) else f"must be {says}"
 
 
+def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
+
+
+def holds_unresolved(value: Any) -> bool:
+    if is_mapping(value):
+        return any(map(holds_unresolved, value.values()))
+    return isinstance(value, Unresolved) or (is_list(value) and any(map(holds_unresolved, value)))
+
+
 def is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
@@ -117,18 +145,12 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def text(says: str = "text", *, blank: bool = False) -> Kind:
+def text(*, blank: bool = False) -> Kind:
     """Text; without `blank` at least one character of it is no white space."""
     if blank:
-        return Kind(
-            complain=_must_be(says, lambda v: isinstance(v, str)),
-            schema={"type": "string"},
-            text=True,
-        )
-    says = says if says != "text" else "text that is not blank"
-    return Kind(
-        complain=_must_be(says, is_text), schema={"type": "string", "minLength": 1}, text=True
-    )
+        check = _must_be("text", lambda v: isinstance(v, str))
+        return Kind(complain=check, schema={"type": "string"}, text=True)
+    return checked_text(lambda _: None)
 
 
 def matching(pattern: str, says: str) -> Kind:
@@ -203,7 +225,7 @@ def anything(says: str, accepts: Callable[[Any], bool], schema: Mapping[str, Any
 
 def free_mapping(says: str = "a mapping") -> Kind:
     """A mapping whose content is the user's own."""
-    return anything(says, lambda v: isinstance(v, dict), {"type": "object"})
+    return anything(says, is_mapping, {"type": "object"})
 
 
 def target() -> Kind:
@@ -233,18 +255,15 @@ def url(*schemes: str) -> Kind:
 
 def shown(value: Any) -> str:
     """Return a value as a message shows it: short, on one line."""
-    if isinstance(value, dict):
+    if is_mapping(value):
         return "a mapping"
-    if isinstance(value, list | tuple) and any(isinstance(v, dict | list | tuple) for v in value):
+    if is_list(value) and any(is_mapping(v) or is_list(v) for v in value):
         return "a list"
     try:
         words = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         words = f"a {type(value).__name__}"
     return words if len(words) <= _SHOWN_LENGTH else f"{words[: _SHOWN_LENGTH - 1]}…"
-
-
-_SHOWN_LENGTH = 80
 
 
 def _range(at_least: float, at_most: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Final
 
 BUILTIN: Final = ("custom", "langchain", "langgraph")
@@ -17,6 +16,9 @@ def declare_framework(name: str) -> None:
 
 def known_frameworks() -> list[str]:
     """Built-in names, declared ones, and those of installed packages, which are not imported."""
+    # Only a name that is none of ours needs it, and it is slow to import.
+    from importlib.metadata import entry_points
+
     installed = {point.name for point in entry_points(group="dockrion.adapters")}
     return sorted({*BUILTIN, *_declared, *installed})
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from dockrion.spec.fields import anything, bad_values, free_mapping
+from dockrion.spec.fields import anything, bad_values, free_mapping, holds_unresolved
 from dockrion.spec.schema_rules import complaints
 from dockrion.spec.section import Section
 
@@ -34,7 +34,8 @@ class IoSchemaSpec(Section):
     @field_validator("input", "output", mode="after")
     @classmethod
     def _is_a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
-        found = [] if schema is None else complaints(schema)
-        if found:
+        if schema is None or holds_unresolved(schema):
+            return schema
+        if found := complaints(schema):
             raise bad_values(found)
         return schema

@@ -12,6 +12,7 @@ from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.spec.dockspec import DockSpec
 from dockrion.spec.document import Document, read_document
 from dockrion.spec.env import DEFAULT, SHELL, Environment, parse_env_file
+from dockrion.spec.fields import Unresolved, is_list, is_mapping
 from dockrion.spec.observability import LOG_LEVELS
 from dockrion.spec.problems import Source, invalid
 from dockrion.spec.streaming import REDIS_URL as DEFAULT_REDIS_URL
@@ -112,7 +113,7 @@ def _read_mapping(path: Path, source: Source) -> Document:
     document = read_document(_text(path, path.name))
     source.places.update(document.places)
     source.problems.extend(document.problems)
-    if isinstance(document.data, dict):
+    if is_mapping(document.data):
         return document
     if not document.problems:
         found = "is empty" if document.data is None else "must be a mapping"
@@ -174,29 +175,29 @@ def _fill_in(
 
 def _secrets(section: Any, key: str) -> dict[str, str | None]:
     """Return names and defaults of one list of secrets, as far as it is sound."""
-    items: Any = section.get(key) if isinstance(section, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    items = section.get(key) if is_mapping(section) else None
     found: dict[str, str | None] = {}
-    for item in items if isinstance(items, list) else ():  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(item, dict) and isinstance(item.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
-            default: Any = item.get("default")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    for item in items if is_list(items) else ():
+        if is_mapping(item) and isinstance(item.get("name"), str):
+            default: Any = item.get("default")
             found[item["name"]] = default if isinstance(default, str) else None
     return found
 
 
 def _fill_in_redis_url(streaming: Any, filler: Filler) -> None:
     """Look the URL up with `backend: redis` alone; for other backends it may hold what is not set."""
-    if not isinstance(streaming, dict):
+    if not is_mapping(streaming):
         return
-    section: dict[str, Any] = streaming
-    redis: Any = section.get("redis")
+    redis: Any = streaming.get("redis")
     if redis is None:
         redis = {}
-    if section.get("backend") != "redis" or not isinstance(redis, dict):
-        filler.source.unresolved.add(_REDIS_URL)
+    if not is_mapping(redis):
         return
-    url: Any = redis.get("url")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    url = DEFAULT_REDIS_URL if url is None else url
-    section["redis"] = {**redis, "url": filler.fill(url, _REDIS_URL)}
+    if streaming.get("backend") == "redis":
+        url = DEFAULT_REDIS_URL if redis.get("url") is None else redis["url"]
+        streaming["redis"] = {**redis, "url": filler.fill(url, _REDIS_URL)}
+    elif isinstance(redis.get("url"), str) and "${" in redis["url"]:
+        streaming["redis"] = {**redis, "url": Unresolved(redis["url"])}
 
 
 def _with_log_level(spec: DockSpec, environment: Environment, source: Source) -> DockSpec:

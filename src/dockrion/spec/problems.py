@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_core import ValidationError as PydanticValidationError
 
 from dockrion.errors import ValidationError
-from dockrion.spec.fields import BAD_VALUE, BROKEN_RULE, Kind, shown
+from dockrion.spec.fields import BROKEN_RULE, Kind, is_list, is_mapping, shown
 from dockrion.spec.shape import Loc, Shape, shape_at
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ class Source:
     """What a spec is read from: how its parts are found in the file, and how they were written.
 
     `written` has the text of every value that a variable filled in: it is shown in place of the value.
-    `unresolved` are values that still hold a variable; problems with them are none.
     Problems and warnings gather here while the file is read.
     """
 
@@ -50,7 +49,6 @@ class Source:
     folder: Path | None = None
     places: dict[Loc, Place] = field(default_factory=dict[Loc, Place])
     written: dict[Loc, str] = field(default_factory=dict[Loc, str])
-    unresolved: set[Loc] = field(default_factory=set[Loc])
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -74,10 +72,10 @@ class Source:
         """Return the value with every part that came from a variable as it stands in the file."""
         if loc in self.written:
             return self.written[loc]
-        if isinstance(value, dict):
-            return {k: self.as_written((*loc, k), v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        if isinstance(value, list | tuple):
-            return [self.as_written((*loc, i), v) for i, v in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if is_mapping(value):
+            return {k: self.as_written((*loc, k), v) for k, v in value.items()}
+        if is_list(value):
+            return [self.as_written((*loc, i), v) for i, v in enumerate(value)]
         return value
 
 
@@ -103,8 +101,6 @@ def add_problems(error: PydanticValidationError, root: Shape, source: Source) ->
     """Translate what pydantic found into problems of the source."""
     for details in error.errors(include_url=False):
         loc = details["loc"]
-        if loc in source.unresolved:
-            continue
         at = (details.get("ctx") or {}).get("at")
         if at is not None:
             loc = (*loc[:-1], *(at.split(".") if at else ()))
@@ -133,8 +129,8 @@ def _in_words(details: ErrorDetails, root: Shape, source: Source) -> str:
             return "keys must be text"
         case kind if kind == BROKEN_RULE:
             return words
-        case kind:
-            assert kind == BAD_VALUE, f"a kind of error without words: {kind}"
+        case _:
+            pass
     return words + _found(details, root, source)
 
 

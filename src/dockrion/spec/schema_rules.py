@@ -7,12 +7,13 @@ from urllib.parse import urldefrag, urljoin
 
 from pydantic_core import PydanticUndefined
 
+from dockrion.spec.fields import is_list, is_mapping
+from dockrion.spec.shape import Loc
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jsonschema_rs import ValidationError
-
-Loc = tuple[str | int, ...]
 
 ROOT_TYPES: Final = ("object", "string", "number", "integer", "boolean", "array", "null")
 _META_SCHEMA: Final = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
@@ -49,7 +50,7 @@ def _malformed(schema: dict[str, Any]) -> list[Complaint]:
     try:
         errors = list(validator.iter_errors(schema))
     except ValueError as exc:
-        return [Complaint((), f"must be JSON: {exc}", schema)]
+        return [_no_json(exc, schema)]
     # The meta-schema is made of vocabularies, several of which find the same fault.
     found = {tuple(error.instance_path): error for error in errors}
     return [
@@ -95,8 +96,8 @@ def _rules(schema: dict[str, Any], loc: Loc) -> Iterator[Complaint]:
     if properties is not None:
         yield from _property_rules(schema, properties, loc)
     items = schema.get("items")
-    if isinstance(items, dict):
-        yield from _rules(items, (*loc, "items"))  # pyright: ignore[reportUnknownArgumentType]
+    if is_mapping(items):
+        yield from _rules(items, (*loc, "items"))
 
 
 def _property_rules(
@@ -109,8 +110,8 @@ def _property_rules(
     for name, below in properties.items():
         if not name.strip():
             yield Complaint((*loc, "properties", name), "a property's name must not be blank", name)
-        if isinstance(below, dict):
-            yield from _rules(below, (*loc, "properties", name))  # pyright: ignore[reportUnknownArgumentType]
+        if is_mapping(below):
+            yield from _rules(below, (*loc, "properties", name))
 
 
 def _types(schema: dict[str, Any]) -> list[str]:
@@ -140,22 +141,21 @@ def _remote_references(schema: dict[str, Any]) -> Iterator[Complaint]:
 
 def _collect(node: Any, loc: Loc, base: str, references: list[_Reference], ids: set[str]) -> None:
     """Gather every `$ref` below, and every `$id`, resolved against what surrounds it."""
-    if isinstance(node, list):
-        for index, item in enumerate(node):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if is_list(node):
+        for index, item in enumerate(node):
             _collect(item, (*loc, index), base, references, ids)
         return
-    if not isinstance(node, dict):
+    if not is_mapping(node):
         return
-    schema: dict[str, Any] = node
-    if isinstance(schema.get("$id"), str):
-        base = urljoin(base, schema["$id"])
+    if isinstance(node.get("$id"), str):
+        base = urljoin(base, node["$id"])
         ids.add(urldefrag(base).url)
-    for key, value in schema.items():
+    for key, value in node.items():
         if key in ("$ref", "$dynamicRef") and isinstance(value, str):
             uri = urldefrag(urljoin(base, value)).url
             references.append(_Reference((*loc, key), value, uri))
-        elif key in _NAMED and isinstance(value, dict):
-            for name, below in value.items():  # pyright: ignore[reportUnknownVariableType]
+        elif key in _NAMED and is_mapping(value):
+            for name, below in value.items():
                 _collect(below, (*loc, key, name), base, references, ids)
         elif key not in _DATA:
             _collect(value, (*loc, key), base, references, ids)
@@ -173,4 +173,10 @@ def _dangling_reference(schema: dict[str, Any]) -> list[Complaint]:
             if urldefrag(ref).fragment in exc.message:
                 return [Complaint(loc, "leads nowhere in this schema", ref)]
         return [Complaint((), "is no valid JSON Schema: it cannot be compiled", schema)]
+    except ValueError as exc:
+        return [_no_json(exc, schema)]
     return []
+
+
+def _no_json(exc: ValueError, schema: dict[str, Any]) -> Complaint:
+    return Complaint((), f"must be JSON: {exc}", schema)

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from dockrion.spec.fields import is_mapping
+
 
 class Section(BaseModel):
     """A frozen mapping of fields; keys that it does not know are kept, and warned of elsewhere."""
@@ -17,6 +19,6 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_given(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not is_mapping(data):
             return data
-        return {key: value for key, value in data.items() if value is not None}  # pyright: ignore[reportUnknownVariableType]
+        return {key: value for key, value in data.items() if value is not None}

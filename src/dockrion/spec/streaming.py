@@ -9,9 +9,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from dockrion.spec.fields import (
     Kind,
+    Unresolved,
     anything,
     broken_rule,
     flag,
+    is_list,
     is_text,
     matching,
     number,
@@ -51,9 +53,9 @@ def _complain_of_allowed(value: Any) -> str | None:
             return None
         hint = "; one event type needs a list, too" if _is_event_type(value) else ""
         return f"must be one of {', '.join(PRESETS)}, or a list of event types{hint}"
-    if not isinstance(value, list | tuple):
+    if not is_list(value):
         return f"must be one of {', '.join(PRESETS)}, or a list of event types"
-    strange = [item for item in value if not _is_event_type(item)]  # pyright: ignore[reportUnknownVariableType]
+    strange = [item for item in value if not _is_event_type(item)]
     if strange:
         return f"a list may have {', '.join(EVENT_TYPES)}, custom:<name>"
     return None
@@ -90,7 +92,7 @@ Nodes = Annotated[
     tuple[str, ...],
     anything(
         "all, or a list of names of nodes",
-        lambda v: v == "all" or (isinstance(v, list | tuple) and all(map(is_text, v))),  # pyright: ignore[reportUnknownArgumentType]
+        lambda v: v == "all" or (is_list(v) and all(map(is_text, v))),
         {
             "anyOf": [
                 {"type": "string", "enum": ["all"]},
@@ -105,7 +107,7 @@ RedisUrl = Annotated[
     str,
     secret(
         matching(
-            r"(?:redis|rediss|unix)://\S+|\$\{[^}]+\}",
+            r"(?:redis|rediss|unix)://\S+|\$\{REDIS_URL\}",
             "a URL that starts with redis://, rediss:// or unix://",
         )
     ),
@@ -151,7 +153,7 @@ class EventsSpec(Section):
     @field_validator("nodes", mode="after")
     @classmethod
     def _all_is_none(cls, nodes: Any) -> tuple[str, ...] | None:
-        return None if nodes is None or nodes == "all" else tuple(nodes)
+        return None if nodes is None or isinstance(nodes, str) else tuple(nodes)
 
 
 class ConnectionSpec(Section):
@@ -228,7 +230,8 @@ class StreamingSpec(Section):
     @field_validator("redis", mode="after")
     @classmethod
     def _redis_needs_its_url(cls, redis: RedisSpec, info: ValidationInfo) -> RedisSpec:
-        if info.data.get("backend") == "redis" and redis.url.startswith("${"):
+        missing = redis.url == REDIS_URL and not isinstance(redis.url, Unresolved)
+        if missing and info.data.get("backend") == "redis":
             raise broken_rule("is required with `backend: redis`", at="redis.url")
         return redis
 

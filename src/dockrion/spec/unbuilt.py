@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from dockrion.spec.fields import is_list
+
 if TYPE_CHECKING:
     from dockrion.spec.dockspec import DockSpec
 
@@ -25,7 +27,7 @@ class Row(NamedTuple):
 
 
 def _is_on(value: Any) -> bool:
-    return value > 0
+    return value != 0
 
 
 ROWS = (
@@ -67,7 +69,7 @@ def _lines(row: Row, spec: DockSpec) -> list[str]:
         return []
     if not row.values:
         return [f"{row.path} is not available in this release"]
-    items = value if isinstance(value, tuple) else (value,)
+    items: list[Any] = list(value) if is_list(value) else [value]
     return [
         f"{row.path}: {_as_yaml(item)} is not available in this release"
         for item in row.values

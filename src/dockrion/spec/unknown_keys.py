@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from dockrion.spec.shape import ListOf, Loc, MapOf, Shape, fields_of
+from dockrion.spec.fields import is_list, is_mapping
+from dockrion.spec.shape import ListOf, Loc, Shape, fields_of
 
 
 class UnknownKey(NamedTuple):
@@ -15,22 +16,16 @@ class UnknownKey(NamedTuple):
 
 
 def unknown_keys(shape: Shape, data: Any, loc: Loc = ()) -> Iterator[UnknownKey]:
-    match shape, data:
-        case type(), dict():
-            fields = fields_of(shape)
-            for key, value in data.items():  # pyright: ignore[reportUnknownVariableType]
-                if key in fields:
-                    yield from unknown_keys(fields[key], value, (*loc, key))
-                else:
-                    yield UnknownKey((*loc, str(key)), _suggestion(str(key), list(fields)))  # pyright: ignore[reportUnknownArgumentType]
-        case ListOf(item), list() | tuple():
-            for index, value in enumerate(data):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                yield from unknown_keys(item, value, (*loc, index))
-        case MapOf(below), dict():
-            for key, value in data.items():  # pyright: ignore[reportUnknownVariableType]
-                yield from unknown_keys(below, value, (*loc, key))
-        case _:
-            return
+    if isinstance(shape, type) and is_mapping(data):
+        fields = fields_of(shape)
+        for key, value in data.items():
+            if key in fields:
+                yield from unknown_keys(fields[key], value, (*loc, key))
+            else:
+                yield UnknownKey((*loc, str(key)), _suggestion(str(key), list(fields)))
+    elif isinstance(shape, ListOf) and is_list(data):
+        for index, item in enumerate(data):
+            yield from unknown_keys(shape.item, item, (*loc, index))
 
 
 def _suggestion(key: str, known: list[str]) -> str:

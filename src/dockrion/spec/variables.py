@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockrion.spec.document import core_scalar
-from dockrion.spec.fields import Kind
+from dockrion.spec.fields import Kind, Unresolved, is_list, is_mapping
 from dockrion.spec.problems import Source
 from dockrion.spec.shape import Loc, Shape, shape_at
 
@@ -59,17 +60,17 @@ class Filler:
     environment: Mapping[str, str]
     source: Source
     root: Shape = None
-    plain: Set[Loc] = frozenset()
-    tolerated: Set[str] = frozenset()
+    plain: AbstractSet[Loc] = frozenset()
+    tolerated: AbstractSet[str] = frozenset()
 
-    def fill(self, data: Any, loc: Loc = (), *, but: Set[Loc] = frozenset()) -> Any:
+    def fill(self, data: Any, loc: Loc = (), *, but: AbstractSet[Loc] = frozenset()) -> Any:
         """Return the data with all strings below filled in, except those at the paths `but`."""
         if loc in but:
             return data
-        if isinstance(data, dict):
-            return {key: self.fill(value, (*loc, key), but=but) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        if isinstance(data, list | tuple):
-            return [self.fill(item, (*loc, index), but=but) for index, item in enumerate(data)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if is_mapping(data):
+            return {key: self.fill(value, (*loc, key), but=but) for key, value in data.items()}
+        if is_list(data):
+            return [self.fill(item, (*loc, index), but=but) for index, item in enumerate(data)]
         if isinstance(data, str) and "${" in data:
             return self._text(data, loc)
         return data
@@ -79,11 +80,10 @@ class Filler:
         for name in dict.fromkeys(filled.nested):
             self.source.add(loc, f"the default of ${{{name}}} cannot hold another variable")
         if filled.missing:
-            self.source.unresolved.add(loc)
             for name in dict.fromkeys(filled.missing):
                 if name not in self.tolerated:
                     self.source.add(loc, f"the variable {name} is not set and has no default")
-            return filled.text
+            return Unresolved(filled.text)
         if filled.used:
             self.source.written[loc] = text
         return core_scalar(filled.text) if self._is_scalar(text, loc) else filled.text

@@ -62,7 +62,7 @@ class ScriptedAgent:
         return
 
 
-def app_for(agent: Agent | Callable[..., Any], **sections: Any) -> FastAPI:
+def app_for(agent: Agent | Callable[..., Any], /, **sections: Any) -> FastAPI:
     """Return the real app around a handler function or an `Agent`; `sections` are those of the Dockfile."""
     spec = DockSpec.model_validate(
         {

@@ -68,8 +68,9 @@ class Exchange:
         finally:
             self.ended.set()
             self._started.set()
-            if not self._left.is_set():
-                await self._chunks.put(b"")
+            # Wakes a waiting receiver; where chunks are left there is none.
+            if self._chunks.empty():
+                self._chunks.put_nowait(b"")
 
     async def _receive(self) -> dict[str, Any]:
         if self._body is not None:

@@ -14,7 +14,8 @@ class Wire(Protocol):
     alive; it belongs to the connection, not to the run.
     """
 
-    content_type: bytes
+    @property
+    def content_type(self) -> bytes: ...
 
     def encode(self, batch: Batch) -> bytes: ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from dockrion.events import sse
 from dockrion.events.model import Batch
@@ -14,7 +13,7 @@ class NativeWire:
 
     __slots__ = ("_heartbeat_events", "_run_id", "_timestamps")
 
-    content_type: Final = b"text/event-stream"
+    content_type: bytes = b"text/event-stream"
 
     def __init__(
         self, run_id: str, *, heartbeat_events: bool, timestamps: Callable[[], str]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
@@ -114,9 +113,9 @@ async def _send_events(run: Run, wire: Wire, stream: OpenStream, send: Send) -> 
         last = batch is not None and batch.is_last
         if last and batch is not None and batch.events[-1] is CALLER_LEFT:
             return
-        stream.sending_since = stream.last_sent = monotonic()
+        stream.sending()
         await send({"type": "http.response.body", "body": body, "more_body": not last})
-        stream.sending_since = 0.0
+        stream.sent()
         if last:
             return
 

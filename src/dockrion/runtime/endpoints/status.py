@@ -82,14 +82,9 @@ def _info(host: AgentHost) -> dict[str, Any]:
         "version": VERSION,
         "metadata": spec.metadata.model_dump(mode="json", exclude_none=True),
         "adapter": None if host.agent is None else host.agent.describe(),
-        "events": _events(host),
+        "events": host.spec.streaming.events.allowed,
         "protocols": list(spec.expose.protocols),
     }
-
-
-def _events(host: AgentHost) -> Any:
-    allowed = host.spec.streaming.events.allowed
-    return "all" if allowed is None else allowed if isinstance(allowed, str) else list(allowed)
 
 
 def _welcome(host: AgentHost) -> str:

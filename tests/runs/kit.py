@@ -1,0 +1,69 @@
+"""A runner for tests, over plain handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dockrion.adapters.base import Agent
+from dockrion.adapters.callables import CallableAgent
+from dockrion.events.base import Stage
+from dockrion.events.filter import EventsFilter
+from dockrion.events.model import Batch, Event
+from dockrion.runs.log import Clock
+from dockrion.runs.output import OutputRules
+from dockrion.runs.run import Run, RunRules
+from dockrion.runs.runner import Runner
+from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.threads import WorkerThreads
+
+
+def runner_for(handler: Callable[..., Any], **options: Any) -> Runner:
+    return runner_for_agent(CallableAgent(handler, name="kit:handler"), **options)
+
+
+def runner_for_agent(
+    agent: Agent,
+    *,
+    allowed: str | list[str] | None = None,
+    stages: Callable[[], Sequence[Stage]] = tuple,
+    max_seconds: float = 60,
+    threads: int = 64,
+    output: OutputRules | None = None,
+) -> Runner:
+    return Runner(
+        agent,
+        RunRules(
+            agent_name="test",
+            framework="custom",
+            output=output or OutputRules(None, strict=True, max_bytes=1 << 20),
+            sentences=ErrorSentences(reveal=True),
+            max_seconds=max_seconds,
+        ),
+        threads=WorkerThreads(threads),
+        events_filter=EventsFilter(allowed),
+        arguments={},
+        stages=stages,
+        timestamps=Clock(),
+    )
+
+
+async def next_batch(run: Run) -> Batch:
+    while (batch := await run.next()) is None:
+        pass
+    return batch
+
+
+async def read_to_end(run: Run) -> list[Event]:
+    """Return all events, after checking what must hold for every run."""
+    events: list[Event] = []
+    while True:
+        batch = await next_batch(run)
+        assert batch.first == len(events)
+        events += batch.events
+        if batch.is_last:
+            return events
+
+
+def tokens(events: Sequence[Event]) -> list[str]:
+    return [str(getattr(event, "content", None)) for event in events if hasattr(event, "content")]

@@ -1,0 +1,72 @@
+"""Python's way to an agent: by the path of its Dockfile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockrion import ValidationError, invoke_local
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a Dockfile and its module, which no other test has imported; return the Dockfile's path."""
+
+    def write(source: str, **sections: Any) -> Path:
+        module = f"service_{uuid.uuid4().hex}"
+        (tmp_path / f"{module}.py").write_text(source)
+        dockfile = {
+            "version": "1.0",
+            "agent": {"name": "local", "handler": f"{module}:answer"},
+            "io_schema": {},
+            "expose": {},
+            **sections,
+        }
+        path = tmp_path / "Dockfile.yaml"
+        path.write_text(json.dumps(dockfile))
+        return path
+
+    return write
+
+
+def test_invoke_local_returns_the_output(write: Write) -> None:
+    path = write("async def answer(payload): return {'doubled': payload['n'] * 2}")
+
+    assert invoke_local(path, {"n": 21}) == {"doubled": 42}
+    assert invoke_local(str(path), {"n": 1}) == {"doubled": 2}
+
+
+async def _invoke_from_a_loop(path: Path) -> Any:
+    return invoke_local(path, {"n": 1})
+
+
+def test_invoke_local_works_where_a_loop_runs_already(write: Write) -> None:
+    path = write("def answer(payload): return payload")
+
+    assert asyncio.run(_invoke_from_a_loop(path)) == {"n": 1}
+
+
+def test_invoke_local_checks_the_payload(write: Write) -> None:
+    path = write("def answer(payload): return payload", io_schema={"input": {"required": ["n"]}})
+
+    with pytest.raises(ValidationError, match='"n" is a required property'):
+        invoke_local(path, {})
+
+
+def test_invoke_local_gives_the_agent_the_variables_of_its_env_files(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_TEST_KEY", "so that it is taken away again at the end")
+    monkeypatch.delenv("LOCAL_TEST_KEY")
+    path = write("import os\ndef answer(payload): return {'key': os.environ['LOCAL_TEST_KEY']}")
+    (tmp_path / "given.env").write_text("LOCAL_TEST_KEY=from the file\n")
+
+    assert invoke_local(path, None, env_file=tmp_path / "given.env") == {"key": "from the file"}

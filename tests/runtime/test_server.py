@@ -1,0 +1,177 @@
+"""The server process around an application: its sockets, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dockrion.errors import AdapterLoadError, DockrionError
+from dockrion.runtime.server import open_sockets, raise_file_limit, serve
+
+
+class FakeApp:
+    """An application whose agent takes as long to load, and goes as wrong, as the test says."""
+
+    def __init__(
+        self, *, load_error: DockrionError | None = None, start_fails: bool = False
+    ) -> None:
+        self.state = SimpleNamespace(dockrion=self)
+        self.load_error = load_error
+        self.may_load = threading.Event()
+        self.may_load.set()
+        self.stopped = False
+        self._start_fails = start_fails
+
+    async def loaded(self) -> None:
+        await asyncio.to_thread(self.may_load.wait, 10)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            if self._start_fails:
+                await send({"type": "lifespan.startup.failed", "message": "no backend"})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.stopped = True
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"here"})
+
+
+def serve_until(app: FakeApp, *, on_ready: Any) -> None:
+    sockets = open_sockets("127.0.0.1", 0)
+    try:
+        serve(app, sockets, on_ready=on_ready)  # type: ignore[arg-type]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_and_not_the_process(number: signal.Signals) -> None:
+    app = FakeApp()
+    before = signal.getsignal(number)
+
+    serve_until(app, on_ready=lambda: os.kill(os.getpid(), number))
+
+    assert app.stopped
+    assert signal.getsignal(number) is before
+
+
+def test_it_serves_on_the_sockets_that_it_is_given() -> None:
+    answers: list[bytes] = []
+    sockets = open_sockets("127.0.0.1", 0)
+    port = sockets[0].getsockname()[1]
+
+    def call_and_stop() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/")
+        answers.append(connection.getresponse().read())
+        connection.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    caller = threading.Thread(target=call_and_stop)
+    serve(FakeApp(), sockets, on_ready=caller.start)  # type: ignore[arg-type]
+    caller.join()
+
+    assert answers == [b"here"]
+
+
+def test_an_agent_that_cannot_be_loaded_ends_the_server_with_its_error() -> None:
+    app = FakeApp(load_error=AdapterLoadError("agent.handler: no module 'servce'"))
+    told: list[str] = []
+
+    with pytest.raises(AdapterLoadError, match="no module 'servce'"):
+        serve_until(app, on_ready=lambda: told.append("ready"))
+
+    assert app.stopped
+    assert told == []
+
+
+def test_a_signal_while_the_agent_loads_ends_the_server() -> None:
+    app = FakeApp()
+    app.may_load.clear()
+    told: list[str] = []
+    sockets = open_sockets("127.0.0.1", 0)
+    port = sockets[0].getsockname()[1]
+
+    def stop_once_it_answers() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connection.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        app.may_load.set()
+
+    caller = threading.Thread(target=stop_once_it_answers)
+    caller.start()
+    serve(app, sockets, on_ready=lambda: told.append("ready"))  # type: ignore[arg-type]
+    caller.join()
+
+    assert app.stopped
+    assert told == []
+
+
+def test_an_application_that_cannot_start_is_an_error_and_no_exit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(DockrionError, match="could not start"):
+        serve_until(FakeApp(start_fails=True), on_ready=lambda: None)
+
+    assert "no backend" in caplog.text
+
+
+def test_a_taken_port_is_known_before_anything_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DockrionError, match=rf"port {port} on 127\.0\.0\.1 is already in use"):
+            open_sockets("127.0.0.1", port)
+
+
+def test_two_servers_that_start_at_once_cannot_share_a_port() -> None:
+    first = open_sockets("127.0.0.1", 0)
+    port = first[0].getsockname()[1]
+    try:
+        with pytest.raises(DockrionError, match="already in use"):
+            open_sockets("127.0.0.1", port)
+    finally:
+        for sock in first:
+            sock.close()
+
+
+def test_every_address_of_a_host_gets_the_same_port() -> None:
+    sockets = open_sockets("localhost", 0)
+    try:
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        assert len({sock.getsockname()[0] for sock in sockets}) == len(sockets)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_a_host_without_an_address_is_named() -> None:
+    with pytest.raises(DockrionError, match=r"'no such host\.invalid' has no address"):
+        open_sockets("no such host.invalid", 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_the_open_file_limit_is_raised_to_what_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
