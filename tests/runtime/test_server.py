@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import os
 import resource
@@ -10,20 +11,26 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dockrion.errors import AdapterLoadError, DockrionError
-from dockrion.runtime.server import open_sockets, raise_file_limit, serve
+from dockrion.runtime.server import serve
+from dockrion.runtime.sockets import open_sockets, raise_file_limit
 
 
 class FakeApp:
     """An application whose agent takes as long to load, and goes as wrong, as the test says."""
 
     def __init__(
-        self, *, load_error: DockrionError | None = None, start_fails: bool = False
+        self,
+        *,
+        load_error: DockrionError | None = None,
+        start_fails: bool = False,
+        at_end: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.state = SimpleNamespace(dockrion=self)
         self.load_error = load_error
@@ -31,6 +38,7 @@ class FakeApp:
         self.may_load.set()
         self.stopped = False
         self._start_fails = start_fails
+        self._at_end = at_end
 
     async def loaded(self) -> None:
         await asyncio.to_thread(self.may_load.wait, 10)
@@ -44,6 +52,8 @@ class FakeApp:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self.stopped = True
+            if self._at_end is not None:
+                await self._at_end()
             await send({"type": "lifespan.shutdown.complete"})
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -122,6 +132,44 @@ def test_a_signal_while_the_agent_loads_ends_the_server() -> None:
 
     assert app.stopped
     assert told == []
+
+
+def test_a_second_signal_ends_a_server_whose_application_does_not_end() -> None:
+    async def hang() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    app = FakeApp(at_end=hang)
+
+    serve_until(app, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    assert app.stopped
+
+
+def test_a_task_that_ignores_its_cancellation_does_not_keep_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    released = asyncio.Event()
+    ended: list[asyncio.Task[None]] = []
+
+    async def ignore_cancellation() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    async def leave_a_task_behind() -> None:
+        ended.append(asyncio.create_task(ignore_cancellation()))
+
+    serve_until(
+        FakeApp(at_end=leave_a_task_behind),
+        on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
+
+    assert "agents ignore their cancellation" in caplog.text
+    loop = ended[0].get_loop()
+    released.set()
+    loop.run_until_complete(ended[0])
+    loop.close()
 
 
 def test_an_application_that_cannot_start_is_an_error_and_no_exit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -36,3 +37,5 @@ def command(
 
     configure_logging(verbose=verbose, reported=("dockrion.runtime.host",))
     run_local(dockfile, host, port, env_file=env_file)
+    # An agent that ignored its cancellation is still there; how it takes the interpreter's end is no news.
+    sys.unraisablehook = lambda _: None

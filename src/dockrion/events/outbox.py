@@ -31,6 +31,7 @@ EVENT_BYTES: Final = 96
 # An async producer gives the loop a turn when its last one is so many seconds ago. A rule by count would hold
 # back the tokens of an agent that computes between them.
 TURN_SECONDS: Final = 0.001
+NEVER: Final = float("-inf")
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_asleep",
         "_blocked",
         "_events",
         "_overflowed",
@@ -51,8 +53,10 @@ class Outbox:
         "_thread_id",
         "_waiter",
         "closed",
+        "flush",
         "heartbeat_due",
         "loop",
+        "nudged",
         "on_overflow",
         "turned_at",
     )
@@ -61,14 +65,21 @@ class Outbox:
         self.loop = loop
         self.closed = False
         self.heartbeat_due = False
-        self.turned_at = perf_counter()
+        self.nudged = False
+        # The first emit of a run is always due a turn.
+        self.turned_at = NEVER
         self.on_overflow: Callable[[], None] | None = None
+        # Takes what is there on behalf of a reader that waits, and sends it, without waiting; false when it
+        # could not. Set where the reader has a way to do so.
+        self.flush: Callable[[], bool] | None = None
         self._thread_id = threading.get_ident()
         self._events: list[Event] = []
         self._size = 0
         self._overflowed = False
         # True while the reader waits; a producer that finds it wakes the reader.
         self._parked = False
+        # The same during a step of the agent on the loop, while nobody can run whom waking would help.
+        self._asleep = False
         self._waiter: asyncio.Future[None] | None = None
         self._blocked: list[Callable[[], object]] = []
 
@@ -100,6 +111,10 @@ class Outbox:
             if self.full:
                 await asyncio.to_thread(self.wait_for_space)
             return
+        if self.turned_at == NEVER:
+            self.turned_at = perf_counter()
+            if self._asleep and self.flush is not None and self.flush():
+                return
         while self.full and not self.closed:
             space = self.loop.create_future()
             self._blocked.append(partial(_resolve, space))
@@ -141,6 +156,11 @@ class Outbox:
         if self.closed:
             raise RunCancelled("the run is over")
         self.heartbeat_due = True
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let the reader's wait end although nothing was emitted."""
+        self.nudged = True
         self.wake()
 
     # The reader
@@ -149,7 +169,7 @@ class Outbox:
         """Return when there may be something to take, or something else to do. On `loop` only."""
         waiter = self._waiter = self.loop.create_future()
         self._parked = True
-        if self._events or self.heartbeat_due or self.closed:
+        if self._events or self.nudged or self.closed:
             self._parked = False
             self._waiter = None
             return
@@ -158,6 +178,20 @@ class Outbox:
         finally:
             self._parked = False
             self._waiter = None
+
+    def begin_step(self) -> None:
+        """The agent's code runs now, on the loop: until `end_step` a reader that waits need not be woken."""
+        self._asleep = self._parked
+        self._parked = False
+
+    def end_step(self) -> None:
+        """The agent's code waits: what it emitted leaves now, at once where that can be, else by the reader."""
+        if self._asleep:
+            self._asleep = False
+            # First say that the reader waits, then look: a thread that puts in between wakes it.
+            self._parked = self._waiter is not None
+            if self._events and not (self.flush is not None and self.flush()):
+                self.wake()
 
     def drain(self) -> list[Event]:
         """Take everything that is there, in order, and let waiting producers go on."""
@@ -208,25 +242,28 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 @coroutine
-def noting_turns(outbox: Outbox, coro: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Await `coro` and note in `outbox` when the loop came back to it, so that only code that computes pays for turns.
+def stepping(outbox: Outbox, coro: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Await `coro`, telling `outbox` when its code runs and when it waits.
 
-    It sees the task's real suspensions only, not each `await`; an agent that yields a million tokens without
-    waiting passes here once in a millisecond.
+    So only code that computes pays for turns, and what it emitted leaves when it waits. It sees the task's real
+    suspensions, not each `await`: an agent that yields a million tokens without waiting passes here once in
+    a millisecond.
     """
     step: Callable[[Any], Any] = coro.send
     value: Any = None
     while True:
-        outbox.turned_at = perf_counter()
+        outbox.begin_step()
         try:
             suspended = step(value)
         except StopIteration as stop:
             return stop.value
+        outbox.end_step()
         try:
             value = yield suspended
             step = coro.send
         except GeneratorExit:
             coro.close()
             raise
-        except BaseException as exc:  # thrown in for the coroutine: cancellation
+        except BaseException as exc:
             step, value = coro.throw, exc
+        outbox.turned_at = perf_counter()

@@ -12,10 +12,13 @@ class RunLog(Protocol):
     """Numbers of one run are 0, 1, 2 ... without a gap, in the order of the calls.
 
     `append` returns when the events are as safe as this log makes them; only what it returned may be shown to
-    anybody. A terminal event is the last one of the last batch. One caller at a time.
+    anybody. `append_now` does the same without waiting, or returns `None` and does nothing. A terminal event is
+    the last one of the last batch. One caller at a time.
     """
 
     async def append(self, events: list[Event]) -> Batch: ...
+
+    def append_now(self, events: list[Event]) -> Batch | None: ...
 
 
 class UnkeptLog:
@@ -28,6 +31,9 @@ class UnkeptLog:
         self._next = 0
 
     async def append(self, events: list[Event]) -> Batch:
+        return self.append_now(events)
+
+    def append_now(self, events: list[Event]) -> Batch:
         first = self._next
         self._next += len(events)
         return Batch(events, first, self._clock.now())

@@ -151,27 +151,40 @@ class Run:
     # The reader's side
 
     async def next(self) -> Batch | None:
-        """Return the next batch as soon as there is something; `None` when a heartbeat was asked for."""
+        """Return the next batch as soon as there is something; `None` when the outbox was nudged."""
         outbox = self.outbox
         while True:
+            if outbox.nudged:
+                outbox.nudged = False
+                return None
             # Looked at before the drain: what the agent emitted before its end is then in what is drained.
             ending = self._endings[0] if self._endings else None
             events = outbox.drain()
             if ending is not None:
                 return await self._seal(events, ending)
-            if events:
-                try:
-                    events = self._through_stages(events)
-                except Exception as exc:
-                    self._broken(exc)
-                    continue
-                if events:
-                    return await self._log.append(events)
-            elif outbox.heartbeat_due:
-                outbox.heartbeat_due = False
-                return None
-            else:
+            if not events:
                 await outbox.wait()
+                continue
+            events = self._checked(events)
+            if events:
+                return self._log.append_now(events) or await self._log.append(events)
+
+    def take(self) -> Batch | None:
+        """Return what is there now, for a reader that waits in `next`; `None` when that takes waiting.
+
+        A run that has ended gives nothing here: its last batch comes from `next`.
+        """
+        if self._endings:
+            return None
+        events = self._checked(self.outbox.drain())
+        return self._log.append_now(events) if events else None
+
+    def _checked(self, events: list[Event]) -> list[Event]:
+        try:
+            return self._through_stages(events)
+        except Exception as exc:
+            self._broken(exc)
+            return []
 
     async def _seal(self, events: list[Event], ending: Ending) -> Batch:
         if self._sealed:

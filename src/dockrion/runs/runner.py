@@ -18,7 +18,7 @@ from dockrion.events.context import StreamContext, set_current_context
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.events.model import Failed
-from dockrion.events.outbox import Outbox, noting_turns
+from dockrion.events.outbox import Outbox, stepping
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.log import Clock, UnkeptLog
 from dockrion.runs.run import Raised, Returned, Run, RunRules
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 SHUTTING_DOWN = Failed("The server is shutting down.", "SHUTTING_DOWN")
 # What a slow reader gets to take its closing event.
-LAST_WORD_SECONDS = 5.0
+LAST_WORD_SECONDS = 2.0
 # Nobody reads events of an invocation that waits for its answer.
 _SEND_NOTHING = EventsFilter("minimal")
 
@@ -143,7 +143,7 @@ class Runner:
         set_current_context(run.context)
         try:
             # The call itself may raise, and may compute: it too belongs to the agent.
-            output = await noting_turns(run.outbox, settle(call, run.context, run.outbox))
+            output = await stepping(run.outbox, settle(call, run.context, run.outbox))
             run.conclude(Returned(output))
         except BaseException as exc:  # SystemExit too: one agent does not end the server
             run.conclude(Raised(exc))

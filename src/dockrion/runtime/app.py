@@ -27,9 +27,8 @@ from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.responses import error_body, send_error
+from dockrion.runtime.responses import error_body, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
-from dockrion.runtime.streams import StreamClock
 from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
 from dockrion.version import VERSION
 
@@ -111,6 +110,9 @@ class DockrionApp(FastAPI):
                 if endpoint is not None:
                     await endpoint(scope, receive, send)
                     return
+                if path.endswith("/") and path.rstrip("/") in invocations:
+                    await send_redirect(send, scope)
+                    return
                 # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
                 host.start()
             await rest(scope, receive, send)
@@ -136,11 +138,7 @@ def _invocations(host: AgentHost) -> dict[str, ASGIApp]:
     if spec.expose.rest:
         paths["/invoke"] = InvokeEndpoint(host)
     if "sse" in spec.expose.streaming:
-        clock = StreamClock(
-            heartbeat_seconds=spec.streaming.events.heartbeat_interval,
-            write_seconds=spec.expose.limits.write_timeout,
-        )
-        paths["/invoke/stream"] = partial(invoke_agent_stream, host, clock)
+        paths["/invoke/stream"] = partial(invoke_agent_stream, host)
     return paths
 
 

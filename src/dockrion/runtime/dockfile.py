@@ -26,7 +26,8 @@ def run_local(
 ) -> None:
     """Serve the agent until SIGTERM or Ctrl-C; raise `DockrionError` where that cannot be done."""
     from dockrion.runtime.banner import banner
-    from dockrion.runtime.server import open_sockets, serve
+    from dockrion.runtime.server import serve
+    from dockrion.runtime.sockets import open_sockets
 
     began = time.perf_counter()
     spec = load_for_agent(path, env_file=env_file)

@@ -17,6 +17,7 @@ from dockrion.runs.runner import Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runtime.streams import StreamClock
 from dockrion.spec import DockSpec
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class AgentHost:
         self.load_error: DockrionError | None = None
         self.agent_error: str | None = None
         self.draining = False
+        self.streams: Final = StreamClock(
+            heartbeat_seconds=spec.streaming.events.heartbeat_interval,
+            write_seconds=spec.expose.limits.write_timeout,
+        )
         self._output = OutputRules(
             schema.output, strict=schema.strict, max_bytes=spec.expose.limits.max_output_bytes
         )
@@ -85,6 +90,14 @@ class AgentHost:
         self.draining = True
         if self.runner is not None:
             await self.runner.shutdown(self.spec.expose.shutdown_grace)
+        # What is still open has its closing event, and a caller who does not take it.
+        self.streams.give_up_all()
+
+    def end_now(self) -> None:
+        """End all runs; their streams get a closing event."""
+        self.draining = True
+        if self.runner is not None:
+            self.runner.stop_all()
 
     async def close(self) -> None:
         await self.drain()

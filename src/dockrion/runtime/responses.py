@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dockrion.errors import AuthError, DockrionError, RateLimitError
 from dockrion.events.jsonable import encode
-from dockrion.runtime.asgi import Send
+from dockrion.runtime.asgi import Scope, Send
 from dockrion.runtime.requests import Request
 
 Headers = list[tuple[bytes, bytes]]
@@ -43,6 +43,25 @@ async def send_error(
 ) -> None:
     extra = [*(headers or ()), *error_headers(error)]
     await send_json(send, error.status, error_body(error), request_id, extra)
+
+
+async def send_redirect(send: Send, scope: Scope) -> None:
+    """Send a caller of `<path>/` to `<path>`, with the same method and body."""
+    path = scope["path"].rstrip("/").encode()
+    query = scope.get("query_string", b"")
+    location = path + b"?" + query if query else path
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 307,
+            "headers": [
+                (b"location", location),
+                (b"content-length", b"0"),
+                (b"x-request-id", Request(scope).request_id),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": b""})
 
 
 def error_body(error: DockrionError) -> dict[str, Any]:

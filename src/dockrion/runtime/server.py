@@ -1,93 +1,40 @@
-"""The server process: its socket, signals, limits and exit. What is served is `runtime/app.py`'s."""
+"""The server process: its signals, its limits, its end. What is served is `runtime/app.py`'s."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
-import sys
 import threading
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from dockrion.errors import DockrionError
 from dockrion.runtime.http10 import Http10Protocol
+from dockrion.runtime.sockets import BACKLOG, raise_file_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from fastapi import FastAPI
 
     from dockrion.runtime.host import AgentHost
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 4096
 # Longer than the minute for which common proxies keep an idle connection to us, so that they close first.
 _KEEP_ALIVE_SECONDS = 75
-# The application has drained its streams by then; this bounds callers that do not read their last bytes.
-_CLOSE_SECONDS = 5
-
-
-def open_sockets(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of `host`; with port 0 all on the same free one.
-
-    Done before anything is loaded, so that a taken port is known at once. Callers wait meanwhile.
-    """
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except socket.gaierror as exc:
-        raise DockrionError(f"host {host!r} has no address: {exc.strerror}") from exc
-    sockets: list[socket.socket] = []
-    for family, _, _, _, address in dict.fromkeys(found):
-        if sockets and port == 0:
-            address = (address[0], sockets[0].getsockname()[1], *address[2:])
-        try:
-            sockets.append(_listen(family, address))
-        except OSError as exc:
-            if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and len(found) > 1:
-                continue  # a name that also stands for an address of a family that this machine lacks
-            for sock in sockets:
-                sock.close()
-            raise _cannot_listen(exc, host, port) from exc
-    if not sockets:
-        raise DockrionError(f"host {host!r} is no address of this machine")
-    return sockets
-
-
-def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if sys.platform != "win32":  # there the option would let two servers share the port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _cannot_listen(reason: OSError, host: str, port: int) -> DockrionError:
-    match reason.errno:
-        case errno.EADDRINUSE:
-            error = DockrionError(f"port {port} on {host} is already in use")
-        case errno.EACCES:
-            error = DockrionError(f"port {port} on {host} may not be used by this user")
-        case _:
-            error = DockrionError(f"cannot listen on port {port} of {host}: {reason.strerror}")
-    error.add_note("choose another one with --port, or with expose.port in the Dockfile")
-    return error
+# For callers to take their last bytes. The application has drained its streams before this begins.
+_LAST_BYTES_SECONDS = 2
+# For the application's own end, after a second signal.
+_FORCED_SECONDS = 1
+# For tasks to take their cancellation; those of some agents never do.
+_CANCEL_SECONDS = 1
 
 
 def serve(
@@ -95,7 +42,8 @@ def serve(
 ) -> None:
     """Serve `app` on listening sockets until SIGTERM or Ctrl-C.
 
-    Calls `on_ready` once the agent is loaded; raises what loading it raised.
+    Calls `on_ready` once the agent is loaded; raises what loading it raised. Returns although an agent ignores
+    its cancellation; what is left of it then still is in memory.
     """
     raise_file_limit()
     config = uvicorn.Config(
@@ -109,24 +57,20 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # whose X-Forwarded-For counts is for the Dockfile to say
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_CLOSE_SECONDS,
+        # Ours comes first, and drops connections; uvicorn's would cancel their tasks.
+        timeout_graceful_shutdown=2 * _LAST_BYTES_SECONDS,
     )
     server = AgentServer(config, app, on_ready)
     with _signals_stop(server):
-        try:
-            server.run(sockets=sockets)
-        except (
-            SystemExit
-        ) as exc:  # how uvicorn ends when the lifespan's start fails; it has been logged
-            raise DockrionError("the server could not start") from exc
+        _run(server, config, sockets)
     if server.load_error is not None:
         raise server.load_error
 
 
 class AgentServer(uvicorn.Server):
-    """uvicorn's server, which tells when the agent is ready and stops when it cannot be loaded."""
+    """uvicorn's server, which tells when the agent is ready, stops when it cannot be loaded, and does end."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -134,16 +78,45 @@ class AgentServer(uvicorn.Server):
         self._host: AgentHost = app.state.dockrion
         self._on_ready = on_ready
         self._accepting = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(self._watch_agent())
-            await super().serve(sockets)
-            watch.cancel()
+        self._task = asyncio.current_task()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch_agent())
+                await super().serve(sockets)
+                watch.cancel()
+        except asyncio.CancelledError:
+            if not self.force_exit:
+                raise
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._accepting.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        dropping = loop.call_later(_LAST_BYTES_SECONDS, self._drop_connections)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            dropping.cancel()
+        if self.force_exit:
+            # uvicorn leaves out the lifespan's end then, and the agent would not be closed.
+            self._drop_connections()
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit and self._task is not None:
+            loop = self._task.get_loop()
+            loop.call_soon_threadsafe(loop.call_later, _FORCED_SECONDS, self._task.cancel)
+
+    def _drop_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Http10Protocol):
+                connection.transport.abort()
 
     async def _watch_agent(self) -> None:
         await self._accepting.wait()
@@ -177,14 +150,41 @@ def _signals_stop(server: uvicorn.Server) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def raise_file_limit() -> None:
-    """Allow as many open files, so connections, as the system lets this process have."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _run(server: AgentServer, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """Run the server on a loop of its own; `asyncio.run` would wait for ever for an agent that does not end."""
+    loop = (config.get_loop_factory() or asyncio.new_event_loop)()
+    asyncio.set_event_loop(loop)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError) as exc:  # macOS calls its limit infinite and then refuses that
-        logger.debug("open-file limit stays", extra={"limit": soft, "reason": str(exc)})
+        loop.run_until_complete(server.serve(sockets))
+    except SystemExit as exc:
+        # How uvicorn ends when the lifespan's start fails; it has been logged.
+        raise DockrionError("the server could not start") from exc
+    finally:
+        _end(loop)
+        asyncio.set_event_loop(None)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel and close what is left on the loop, as far as it lets itself be."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    left = _wait(loop, left) or _wait(loop, {loop.create_task(loop.shutdown_asyncgens())})
+    if left:
+        logger.warning("agents ignore their cancellation", extra={"tasks": len(left)})
+        # The loop stays open, since they are on it, and has nothing more to say about them.
+        loop.set_exception_handler(_say_nothing)
+    else:
+        loop.close()
+
+
+def _wait(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Run the loop until the tasks have ended; return those that have not."""
+    if not tasks:
+        return tasks
+    _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_SECONDS))
+    return pending
+
+
+def _say_nothing(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    pass

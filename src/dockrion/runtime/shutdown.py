@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -21,6 +20,8 @@ from dockrion.runtime.host import AgentHost
 logger = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+# How long the loop gets for a second signal before the process ends without it: an agent may block it.
+FORCED_SECONDS: Final = 2.0
 
 
 class DrainOnSignal:
@@ -32,6 +33,7 @@ class DrainOnSignal:
         self._previous: dict[int, Any] = {}
         self._draining: asyncio.Task[None] | None = None
         self._signals = 0
+        self._forced: threading.Timer | None = None
 
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -45,11 +47,19 @@ class DrainOnSignal:
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, handler)
         self._previous.clear()
+        if self._forced is not None:
+            self._forced.cancel()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._signals += 1
-        begin: Callable[[int], None] = self._begin if self._signals == 1 else self._end_now
-        self._loop.call_soon_threadsafe(begin, number)
+        if self._signals == 1:
+            self._loop.call_soon_threadsafe(self._begin, number)
+            return
+        self._loop.call_soon_threadsafe(self._end_now, number)
+        if self._forced is None:
+            self._forced = threading.Timer(FORCED_SECONDS, os._exit, [1])
+            self._forced.daemon = True
+            self._forced.start()
 
     def _begin(self, number: int) -> None:
         runner = self._host.runner
@@ -69,9 +79,7 @@ class DrainOnSignal:
 
     def _end_now(self, number: int) -> None:
         logger.info("second signal: ending now", extra={"signal": signal.Signals(number).name})
-        self._host.draining = True
-        if self._host.runner is not None:
-            self._host.runner.stop_all()
+        self._host.end_now()
         self._hand_over(number)
         # A second SIGINT is what makes uvicorn stop waiting for connections that do not close.
         self._hand_over(signal.SIGINT)

@@ -42,6 +42,11 @@ class OpenStream:
     def sent(self) -> None:
         self.sending_since = 0.0
 
+    def give_up(self) -> None:
+        if self.task is not None and not self.gave_up:
+            self.gave_up = True
+            self.task.cancel()
+
 
 class StreamClock:
     """Looks at all open streams every `period`: no timer and no task for each.
@@ -70,6 +75,11 @@ class StreamClock:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def give_up_all(self) -> None:
+        """Drop the streams that are still open: at the end of a shutdown, those whose callers do not read."""
+        for stream in list(self._streams):
+            stream.give_up()
+
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = monotonic()
         for stream in self._streams:
@@ -79,7 +89,7 @@ class StreamClock:
             elif now - stream.last_sent >= self._heartbeat_seconds:
                 stream.last_sent = now
                 stream.outbox.heartbeat_due = True
-                stream.outbox.wake()
+                stream.outbox.nudge()
         self._timer = loop.call_later(self._period, self._tick, loop) if self._streams else None
 
     def _stuck(self, stream: OpenStream, now: float) -> None:
@@ -90,6 +100,4 @@ class StreamClock:
                 stream.unsent_before = unsent
                 stream.sending_since = now
                 return
-        if stream.task is not None and not stream.gave_up:
-            stream.gave_up = True
-            stream.task.cancel()
+        stream.give_up()

@@ -17,10 +17,10 @@ _NAME_SAYS = "lower-case letters, digits and hyphens, with a letter first"
 class AgentSpec(Section):
     name: Annotated[str, matching(_NAME, _NAME_SAYS)] = Field(description="The agent's name.")
     handler: Annotated[str, target()] | None = Field(
-        None, description="module.path:callable, called for each request."
+        default=None, description="module.path:callable, called for each request."
     )
     entrypoint: Annotated[str, target()] | None = Field(
-        None,
+        default=None,
         description="module.path:name, a factory that is called once at start, or the object itself.",
     )
     framework: Annotated[str, checked_text(complaint_about_framework)] = Field(
@@ -29,7 +29,7 @@ class AgentSpec(Section):
         description="langgraph, langchain, custom, or the name of an installed adapter.",
     )
     description: Annotated[str, text(blank=True)] | None = Field(
-        None, description="What the agent does."
+        default=None, description="What the agent does."
     )
 
     @field_validator("framework", mode="before")

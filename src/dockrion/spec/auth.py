@@ -46,25 +46,29 @@ Claim = Annotated[str, matching(r"[^.\s]+(?:\.[^.\s]+)*", "the name of a claim, 
 class KeySpec(Section):
     name: Text = Field(description="What the key is called in logs; its identity.")
     env_var: Variable = Field(description="Variable that holds the key, or sha256:<hex> of it.")
-    role: Text | None = Field(None, description="Role of who calls with this key.")
+    role: Text | None = Field(default=None, description="Role of who calls with this key.")
 
 
 class ApiKeysSpec(Section):
-    env_var: Variable = Field("DOCKRION_API_KEY", description="Variable that holds the key.")
+    env_var: Variable = Field(
+        default="DOCKRION_API_KEY", description="Variable that holds the key."
+    )
     header: Annotated[
         str,
         matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", "the name of a header, 1 to 64 characters"),
-    ] = Field("X-API-Key", description="Header that carries the key.")
+    ] = Field(default="X-API-Key", description="Header that carries the key.")
     allow_bearer: Annotated[bool, flag()] = Field(
-        True, description="Whether `Authorization: Bearer <key>` is accepted as well."
+        default=True, description="Whether `Authorization: Bearer <key>` is accepted as well."
     )
-    enabled: Annotated[bool, flag()] = Field(True, description="false: open, with a warning.")
-    rotation_days: Annotated[int, whole()] = Field(30, description="For your information.")
+    enabled: Annotated[bool, flag()] = Field(
+        default=True, description="false: open, with a warning."
+    )
+    rotation_days: Annotated[int, whole()] = Field(default=30, description="For your information.")
     prefix: Variable | None = Field(
-        None, description="Prefix of the variables that hold keys; replaces env_var."
+        default=None, description="Prefix of the variables that hold keys; replaces env_var."
     )
     keys: tuple[KeySpec, ...] | None = Field(
-        None, description="Named keys, each with its variable and role; replace env_var."
+        default=None, description="Named keys, each with its variable and role; replace env_var."
     )
 
     @field_validator("keys", mode="after")
@@ -75,29 +79,29 @@ class ApiKeysSpec(Section):
 
 
 class ClaimsSpec(Section):
-    user_id: Claim = Field("sub", description="Claim that identifies the caller.")
-    email: Claim = Field("email", description="Claim with the e-mail address.")
-    name: Claim = Field("name", description="Claim with the name.")
-    roles: Claim = Field("roles", description="Claim with the roles.")
-    permissions: Claim = Field("permissions", description="Claim with the permissions.")
-    scopes: Claim = Field("scope", description="Claim with the scopes.")
-    tenant_id: Claim | None = Field(None, description="Claim with the tenant.")
+    user_id: Claim = Field(default="sub", description="Claim that identifies the caller.")
+    email: Claim = Field(default="email", description="Claim with the e-mail address.")
+    name: Claim = Field(default="name", description="Claim with the name.")
+    roles: Claim = Field(default="roles", description="Claim with the roles.")
+    permissions: Claim = Field(default="permissions", description="Claim with the permissions.")
+    scopes: Claim = Field(default="scope", description="Claim with the scopes.")
+    tenant_id: Claim | None = Field(default=None, description="Claim with the tenant.")
 
 
 class JwtSpec(Section):
-    jwks_url: Url | None = Field(None, description="Where the issuer publishes its keys.")
+    jwks_url: Url | None = Field(default=None, description="Where the issuer publishes its keys.")
     public_key_env: Variable | None = Field(
-        None,
+        default=None,
         validate_default=True,
         description="Variable that holds a PEM, or the secret of HS algorithms.",
     )
-    issuer: Text | None = Field(None, description="`iss` that is required.")
-    audience: Text | None = Field(None, description="`aud` that is required.")
+    issuer: Text | None = Field(default=None, description="`iss` that is required.")
+    audience: Text | None = Field(default=None, description="`aud` that is required.")
     algorithms: tuple[Annotated[str, one_of(*ALGORITHMS)], ...] = Field(
-        ("RS256",), description="Signatures that are accepted."
+        default=("RS256",), description="Signatures that are accepted."
     )
     leeway_seconds: Annotated[float, number(0, 300)] = Field(
-        30, description="Seconds by which clocks may differ."
+        default=30, description="Seconds by which clocks may differ."
     )
     claims: ClaimsSpec = Field(
         default={}, validate_default=True, description="Which claim holds what."
@@ -127,13 +131,18 @@ class JwtSpec(Section):
 
 class OAuth2Spec(Section):
     introspection_url: Url = Field(description="RFC 7662 endpoint that is asked about a token.")
-    client_id_env: Variable | None = Field(None, description="Variable that holds the client id.")
-    client_secret_env: Variable | None = Field(
-        None, description="Variable that holds the client secret."
+    client_id_env: Variable | None = Field(
+        default=None, description="Variable that holds the client id."
     )
-    required_scopes: tuple[Text, ...] = Field((), description="Scopes without which it is 403.")
+    client_secret_env: Variable | None = Field(
+        default=None, description="Variable that holds the client secret."
+    )
+    required_scopes: tuple[Text, ...] = Field(
+        default=(), description="Scopes without which it is 403."
+    )
     cache_seconds: Annotated[float, positive()] = Field(
-        30, description="Seconds for which an answer is kept, never past the token's expiry."
+        default=30,
+        description="Seconds for which an answer is kept, never past the token's expiry.",
     )
 
 
@@ -163,22 +172,24 @@ Rate = Annotated[
 
 class AuthSpec(Section):
     mode: Annotated[Literal["none", "api_key", "jwt", "oauth2"], one_of(*MODES)] = Field(
-        "api_key", description="How callers prove who they are."
+        default="api_key", description="How callers prove who they are."
     )
     api_keys: ApiKeysSpec = Field(
         default={}, validate_default=True, description="With mode: api_key."
     )
-    jwt: JwtSpec | None = Field(None, validate_default=True, description="With mode: jwt.")
-    oauth2: OAuth2Spec | None = Field(None, validate_default=True, description="With mode: oauth2.")
-    roles: tuple[RoleSpec, ...] = Field((), description="Roles and what each may do.")
+    jwt: JwtSpec | None = Field(default=None, validate_default=True, description="With mode: jwt.")
+    oauth2: OAuth2Spec | None = Field(
+        default=None, validate_default=True, description="With mode: oauth2."
+    )
+    roles: tuple[RoleSpec, ...] = Field(default=(), description="Roles and what each may do.")
     rate_limits: dict[str, Rate] = Field(
         default={}, description="Role to <count>/<second|minute|hour|day>; `default` for the rest."
     )
     trusted_proxies: tuple[Annotated[str, checked_text(_complain_of_proxy)], ...] = Field(
-        (), description="Addresses and networks whose X-Forwarded-For counts."
+        default=(), description="Addresses and networks whose X-Forwarded-For counts."
     )
     protect: tuple[Annotated[str, one_of("metrics", "docs", "info", "schema")], ...] = Field(
-        (), description="What is closed beside the ways to run the agent."
+        default=(), description="What is closed beside the ways to run the agent."
     )
 
     @field_validator("jwt", "oauth2", mode="after")

@@ -29,9 +29,13 @@ Text = Annotated[str, text()]
 
 
 class IncludeSpec(Section):
-    directories: tuple[Entry, ...] = Field((), description="Folders that go into the image.")
-    files: tuple[Entry, ...] = Field((), description="Files that go into the image.")
-    patterns: tuple[Entry, ...] = Field((), description="Globs of files that go into the image.")
+    directories: tuple[Entry, ...] = Field(
+        default=(), description="Folders that go into the image."
+    )
+    files: tuple[Entry, ...] = Field(default=(), description="Files that go into the image.")
+    patterns: tuple[Entry, ...] = Field(
+        default=(), description="Globs of files that go into the image."
+    )
 
 
 class BuildSpec(Section):
@@ -39,14 +43,14 @@ class BuildSpec(Section):
         default={}, validate_default=True, description="What the image holds beside the agent."
     )
     exclude: tuple[Annotated[str, checked_text(_complain_of_exclusion)], ...] = Field(
-        (), description="gitignore patterns of what stays out, applied last."
+        default=(), description="gitignore patterns of what stays out, applied last."
     )
     auto_detect_imports: Annotated[bool, flag()] = Field(
-        False, description="Whether imports of the agent are followed to find more files."
+        default=False, description="Whether imports of the agent are followed to find more files."
     )
 
 
 class MetadataSpec(Section):
-    maintainer: Text | None = Field(None, description="Who to ask.")
-    version: Text | None = Field(None, description="Version of the agent.")
-    tags: tuple[Text, ...] = Field((), description="Words to find it by.")
+    maintainer: Text | None = Field(default=None, description="Who to ask.")
+    version: Text | None = Field(default=None, description="Version of the agent.")
+    tags: tuple[Text, ...] = Field(default=(), description="Words to find it by.")

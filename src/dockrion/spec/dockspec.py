@@ -53,7 +53,7 @@ class DockSpec(Section):
     runs: RunsSpec = Field(
         default={}, validate_default=True, description="How async runs are executed."
     )
-    auth: AuthSpec | None = Field(None, description="Who may call; everybody when absent.")
+    auth: AuthSpec | None = Field(default=None, description="Who may call; everybody when absent.")
     policies: PoliciesSpec = Field(
         default={}, validate_default=True, description="Tools, injection, redaction, caps."
     )
@@ -85,6 +85,10 @@ class DockSpec(Section):
     def warnings(self) -> list[str]:
         """What is allowed but hardly meant: unknown keys, settings without effect, missing secrets."""
         return list(self._source.warnings)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        # A spec holds what variables filled in, secrets too, and ends up in logs.
+        return [("agent", self.agent.name), ("folder", str(self.folder))]
 
     def written(self, loc: Loc) -> str | None:
         """Return how a value stands in the file that a variable filled in; None for all others."""

@@ -21,10 +21,14 @@ def _plain(spec: DockSpec, value: Any, loc: Loc) -> Any:
     typed = isinstance(shape, Kind) and not shape.text
     if not typed and spec.written(loc) is not None:
         return spec.written(loc)
-    if isinstance(shape, Kind) and shape.secret and value is not None:
+    if isinstance(shape, Kind) and shape.secret and not (value is None or _is_variable(value)):
         return HIDDEN
     if is_mapping(value):
         return {key: _plain(spec, below, (*loc, key)) for key, below in value.items()}
     if is_list(value):
         return [_plain(spec, item, (*loc, index)) for index, item in enumerate(value)]
     return value
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("${")

@@ -50,11 +50,13 @@ Streaming = Annotated[
 
 
 class CorsSpec(Section):
-    origins: tuple[Text, ...] = Field(("*",), description="Origins that may call; * is all.")
-    methods: tuple[Text, ...] = Field(("*",), description="HTTP methods; * is all.")
-    headers: tuple[Text, ...] = Field(("*",), description="Request headers; * is all.")
+    origins: tuple[Text, ...] = Field(
+        default=("*",), description="Origins that may call; * is all."
+    )
+    methods: tuple[Text, ...] = Field(default=("*",), description="HTTP methods; * is all.")
+    headers: tuple[Text, ...] = Field(default=("*",), description="Request headers; * is all.")
     credentials: Annotated[bool, flag()] = Field(
-        False, validate_default=True, description="Whether browsers may send credentials."
+        default=False, validate_default=True, description="Whether browsers may send credentials."
     )
 
     @field_validator("credentials", mode="after")
@@ -67,47 +69,50 @@ class CorsSpec(Section):
 
 class LimitsSpec(Section):
     max_body_bytes: Annotated[int, whole()] = Field(
-        10 * MIB, description="Bytes of a request body; over it: 413."
+        default=10 * MIB, description="Bytes of a request body; over it: 413."
     )
     max_concurrency: Annotated[int, whole(0)] = Field(
-        0, description="Runs at once in this process, 0 is unlimited; the next ones queue."
+        default=0, description="Runs at once in this process, 0 is unlimited; the next ones queue."
     )
     max_queue: Annotated[int, whole()] = Field(
-        1000, description="Runs that wait for their turn; past it: 503."
+        default=1000, description="Runs that wait for their turn; past it: 503."
     )
     threads: Annotated[int, whole()] = Field(
-        512, description="Worker threads for sync agents, nodes and tools."
+        default=512, description="Worker threads for sync agents, nodes and tools."
     )
     write_timeout: Annotated[float, positive()] = Field(
-        60, description="Seconds after which a caller that takes nothing counts as gone."
+        default=60, description="Seconds after which a caller that takes nothing counts as gone."
     )
     max_output_bytes: Annotated[int, whole()] = Field(
-        10 * MIB, description="Bytes of one output; past it the output is cut."
+        default=10 * MIB, description="Bytes of one output; past it the output is cut."
     )
     block_warning_ms: Annotated[float, positive()] = Field(
-        100, description="Milliseconds for which agent code may block the event loop unlogged."
+        default=100,
+        description="Milliseconds for which agent code may block the event loop unlogged.",
     )
 
 
 class ChatSpec(Section):
     input: Text | None = Field(
-        None, description="Property of the payload that takes the user's text."
+        default=None, description="Property of the payload that takes the user's text."
     )
-    output: Text | None = Field(None, description="Property of the output that is the reply.")
+    output: Text | None = Field(
+        default=None, description="Property of the output that is the reply."
+    )
 
 
 class ExposeSpec(Section):
-    rest: Annotated[bool, flag()] = Field(True, description="Registers POST /invoke.")
+    rest: Annotated[bool, flag()] = Field(default=True, description="Registers POST /invoke.")
     protocols: tuple[Annotated[str, one_of(*PROTOCOLS)], ...] = Field(
-        (), description="Other protocols that serve the agent."
+        default=(), description="Other protocols that serve the agent."
     )
     streaming: Streaming = Field(
         default="sse",
         validate_default=True,
         description="How POST /invoke/stream and its like stream.",
     )
-    port: Annotated[int, whole(1, 65535)] = Field(8080, description="TCP port.")
-    host: Text = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
+    port: Annotated[int, whole(1, 65535)] = Field(default=8080, description="TCP port.")
+    host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104
     cors: CorsSpec = Field(
         default={}, validate_default=True, description="Which pages in browsers may call."
     )
@@ -115,7 +120,7 @@ class ExposeSpec(Section):
         default={}, validate_default=True, description="Bounds of bodies, queues, threads, outputs."
     )
     shutdown_grace: Annotated[float, positive()] = Field(
-        30, description="Seconds that streams in flight get after SIGTERM."
+        default=30, description="Seconds that streams in flight get after SIGTERM."
     )
     root_path: (
         Annotated[
@@ -123,12 +128,13 @@ class ExposeSpec(Section):
             matching(r"(?:/[^/\s?#]+)+", "a path such as /agents/echo, without a slash at its end"),
         ]
         | None
-    ) = Field(None, description="Prefix under which a proxy serves the app.")
+    ) = Field(default=None, description="Prefix under which a proxy serves the app.")
     chat: ChatSpec | None = Field(
-        None, description="Which properties chat protocols use; found by itself when absent."
+        default=None,
+        description="Which properties chat protocols use; found by itself when absent.",
     )
     error_details: Annotated[bool, flag()] = Field(
-        True, description="Whether callers see class and message of what the agent raised."
+        default=True, description="Whether callers see class and message of what the agent raised."
     )
 
     @field_validator("protocols", mode="after")

@@ -147,10 +147,15 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 def text(*, blank: bool = False) -> Kind:
     """Text; without `blank` at least one character of it is no white space."""
-    if blank:
-        check = _must_be("text", lambda v: isinstance(v, str))
-        return Kind(complain=check, schema={"type": "string"}, text=True)
-    return checked_text(lambda _: None)
+    if not blank:
+        return checked_text(lambda _: None)
+    return Kind(complain=_complain_of_no_text, schema={"type": "string"}, text=True)
+
+
+def _complain_of_no_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return None
+    return "must be text, in quotes" if isinstance(value, int | float) else "must be text"
 
 
 def matching(pattern: str, says: str) -> Kind:
@@ -167,7 +172,9 @@ def checked_text(complain: Callable[[str], str | None]) -> Kind:
     """Text that is not blank and of which a function has no complaint."""
 
     def check(value: Any) -> str | None:
-        return complain(value) if is_text(value) else "must be text that is not blank"
+        if is_text(value):
+            return complain(value)
+        return _complain_of_no_text(value) or "must be text that is not blank"
 
     return Kind(complain=check, schema={"type": "string", "minLength": 1}, text=True)
 

@@ -23,11 +23,11 @@ Strict = Annotated[
 
 class IoSchemaSpec(Section):
     input: JsonSchema | None = Field(
-        None, description="JSON Schema of the payload; without it any JSON passes."
+        default=None, description="JSON Schema of the payload; without it any JSON passes."
     )
-    output: JsonSchema | None = Field(None, description="JSON Schema of the output.")
+    output: JsonSchema | None = Field(default=None, description="JSON Schema of the output.")
     strict: Strict = Field(
-        True,
+        default=True,
         description="true: output that does not fit is marked and logged; enforce: it is an error; false: no check.",
     )
 

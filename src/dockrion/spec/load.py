@@ -98,7 +98,9 @@ def read_dockfile(
     """
     path = Path(path)
     source = source or Source()
-    source.name, source.folder = path.name, Path(os.path.abspath(path)).parent  # noqa: PTH100
+    source.name = path.name or str(path)
+    # Not resolve(): the folder of a linked Dockfile is the one that the link stands in.
+    source.folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
     document = _read_mapping(path, source)
     shell = os.environ if environ is None else environ
     environment = _with_env_files(
@@ -110,7 +112,7 @@ def read_dockfile(
 
 
 def _read_mapping(path: Path, source: Source) -> Document:
-    document = read_document(_text(path, path.name))
+    document = read_document(_text(path, source.name))
     source.places.update(document.places)
     source.problems.extend(document.problems)
     if is_mapping(document.data):

@@ -17,20 +17,20 @@ Url = Annotated[str, url("https", "http")]
 
 
 class MetricsSpec(Section):
-    latency: Annotated[bool, flag()] = Field(True, description="Requests' latency.")
-    tokens: Annotated[bool, flag()] = Field(True, description="Tokens of models.")
-    cost: Annotated[bool, flag()] = Field(True, description="Cost of models.")
+    latency: Annotated[bool, flag()] = Field(default=True, description="Requests' latency.")
+    tokens: Annotated[bool, flag()] = Field(default=True, description="Tokens of models.")
+    cost: Annotated[bool, flag()] = Field(default=True, description="Cost of models.")
 
 
 class LangfuseSpec(Section):
     public_key: Credential = Field(repr=False, description="Public key of the project.")
     secret_key: Credential = Field(repr=False, description="Secret key of the project.")
-    host: Url = Field("https://cloud.langfuse.com", description="Where Langfuse is.")
+    host: Url = Field(default="https://cloud.langfuse.com", description="Where Langfuse is.")
 
 
 class OtlpSpec(Section):
     endpoint: Url | None = Field(
-        None, description="Where traces go; OTEL_EXPORTER_OTLP_ENDPOINT when absent."
+        default=None, description="Where traces go; OTEL_EXPORTER_OTLP_ENDPOINT when absent."
     )
     headers: dict[str, Credential] = Field(
         default={}, repr=False, description="Headers that go with them."
@@ -39,11 +39,13 @@ class OtlpSpec(Section):
 
 class ObservabilitySpec(Section):
     log_level: Annotated[LogLevel, one_of(*LOG_LEVELS)] = Field(
-        "info", description="Least level that is logged; LOG_LEVEL in the environment wins."
+        default="info", description="Least level that is logged; LOG_LEVEL in the environment wins."
     )
-    tracing: Annotated[bool, flag()] = Field(True, description="Whether runs are traced.")
+    tracing: Annotated[bool, flag()] = Field(default=True, description="Whether runs are traced.")
     metrics: MetricsSpec = Field(
         default={}, validate_default=True, description="Families of /metrics."
     )
-    langfuse: LangfuseSpec | None = Field(None, description="Traces to Langfuse.")
-    otlp: OtlpSpec | None = Field(None, description="Traces to any OpenTelemetry collector.")
+    langfuse: LangfuseSpec | None = Field(default=None, description="Traces to Langfuse.")
+    otlp: OtlpSpec | None = Field(
+        default=None, description="Traces to any OpenTelemetry collector."
+    )

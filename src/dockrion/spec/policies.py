@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -14,7 +15,10 @@ from dockrion.spec.section import Section
 
 def _complain_of_pattern(pattern: str) -> str | None:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            # What a later Python may read in another way is fine in this one.
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(pattern)
     except re.error as exc:
         at = "" if exc.pos is None else f" at position {exc.pos}"
         return f"must be a Python regular expression: {exc.msg}{at}"
@@ -35,7 +39,9 @@ def _least_width(pattern: str) -> int:
     """Return the length of the shortest text that the pattern can match, look-around not counted."""
     # `re` has no public way to ask; trying texts would miss rules such as `(?<=token )\\w*`.
     parser: Any = importlib.import_module("re._parser")
-    return parser.parse(pattern).getwidth()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return parser.parse(pattern).getwidth()[0]
 
 
 Pattern = Annotated[str, checked_text(_complain_of_pattern)]
@@ -43,33 +49,39 @@ Redaction = Annotated[str, checked_text(_complain_of_redaction)]
 
 
 class ToolsSpec(Section):
-    allowed: tuple[Annotated[str, text()], ...] = Field((), description="Tools that may run.")
+    allowed: tuple[Annotated[str, text()], ...] = Field(
+        default=(), description="Tools that may run."
+    )
     deny_by_default: Annotated[bool, flag()] = Field(
-        True, description="Whether a tool that is not listed is refused."
+        default=True, description="Whether a tool that is not listed is refused."
     )
 
 
 class SafetySpec(Section):
     block_prompt_injection: Annotated[bool, flag()] = Field(
-        True, description="Whether payloads are searched for injected instructions."
+        default=True, description="Whether payloads are searched for injected instructions."
     )
     injection_patterns: tuple[Pattern, ...] = Field(
-        (), description="Regular expressions that count as injection, beside the built-in ones."
+        default=(),
+        description="Regular expressions that count as injection, beside the built-in ones.",
     )
     classifier: Annotated[str, target()] | None = Field(
-        None, description="module:function that is asked about each string of the payload."
+        default=None, description="module:function that is asked about each string of the payload."
     )
     redact_patterns: tuple[Redaction, ...] = Field(
-        (), description="Regular expressions whose matches become [REDACTED] in all that leaves."
+        default=(),
+        description="Regular expressions whose matches become [REDACTED] in all that leaves.",
     )
     max_output_chars: Annotated[int, whole()] | None = Field(
-        None, description="Characters of all texts of the output together."
+        default=None, description="Characters of all texts of the output together."
     )
     halt_on_violation: Annotated[bool, flag()] = Field(
-        False, description="Whether a match or a refused tool ends the run."
+        default=False, description="Whether a match or a refused tool ends the run."
     )
 
 
 class PoliciesSpec(Section):
-    tools: ToolsSpec | None = Field(None, description="Rules for tool calls; none when absent.")
-    safety: SafetySpec | None = Field(None, description="Rules for text; none when absent.")
+    tools: ToolsSpec | None = Field(
+        default=None, description="Rules for tool calls; none when absent."
+    )
+    safety: SafetySpec | None = Field(default=None, description="Rules for text; none when absent.")

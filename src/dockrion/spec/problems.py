@@ -110,28 +110,28 @@ def add_problems(error: PydanticValidationError, root: Shape, source: Source) ->
 
 
 def _in_words(details: ErrorDetails, root: Shape, source: Source) -> str:
-    words = details["msg"]
+    found = _found(details, root, source)
     match details["type"]:
         case "missing":
-            shape = shape_at(root, details["loc"])
-            may_be_empty = isinstance(shape, type) and not any(
-                field.is_required() for field in shape.model_fields.values()
-            )
-            name = details["loc"][-1]
-            return (
-                f"is required; `{name}: {{}}` takes the defaults" if may_be_empty else "is required"
-            )
+            return f"is required{_shortest(details['loc'], root)}"
         case "model_type" | "dict_type":
-            words = "must be a mapping"
+            return f"must be a mapping{found}"
         case "tuple_type":
-            words = "must be a list"
+            return f"must be a list{found}"
         case "string_type" | "invalid_key":
             return "keys must be text"
         case kind if kind == BROKEN_RULE:
-            return words
+            return details["msg"]
         case _:
-            pass
-    return words + _found(details, root, source)
+            return f"{details['msg']}{found}"
+
+
+def _shortest(loc: Loc, root: Shape) -> str:
+    """Return how to write a section that is required and may be empty."""
+    shape = shape_at(root, loc)
+    if not isinstance(shape, type) or any(f.is_required() for f in shape.model_fields.values()):
+        return ""
+    return f"; `{loc[-1]}: {{}}` takes the defaults"
 
 
 def _found(details: ErrorDetails, root: Shape, source: Source) -> str:

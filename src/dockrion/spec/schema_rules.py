@@ -66,7 +66,8 @@ def _in_words(loc: Loc, error: ValidationError) -> str:
         case Kind.Type(types=types):
             return f"must be of type {' or '.join(types)}"
         case Kind.AnyOf() if loc[-1:] == ("type",):
-            return f"must be one of {', '.join(ROOT_TYPES)}, or a list of these"
+            quotes = ' ("null" in quotes)' if error.instance is None else ""
+            return f"must be one of {', '.join(ROOT_TYPES)}, or a list of these{quotes}"
         case Kind.UniqueItems():
             return "must not have duplicates"
         case Kind.Format(format=name):
@@ -169,10 +170,13 @@ def _dangling_reference(schema: dict[str, Any]) -> list[Complaint]:
     except jsonschema_rs.ValidationError as exc:
         references: list[_Reference] = []
         _collect(schema, (), "", references, set())
-        for loc, ref, _ in references:
-            if urldefrag(ref).fragment in exc.message:
-                return [Complaint(loc, "leads nowhere in this schema", ref)]
-        return [Complaint((), "is no valid JSON Schema: it cannot be compiled", schema)]
+        # The error tells what was not found, not where it was asked for.
+        fragments = {urldefrag(ref).fragment: (loc, ref) for loc, ref, _ in references}
+        named = [fragment for fragment in fragments if fragment and fragment in exc.message]
+        if not named:
+            return [Complaint((), "is no valid JSON Schema: it cannot be compiled", schema)]
+        loc, ref = fragments[max(named, key=len)]
+        return [Complaint(loc, "leads nowhere in this schema", ref)]
     except ValueError as exc:
         return [_no_json(exc, schema)]
     return []

@@ -18,16 +18,20 @@ class SecretSpec(Section):
         ),
     ] = Field(description="Name of the variable.")
     description: Annotated[str, text(blank=True)] | None = Field(
-        None, description="What the secret is for."
+        default=None, description="What the secret is for."
     )
     default: Annotated[str, secret(text(blank=True))] | None = Field(
-        None, repr=False, description="Value where the environment has none."
+        default=None, repr=False, description="Value where the environment has none."
     )
 
 
 class SecretsSpec(Section):
-    required: tuple[SecretSpec, ...] = Field((), description="Without these nothing starts.")
-    optional: tuple[SecretSpec, ...] = Field((), validate_default=True, description="Good to have.")
+    required: tuple[SecretSpec, ...] = Field(
+        default=(), description="Without these nothing starts."
+    )
+    optional: tuple[SecretSpec, ...] = Field(
+        default=(), validate_default=True, description="Good to have."
+    )
 
     @field_validator("required", "optional", mode="after")
     @classmethod

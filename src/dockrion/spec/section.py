@@ -10,7 +10,11 @@ from dockrion.spec.fields import is_mapping
 
 
 class Section(BaseModel):
-    """A frozen mapping of fields; keys that it does not know are kept, and warned of elsewhere."""
+    """A frozen mapping of fields; keys that it does not know are kept, and warned of elsewhere.
+
+    The order of the fields matters: a rule between fields belongs to the last of them, since a validator sees
+    those before its own, as far as they are valid.
+    """
 
     # defer_build: only the root is built, once, on first use; building each section too would
     # double the price of the import.

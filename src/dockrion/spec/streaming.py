@@ -119,10 +119,12 @@ Ttl = Annotated[float, number(60, 604_800)]
 
 class IdGeneratorSpec(Section):
     type: Annotated[Literal["uuid", "custom"], one_of("uuid", "custom")] = Field(
-        "uuid", description="uuid (version 4), or a function of your own."
+        default="uuid", description="uuid (version 4), or a function of your own."
     )
     handler: Annotated[str, target()] | None = Field(
-        None, validate_default=True, description="module:function, called without arguments."
+        default=None,
+        validate_default=True,
+        description="module:function, called without arguments.",
     )
 
     @field_validator("handler", mode="after")
@@ -134,15 +136,15 @@ class IdGeneratorSpec(Section):
 
 
 class EventsSpec(Section):
-    allowed: Allowed = Field("all", description="A preset, or a list of event types.")
+    allowed: Allowed = Field(default="all", description="A preset, or a list of event types.")
     nodes: Nodes | None = Field(
-        None, description="Graph nodes whose tokens are sent; all when absent."
+        default=None, description="Graph nodes whose tokens are sent; all when absent."
     )
     heartbeat_interval: Annotated[float, number(1, 300)] = Field(
-        15, description="Seconds of silence after which a heartbeat is sent."
+        default=15, description="Seconds of silence after which a heartbeat is sent."
     )
     max_run_duration: Annotated[float, number(1, 86_400)] = Field(
-        3600, description="Seconds that a run may take."
+        default=3600, description="Seconds that a run may take."
     )
 
     @field_validator("allowed", mode="after")
@@ -158,52 +160,58 @@ class EventsSpec(Section):
 
 class ConnectionSpec(Section):
     default_timeout: Annotated[float, number(1, 3600)] = Field(
-        300, description="Seconds of one subscription to a run's events."
+        default=300, description="Seconds of one subscription to a run's events."
     )
     max_subscribers_per_run: Annotated[int, whole(1, 1000)] = Field(
-        100, description="Subscribers of one run; past it: 429."
+        default=100, description="Subscribers of one run; past it: 429."
     )
     on_disconnect: Annotated[Literal["cancel", "continue"], one_of("cancel", "continue")] = Field(
-        "cancel", description="What a direct stream does when its caller goes away."
+        default="cancel", description="What a direct stream does when its caller goes away."
     )
     resume_window: Annotated[float, number(0)] = Field(
-        0, description="Seconds to wait for the caller to come back before cancelling."
+        default=0, description="Seconds to wait for the caller to come back before cancelling."
     )
 
 
 class SqliteSpec(Section):
     path: Annotated[str, text()] = Field(
-        ".dockrion/runs.db", description="Database file, made when missing."
+        default=".dockrion/runs.db", description="Database file, made when missing."
     )
-    stream_ttl_seconds: Ttl = Field(3600, description="Seconds that a run is kept after its end.")
-    max_events_per_run: MaxEvents = Field(10_000, description="Events kept of one run.")
+    stream_ttl_seconds: Ttl = Field(
+        default=3600, description="Seconds that a run is kept after its end."
+    )
+    max_events_per_run: MaxEvents = Field(default=10_000, description="Events kept of one run.")
 
 
 class RedisSpec(Section):
     url: RedisUrl = Field(
-        REDIS_URL, description="redis://, rediss:// or unix://; looked up with backend: redis only."
+        default=REDIS_URL,
+        repr=False,
+        description="redis://, rediss:// or unix://; looked up with backend: redis only.",
     )
-    stream_ttl_seconds: Ttl = Field(3600, description="Seconds that a run is kept after its end.")
-    max_events_per_run: MaxEvents = Field(10_000, description="Events kept of one run.")
+    stream_ttl_seconds: Ttl = Field(
+        default=3600, description="Seconds that a run is kept after its end."
+    )
+    max_events_per_run: MaxEvents = Field(default=10_000, description="Events kept of one run.")
     connection_pool_size: Annotated[int, whole(1, 1000)] = Field(
-        10, description="Connections to Redis."
+        default=10, description="Connections to Redis."
     )
 
 
 class MemorySpec(Section):
     stream_ttl_seconds: Annotated[float, number(0, 604_800)] = Field(
-        300, description="Seconds that a run is kept after its end."
+        default=300, description="Seconds that a run is kept after its end."
     )
-    max_events_per_run: MaxEvents = Field(10_000, description="Events kept of one run.")
+    max_events_per_run: MaxEvents = Field(default=10_000, description="Events kept of one run.")
 
 
 class StreamingSpec(Section):
-    async_runs: Annotated[bool, flag()] = Field(True, description="Registers /runs.")
+    async_runs: Annotated[bool, flag()] = Field(default=True, description="Registers /runs.")
     backend: Annotated[
         Literal["memory", "sqlite", "redis"], one_of("memory", "sqlite", "redis")
-    ] = Field("memory", description="Where runs and their events live.")
+    ] = Field(default="memory", description="Where runs and their events live.")
     allow_client_ids: Annotated[bool, flag()] = Field(
-        True, description="Whether callers may choose the run id."
+        default=True, description="Whether callers may choose the run id."
     )
     id_generator: IdGeneratorSpec = Field(
         default={}, validate_default=True, description="What makes run ids."
@@ -224,7 +232,8 @@ class StreamingSpec(Section):
         default={}, validate_default=True, description="With backend: memory."
     )
     worker: Annotated[bool, flag()] = Field(
-        True, description="Whether this process executes async runs; false needs sqlite or redis."
+        default=True,
+        description="Whether this process executes async runs; false needs sqlite or redis.",
     )
 
     @field_validator("redis", mode="after")
@@ -245,11 +254,11 @@ class StreamingSpec(Section):
 
 class RunsSpec(Section):
     concurrency: Annotated[int, whole()] = Field(
-        16, description="Async runs that a process executes at once."
+        default=16, description="Async runs that a process executes at once."
     )
     max_attempts: Annotated[int, whole()] = Field(
-        1, description="How often a run is started whose worker was lost."
+        default=1, description="How often a run is started whose worker was lost."
     )
     lease_seconds: Annotated[float, number(2)] = Field(
-        15, description="Seconds after which a silent worker counts as lost."
+        default=15, description="Seconds after which a silent worker counts as lost."
     )

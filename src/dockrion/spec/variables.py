@@ -83,7 +83,7 @@ class Filler:
             for name in dict.fromkeys(filled.missing):
                 if name not in self.tolerated:
                     self.source.add(loc, f"the variable {name} is not set and has no default")
-            return Unresolved(filled.text)
+            return Unresolved(text)
         if filled.used:
             self.source.written[loc] = text
         return core_scalar(filled.text) if self._is_scalar(text, loc) else filled.text

@@ -18,8 +18,8 @@ from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
-from dockrion.runtime.streams import OpenStream, StreamClock
-from dockrion.wires.base import Wire
+from dockrion.runtime.streams import OpenStream
+from dockrion.runtime.writer import StreamWriter
 from dockrion.wires.native import NativeWire
 
 
@@ -65,9 +65,7 @@ class InvokeEndpoint:
                     await send_error(send, error, request.request_id, headers)
 
 
-async def invoke_agent_stream(
-    host: AgentHost, clock: StreamClock, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the agent and send its events as they come.
 
     Everything that can be refused is refused before the stream opens; after that the stream always ends with
@@ -89,10 +87,11 @@ async def invoke_agent_stream(
     extensions: Any = scope.get("extensions") or {}
     stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
     watcher = watch(run, receive)
-    clock.add(stream)
+    host.streams.add(stream)
     try:
         await start_stream(send, request, wire.content_type, run.run_id)
-        await _send_events(run, wire, stream, send)
+        del request
+        await StreamWriter(run, wire, stream, send).write()
     except OSError:
         # Some servers say so when the caller has gone.
         pass
@@ -101,23 +100,9 @@ async def invoke_agent_stream(
             raise
         _abort(stream, extensions.get("dockrion.abort"))
     finally:
-        clock.discard(stream)
+        host.streams.discard(stream)
         watcher.cancel()
         run.leave()
-
-
-async def _send_events(run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
-    while True:
-        batch = await run.next()
-        body = wire.heartbeat() if batch is None else wire.encode(batch)
-        last = batch is not None and batch.is_last
-        if last and batch is not None and batch.events[-1] is CALLER_LEFT:
-            return
-        stream.sending()
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
-        stream.sent()
-        if last:
-            return
 
 
 async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:

@@ -1,0 +1,166 @@
+"""`make demo`: serve examples/echo, stream one answer with curl; in a terminal go on serving, else stop.
+
+Standard library only. Its Python is the one of the environment that holds dockrion.
+"""
+# ruff: noqa: S603, T201
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKFILE = ROOT / "examples" / "echo" / "Dockfile.yaml"
+PAYLOAD = json.dumps({"query": "Hello, dockrion! Send this back to me, one word at a time."})
+CONTENT_TYPE = "application/json"
+HOST = "127.0.0.1"
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--port", type=int, default=8080, help="another one is taken if it is not free"
+    )
+    port = parser.parse_args().port
+    options = ["--host", HOST, "--port", str(port if is_free(port) else 0)]
+    print(f"$ {shlex.join(['dockrion', 'run', str(DOCKFILE.relative_to(ROOT)), *options])}\n")
+    dockrion = Path(sys.executable).parent / "dockrion"
+    server = subprocess.Popen(
+        [str(dockrion), "run", str(DOCKFILE), *options], stderr=subprocess.PIPE, text=True
+    )
+    interrupted = False
+    try:
+        return show(server)
+    except KeyboardInterrupt:
+        interrupted = True
+        return 0
+    finally:
+        stop(server, has_been_told=interrupted)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+            sock.listen()
+        except OSError:
+            return False
+    return True
+
+
+def show(server: subprocess.Popen[str]) -> int:
+    """Stream one answer; return the exit code, in a terminal when the server has ended."""
+    url = wait_until_ready(server)
+    if url is None:
+        return 1
+    threading.Thread(target=pass_on_log, args=(server,), daemon=True).start()
+    if not stream(f"{url}/invoke/stream"):
+        return 1
+    print(f"\nThe agent's page: {url}/", flush=True)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("Without a terminal the demo ends here.", flush=True)
+        return 0
+    print("Serving until Ctrl-C.", flush=True)
+    return server.wait()
+
+
+def wait_until_ready(server: subprocess.Popen[str]) -> str | None:
+    """Read the server's banner, which this script repeats in its own words; return the address in it."""
+    assert server.stderr is not None
+    watchdog = threading.Timer(START_SECONDS, server.kill)
+    watchdog.start()
+    said: list[str] = []
+    try:
+        for line in server.stderr:
+            said.append(line)
+            if line.split()[:1] == ["stop"]:
+                found = re.search(r"page\s+(http://\S+)/\s", "".join(said))
+                return found and found[1]
+    finally:
+        watchdog.cancel()
+    sys.stderr.writelines(said)
+    print("The server did not start.", file=sys.stderr)
+    return None
+
+
+def pass_on_log(server: subprocess.Popen[str]) -> None:
+    assert server.stderr is not None
+    for line in server.stderr:
+        sys.stderr.write(line)
+
+
+def stream(url: str) -> bool:
+    """Print the curl line and what it prints, as it comes."""
+    arguments = [
+        "curl",
+        "-N",
+        "-X",
+        "POST",
+        url,
+        "-H",
+        f"Content-Type: {CONTENT_TYPE}",
+        "-d",
+        PAYLOAD,
+    ]
+    print(f"$ {shlex.join(arguments)}\n", flush=True)
+    if shutil.which("curl") is None:
+        return stream_without_curl(url)
+    # curl shows a progress meter on standard error when its output is no terminal.
+    done = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+    return done.returncode == 0
+
+
+def stream_without_curl(url: str) -> bool:
+    address, _, path = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(address)
+    try:
+        connection.request("POST", f"/{path}", PAYLOAD, {"Content-Type": CONTENT_TYPE})
+        response = connection.getresponse()
+        while piece := response.read1():
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    finally:
+        connection.close()
+    return response.status == http.client.OK
+
+
+def stop(server: subprocess.Popen[str], *, has_been_told: bool) -> None:
+    """End the server; Ctrl-C in a terminal has told it already, and a second signal would hurry it."""
+    if has_been_told and has_ended(server):
+        return
+    server.terminate()
+    if not has_ended(server):
+        server.kill()
+        server.wait()
+
+
+def has_ended(server: subprocess.Popen[str]) -> bool:
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, terminate)
+    sys.exit(main())

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Makes sure that the programs and npm packages are there which the end-to-end tests use: curl, nginx, Node.js.
+#
+# What is missing is installed when this runs as root on a machine with apt-get. Otherwise one line says what is
+# missing and the tests that need it will say that they were skipped; with CI set that is a failure.
+set -euo pipefail
+
+clients="$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/clients" && pwd)"
+stamp="$clients/node_modules/.installed-package-lock.json"
+
+# Programs and the Debian packages that bring them.
+declare -A packages=([curl]=curl [nginx]=nginx-light [node]=nodejs [npm]=npm)
+
+missing_programs() {
+  local program
+  for program in "${!packages[@]}"; do
+    command -v "$program" >/dev/null || echo "$program"
+  done
+}
+
+install_programs() {
+  local wanted=() program
+  for program in "$@"; do
+    wanted+=("${packages[$program]}")
+  done
+  apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+}
+
+# Say what cannot be tested; go on, unless this is CI.
+give_up() {
+  echo "test-deps: MISSING, its tests will not run: $*" >&2
+  [[ -z "${CI:-}" ]] || exit 1
+}
+
+install_clients() {
+  # A lock with download addresses would tie everybody to one registry.
+  if grep -q '"resolved"' "$clients/package-lock.json"; then
+    echo "test-deps: tests/clients/package-lock.json has download addresses; make it again in that folder" >&2
+    exit 1
+  fi
+  cmp -s "$clients/package-lock.json" "$stamp" && return
+  (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error) && cp "$clients/package-lock.json" "$stamp"
+}
+
+mapfile -t missing < <(missing_programs)
+if ((${#missing[@]})) && [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
+  install_programs "${missing[@]}" || true
+  mapfile -t missing < <(missing_programs)
+fi
+if ((${#missing[@]})); then
+  give_up "${missing[*]}"
+fi
+if command -v npm >/dev/null; then
+  install_clients || give_up "the npm packages of tests/clients"
+fi

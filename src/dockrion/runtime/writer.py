@@ -1,0 +1,116 @@
+"""Writing a run's events to its caller: batch by batch, one send each."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runtime.asgi import Send
+from dockrion.runtime.streams import OpenStream
+from dockrion.wires.base import Wire
+
+
+class StreamWriter:
+    """The one reader of a run, in its request's task.
+
+    While it waits for events and the agent's code comes to a wait of its own, `flush` sends in the agent's step
+    what that code has emitted. That saves a switch of tasks for each paced token, and its delay where hundreds
+    of agents come due in one turn of the loop: all would emit first, and all readers write after them.
+    """
+
+    __slots__ = ("_failure", "_run", "_send", "_stream", "_unfinished", "_wire")
+
+    def __init__(self, run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
+        self._run = run
+        self._wire = wire
+        self._stream = stream
+        self._send = send
+        self._unfinished: _Unfinished | None = None
+        self._failure: BaseException | None = None
+        if _is_servers_own(send):
+            run.outbox.flush = self.flush
+
+    async def write(self) -> None:
+        """Send until the terminal event is out, or the caller gone."""
+        run, stream = self._run, self._stream
+        try:
+            while True:
+                batch = await run.next()
+                if self._unfinished is not None or self._failure is not None:
+                    await self._finish()
+                if batch is None:
+                    if not run.outbox.heartbeat_due:
+                        continue
+                    run.outbox.heartbeat_due = False
+                    body, last = self._wire.heartbeat(), False
+                else:
+                    body, last = self._wire.encode(batch), batch.is_last
+                    if last and batch.events[-1] is CALLER_LEFT:
+                        return
+                stream.sending()
+                await self._send(
+                    {"type": "http.response.body", "body": body, "more_body": not last}
+                )
+                stream.sent()
+                if last:
+                    return
+        finally:
+            run.outbox.flush = None
+
+    def flush(self) -> bool:
+        """Send what is there without waiting; false when the reader has to go on with it."""
+        if self._unfinished is not None or self._failure is not None:
+            return False
+        batch = self._run.take()
+        if batch is None:
+            return True
+        self._stream.sending()
+        body = self._wire.encode(batch)
+        sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
+        try:
+            waits_for = sending.send(None)
+        except StopIteration:
+            self._stream.sent()
+            return True
+        except Exception as exc:
+            self._failure = exc
+        else:
+            self._unfinished = _Unfinished(sending, waits_for)
+        self._run.outbox.nudge()
+        return False
+
+    async def _finish(self) -> None:
+        """Go on with the send that `flush` began."""
+        if self._failure is not None:
+            raise self._failure
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None:
+            await unfinished
+            self._stream.sent()
+
+
+class _Unfinished:
+    """A coroutine that waits for a future; awaiting this goes on with it, in another task."""
+
+    def __init__(self, coro: Any, waits_for: Any) -> None:
+        self._coro = coro
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        try:
+            yield self._waits_for
+        except BaseException as exc:
+            self._coro.throw(exc)
+            return
+        yield from self._coro.__await__()
+
+
+def _is_servers_own(send: Send) -> bool:
+    """Whether `send` is uvicorn's, with nothing around it.
+
+    Its coroutine belongs to no task: it either ends at once or waits for one event of the connection. What a
+    middleware wraps around it may hold on to the task that runs it, so then `flush` stays off.
+    """
+    owner = getattr(send, "__self__", None)
+    return type(owner).__name__ in ("RequestResponseCycle", "CloseDelimitedCycle")

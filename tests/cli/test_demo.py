@@ -1,0 +1,63 @@
+"""`make demo` without a terminal: the curl line, the stream, the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_takes_another_port_when_its_own_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "demo.py"), "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert "event: complete" in done.stdout
+    assert f":{port}/" not in done.stdout
+
+
+@pytest.mark.parametrize("with_curl", [True, False])
+def test_the_demo_streams_one_answer_and_ends(with_curl: bool, tmp_path: Path) -> None:
+    if with_curl:
+        curl = shutil.which("curl")
+        assert curl is not None, "curl is not installed"
+        (tmp_path / "curl").symlink_to(curl)
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "demo.py"), "--port", "0"],
+        env={**os.environ, "PATH": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    command = re.search(
+        r"^\$ curl -N -X POST http://127\.0\.0\.1:(\d+)/invoke/stream", done.stdout, re.MULTILINE
+    )
+    assert command is not None
+    events = re.findall(r"^event: (.+)$", done.stdout, re.MULTILINE)
+    assert events[0] == "started"
+    assert events[-1] == "complete"
+    assert len(events) > 10
+    assert set(events[1:-1]) == {"token"}
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(command[1])))

@@ -1,0 +1,200 @@
+"""What holds for every command: help, exit codes, errors with a hint and without a traceback, lightness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from dockrion.cli import COMMANDS, cli, main, version
+from dockrion.errors import DockrionError, MissingSecretError
+
+from .conftest import Result
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Make `dockrion version` raise."""
+
+    def fail_with(error: BaseException) -> None:
+        def raises() -> None:
+            raise error
+
+        monkeypatch.setattr(version.command, "callback", raises)
+
+    return fail_with
+
+
+def test_alone_it_shows_the_help(call: Call) -> None:
+    alone, asked = call(), call("--help")
+
+    assert alone == asked
+    assert alone.code == 0
+    for name, summary in COMMANDS.items():
+        assert f"  {name} " in alone.out
+        assert summary in alone.out
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_and_debug(call: Call, name: str) -> None:
+    result = call(name, "-h")
+
+    assert result.code == 0
+    assert f"Usage: dockrion {name}" in result.out
+    assert "--debug" in result.out
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_called_as_it_is_listed(name: str) -> None:
+    command: click.Command = import_module(f"dockrion.cli.{name}").command
+    context = click.Context(cli)
+
+    assert cli.get_command(context, name) is command
+    assert COMMANDS[name].rstrip(".") in (command.help or "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("--nonsense",),
+        ("version", "--nonsense"),
+        ("run", "--port", "http"),
+        ("run", "--port", "65536"),
+        ("run", "one", "two"),
+        ("test",),
+        ("test", "-p", "{}", "-f", "payload.json"),
+    ],
+)
+def test_wrong_usage_is_2(call: Call, arguments: tuple[str, ...]) -> None:
+    result = call(*arguments)
+
+    assert result.code == 2
+    assert result.out == ""
+    assert "Error: " in result.err
+
+
+@pytest.mark.parametrize("command", [("run",), ("validate",), ("test", "-p", "{}")])
+def test_a_missing_dockfile_is_1_everywhere(
+    call: Call, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = call(*command)
+
+    assert result.code == 1
+    assert result.out == ""
+    assert result.err.startswith("Error: Dockfile.yaml not found\nHint: ")
+
+
+def test_a_folder_stands_for_the_dockfile_in_it(call: Call, agent: Callable[..., Path]) -> None:
+    assert call("validate", agent().parent).code == 0
+
+
+def test_an_error_is_a_message_and_a_hint(
+    call: Call, failing: Callable[[BaseException], None]
+) -> None:
+    failing(MissingSecretError(["A_KEY", "B_KEY"]))
+
+    result = call("version")
+
+    assert result.code == 1
+    assert result.out == ""
+    message, hint = result.err.splitlines()
+    assert message == "Error: Missing required secrets: A_KEY, B_KEY"
+    assert hint.startswith("Hint: set them in the shell")
+
+
+def test_an_error_may_bring_its_own_hint(
+    call: Call, failing: Callable[[BaseException], None]
+) -> None:
+    error = DockrionError("the door is closed")
+    error.add_note("knock")
+    failing(error)
+
+    assert call("version").err == "Error: the door is closed\nHint: knock\n"
+
+
+def test_a_bug_is_one_line_and_no_traceback(
+    call: Call, failing: Callable[[BaseException], None]
+) -> None:
+    failing(RuntimeError("first line\nsecond line"))
+
+    result = call("version")
+
+    assert result.code == 1
+    assert result.err.splitlines()[0] == "Error: RuntimeError: first line second line"
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "version"), ("version", "--debug")])
+def test_debug_shows_the_traceback_wherever_it_stands(
+    call: Call, failing: Callable[[BaseException], None], arguments: tuple[str, ...]
+) -> None:
+    failing(RuntimeError("broken"))
+
+    result = call(*arguments)
+
+    assert result.code == 1
+    assert "Traceback (most recent call last)" in result.err
+
+
+def test_ctrl_c_is_130(failing: Callable[[BaseException], None]) -> None:
+    failing(KeyboardInterrupt())
+
+    assert main(["version"]) == 130
+
+
+def test_a_terminal_that_is_not_utf_8_does_not_end_a_command(agent: Callable[..., Path]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dockrion.cli", "validate", str(agent())],
+        env={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert b"? Dockfile is valid" in done.stdout
+
+
+def test_version_says_both_versions_and_python(call: Call) -> None:
+    import dockrion
+
+    result = call("version")
+
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        f"Dockrion CLI v{dockrion.__version__}",
+        f"SDK v{dockrion.__version__}",
+        f"Python {sys.version.split()[0]}",
+    ]
+    assert dockrion.__version__[0].isdigit()
+
+
+@pytest.mark.parametrize("code", ["import dockrion", "from dockrion.cli import main; main([])"])
+def test_nothing_heavy_is_imported_before_it_is_used(code: str) -> None:
+    heavy = {
+        "asyncio",
+        "fastapi",
+        "importlib.metadata",
+        "jsonschema_rs",
+        "msgspec",
+        "pydantic",
+        "ruamel",
+        "uvicorn",
+    }
+    script = f"import sys; {code}; print(*sys.modules, sep='\\n', file=sys.stderr)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert heavy & set(done.stderr.split()) == set()
+    assert "dockrion" in done.stderr.split()

@@ -1,0 +1,100 @@
+"""What the file switches on and this release does not carry yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.spec.kit import spec_of
+
+from dockrion.spec import unbuilt_features
+from dockrion.spec.unbuilt import ROWS
+
+SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
+    ({"agent.framework": "langgraph"}, ["agent.framework: langgraph"]),
+    ({"agent.framework": "langchain"}, ["agent.framework: langchain"]),
+    ({"expose.streaming": "websocket"}, ["expose.streaming: websocket"]),
+    ({"expose.streaming": ["sse", "websocket"]}, ["expose.streaming: websocket"]),
+    (
+        {"expose.protocols": ["mcp", "openai"]},
+        ["expose.protocols: openai", "expose.protocols: mcp"],
+    ),
+    ({"expose.cors": {}}, ["expose.cors"]),
+    ({"expose.root_path": "/a"}, ["expose.root_path"]),
+    ({"expose.chat": {}}, ["expose.chat"]),
+    ({"expose.limits.max_concurrency": 1}, ["expose.limits.max_concurrency"]),
+    ({"expose.limits.max_queue": 1000}, ["expose.limits.max_queue"]),
+    ({"expose.limits.block_warning_ms": 100}, ["expose.limits.block_warning_ms"]),
+    ({"streaming.async_runs": True}, ["streaming.async_runs: true"]),
+    ({"streaming.backend": "sqlite"}, ["streaming.backend: sqlite"]),
+    (
+        {"streaming": {"backend": "redis", "redis": {"url": "redis://h"}}},
+        ["streaming.backend: redis"],
+    ),
+    ({"streaming.worker": True}, ["streaming.worker"]),
+    (
+        {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
+        ["streaming.id_generator.type: custom"],
+    ),
+    ({"streaming.events.nodes": ["a"]}, ["streaming.events.nodes"]),
+    (
+        {"streaming.connection.on_disconnect": "continue"},
+        ["streaming.connection.on_disconnect: continue"],
+    ),
+    ({"streaming.connection.resume_window": 1}, ["streaming.connection.resume_window"]),
+    ({"runs": {}}, ["runs"]),
+    ({"auth": {}}, ["auth.mode: api_key"]),
+    ({"auth.api_keys.enabled": False}, ["auth.mode: api_key"]),
+    ({"auth": {"mode": "jwt", "jwt": {"public_key_env": "K"}}}, ["auth.mode: jwt"]),
+    (
+        {"auth": {"mode": "oauth2", "oauth2": {"introspection_url": "https://a.example"}}},
+        ["auth.mode: oauth2"],
+    ),
+    ({"policies.tools": {}}, ["policies.tools"]),
+    ({"policies.safety": {}}, ["policies.safety"]),
+    (
+        {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
+        ["observability.langfuse"],
+    ),
+    ({"observability.otlp": {}}, ["observability.otlp"]),
+]
+
+NOTHING: list[dict[str, Any]] = [
+    {},
+    {"agent.framework": "custom"},
+    {"expose.streaming": "sse"},
+    {"expose.streaming": "none"},
+    {"expose.protocols": []},
+    {"expose.chat": None, "expose.root_path": None, "expose.cors": None, "runs": None},
+    {"expose.limits": {"max_concurrency": 0, "max_body_bytes": 5, "threads": 3}},
+    {"streaming.async_runs": False},
+    {"streaming.backend": "memory"},
+    {"streaming.sqlite": {}, "streaming.redis": {}, "streaming.memory": {}},
+    {"streaming.id_generator": {"type": "uuid"}},
+    {"streaming.events": {"allowed": "chat", "heartbeat_interval": 5}},
+    {"streaming.connection": {"on_disconnect": "cancel", "resume_window": 0}},
+    {"auth": {"mode": "none"}},
+    {"auth": None, "policies": {}},
+    {"secrets": {"required": [{"name": "A"}]}},
+    {"observability": {"log_level": "debug", "metrics": {"cost": True}, "tracing": True}},
+    {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
+]
+
+
+@pytest.mark.parametrize(("parts", "features"), SWITCHED_ON)
+def test_what_the_file_switches_on_is_a_line_each(
+    parts: dict[str, Any], features: list[str]
+) -> None:
+    lines = [f"{feature} is not available in this release" for feature in features]
+    assert unbuilt_features(spec_of(parts)) == lines
+
+
+@pytest.mark.parametrize("parts", NOTHING)
+def test_defaults_and_what_is_built_do_not_count(parts: dict[str, Any]) -> None:
+    assert unbuilt_features(spec_of(parts)) == []
+
+
+def test_the_table_of_this_test_covers_every_row() -> None:
+    assert {row.path for row in ROWS} == {
+        feature.split(": ")[0] for _, features in SWITCHED_ON for feature in features
+    }
