@@ -188,13 +188,13 @@ async def test_the_filter_decides_what_is_sent_and_tokens_still_make_the_output(
     assert events[-1].output == {"content": "ab"}
 
 
-async def test_an_invocation_that_nobody_streams_sends_only_its_ends() -> None:
+async def test_an_invocation_that_nobody_streams_sends_only_its_end() -> None:
     async def agent(payload: Any, context: StreamContext) -> AsyncGenerator[Any]:
         await context.emit("x", {})
         yield "a"
 
     events = await read_to_end(runner_for(agent).start({}, streams=False))
-    assert [type(event) for event in events] == [Started, Complete]
+    assert [type(event) for event in events] == [Complete]
     assert isinstance(events[-1], Complete)
     assert events[-1].output == {"content": "a"}
 

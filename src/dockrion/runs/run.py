@@ -119,10 +119,11 @@ class Run:
 
     # The runner's side
 
-    def begin(self, *, attempt: int | None = None) -> None:
-        """Put `started` in front of whatever the agent emits. From any thread; then `arm`."""
+    def begin(self, *, streams: bool, attempt: int | None = None) -> None:
+        """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread; then `arm`."""
         self._started_at = perf_counter()
-        self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+        if streams:
+            self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
 
     def arm(self) -> None:
         """Start the deadline."""

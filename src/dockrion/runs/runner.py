@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
-import uuid
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -96,7 +96,7 @@ class Runner:
         if self._agent.in_thread:
             self._start_in_thread(run, payload, streams=streams)
         else:
-            run.begin()
+            run.begin(streams=streams)
             run.arm()
             self._start_task(run, lambda: self._agent.call(payload, context, streams=streams))
         return run
@@ -151,7 +151,7 @@ class Runner:
     def _start_in_thread(self, run: Run, payload: Any, *, streams: bool) -> None:
         begun = self._threads.has_room
         if begun:
-            run.begin()
+            run.begin(streams=streams)
             run.arm()
         around = contextvars.copy_context()
 
@@ -166,7 +166,7 @@ class Runner:
         loop = run.outbox.loop
         try:
             if not begun:
-                run.begin()
+                run.begin(streams=streams)
                 loop.call_soon_threadsafe(run.arm)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):
@@ -184,4 +184,7 @@ class Runner:
 
 
 def new_run_id() -> str:
-    return str(uuid.uuid4())
+    """Return a random UUID (version 4, RFC 9562), without the object that `uuid.uuid4` makes of it."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

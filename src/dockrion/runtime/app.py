@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -152,7 +152,7 @@ class _WithRequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex.encode()
+        request_id = os.urandom(16).hex().encode()
         started = False
 
         async def send_with_id(message: Message) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -41,7 +41,9 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = (
-            given if given is not None and _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
+            given
+            if given is not None and _REQUEST_ID.match(given)
+            else os.urandom(16).hex().encode()
         )
 
     @property

@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from dockrion.errors import DockrionError
-from dockrion.runtime.http10 import Http10Protocol
+from dockrion.runtime.protocol import ServerProtocol
 from dockrion.runtime.sockets import BACKLOG, raise_file_limit
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def serve(
     raise_file_limit()
     config = uvicorn.Config(
         app,
-        http=Http10Protocol,
+        http=ServerProtocol,
         ws="none",
         loop="uvloop" if find_spec("uvloop") else "asyncio",
         interface="asgi3",
@@ -115,7 +115,7 @@ class AgentServer(uvicorn.Server):
 
     def _drop_connections(self) -> None:
         for connection in list(self.server_state.connections):
-            if isinstance(connection, Http10Protocol):
+            if isinstance(connection, ServerProtocol):
                 connection.transport.abort()
 
     async def _watch_agent(self) -> None:

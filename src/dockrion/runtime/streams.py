@@ -1,13 +1,18 @@
-"""Open streams: one clock for all of them, for heartbeats and for callers who take nothing any more."""
+"""Open requests: one clock for all of them, for heartbeats and for callers who went away or take nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from dockrion.events.outbox import Outbox
+from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runtime.asgi import Receive
+
+# A caller who goes away is noticed within one period, and must be within a second.
+MAX_PERIOD_SECONDS: Final = 0.25
 
 
 class OpenStream:
@@ -49,31 +54,40 @@ class OpenStream:
 
 
 class StreamClock:
-    """Looks at all open streams every `period`: no timer and no task for each.
+    """Looks at all open requests every `period`: no timer and no task for each of them.
 
     A stream that sent nothing for `heartbeat_seconds` gets a heartbeat. One whose caller takes nothing for
-    `write_seconds` is given up: its task is cancelled with `gave_up` set.
+    `write_seconds` is given up: its task is cancelled with `gave_up` set. A run whose request is older than one
+    period gets a task that waits for its caller to go away; most runs end before they need one.
     """
 
     def __init__(self, *, heartbeat_seconds: float, write_seconds: float) -> None:
         self._heartbeat_seconds = heartbeat_seconds
         self._write_seconds = write_seconds
-        self._period = min(1.0, max(0.02, min(heartbeat_seconds, write_seconds) / 20))
+        self._period = min(
+            MAX_PERIOD_SECONDS, max(0.02, min(heartbeat_seconds, write_seconds) / 20)
+        )
         self._streams: set[OpenStream] = set()
+        self._unwatched: dict[Run, Receive] = {}
+        self._watchers: dict[Run, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
-        if self._timer is None:
-            self._timer = stream.outbox.loop.call_later(
-                self._period, self._tick, stream.outbox.loop
-            )
 
     def discard(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
 
-    def __len__(self) -> int:
-        return len(self._streams)
+    def watch(self, run: Run, receive: Receive) -> None:
+        """Stop `run` when its caller goes away, until `unwatch`."""
+        self._unwatched[run] = receive
+        if self._timer is None:
+            loop = run.outbox.loop
+            self._timer = loop.call_later(self._period, self._tick, loop)
+
+    def unwatch(self, run: Run) -> None:
+        if self._unwatched.pop(run, None) is None:
+            self._watchers.pop(run).cancel()
 
     def give_up_all(self) -> None:
         """Drop the streams that are still open: at the end of a shutdown, those whose callers do not read."""
@@ -90,7 +104,11 @@ class StreamClock:
                 stream.last_sent = now
                 stream.outbox.heartbeat_due = True
                 stream.outbox.nudge()
-        self._timer = loop.call_later(self._period, self._tick, loop) if self._streams else None
+        for run, receive in self._unwatched.items():
+            self._watchers[run] = loop.create_task(_until_gone(run, receive))
+        self._unwatched.clear()
+        busy = self._streams or self._watchers
+        self._timer = loop.call_later(self._period, self._tick, loop) if busy else None
 
     def _stuck(self, stream: OpenStream, now: float) -> None:
         if stream.unsent is not None:
@@ -101,3 +119,9 @@ class StreamClock:
                 stream.sending_since = now
                 return
         stream.give_up()
+
+
+async def _until_gone(run: Run, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    run.stop(CALLER_LEFT)

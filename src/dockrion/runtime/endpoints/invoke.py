@@ -41,13 +41,14 @@ class InvokeEndpoint:
         await self._answer(run, request, receive, send)
 
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
-        watcher = watch(run, receive)
+        clock = self._host.streams
+        clock.watch(run, receive)
         try:
             batch = await run.next()
             while batch is None or not batch.is_last:
                 batch = await run.next()
         finally:
-            watcher.cancel()
+            clock.unwatch(run)
             run.leave()
         terminal = batch.events[-1]
         headers = [(b"x-run-id", run.run_id.encode())]
@@ -86,7 +87,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
     )
     extensions: Any = scope.get("extensions") or {}
     stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
-    watcher = watch(run, receive)
+    host.streams.watch(run, receive)
     host.streams.add(stream)
     try:
         await start_stream(send, request, wire.content_type, run.run_id)
@@ -101,7 +102,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         _abort(stream, extensions.get("dockrion.abort"))
     finally:
         host.streams.discard(stream)
-        watcher.cancel()
+        host.streams.unwatch(run)
         run.leave()
 
 
@@ -125,17 +126,6 @@ async def start_run(host: AgentHost, request: Request, receive: Receive, *, stre
 async def refuse(send: Send, error: DockrionError, request: Request) -> None:
     headers = [(b"allow", b"POST")] if error.status == 405 else None
     await send_error(send, error, request.request_id, headers)
-
-
-def watch(run: Run, receive: Receive) -> asyncio.Task[None]:
-    """Stop the run when its caller goes away; the request's own task owns and cancels the watcher."""
-    return run.outbox.loop.create_task(_until_gone(run, receive))
-
-
-async def _until_gone(run: Run, receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    run.stop(CALLER_LEFT)
 
 
 def _abort(stream: OpenStream, abort: Callable[[], None] | None) -> None:

@@ -1,18 +1,22 @@
-"""The HTTP protocol of the server process: uvicorn's, with HTTP/1.0 callers served right.
+"""The HTTP protocol of the server process: uvicorn's, with fewer writes, and HTTP/1.0 callers served right.
+
+uvicorn writes the head of an answer by itself, a system call of its own; here it leaves with what follows it in
+the same turn of the loop.
 
 uvicorn sends a body of unknown length in chunks, whatever version the caller speaks. HTTP/1.0 has no chunks
 (RFC 9112, section 6.1: a server must not send them to such a caller), so there the end of the connection has
 to be the end of the body.
 
 The application also learns what ASGI does not tell: how much of what it sent has not left, and how to drop
-a connection whose caller takes nothing. An HTTP/1.1 request pays one comparison and one reference.
+a connection whose caller takes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 _CONNECTION_HEADERS = (b"connection", b"keep-alive", b"transfer-encoding")
 
 
-class Http10Protocol(HttpToolsProtocol):
+class ServerProtocol(HttpToolsProtocol):
     """`HttpToolsProtocol` that answers HTTP/1.0 requests with a body that ends where the connection does.
 
     `scope["extensions"]` has `dockrion.unsent() -> int`, the bytes that wait for the caller to take them, and
@@ -31,9 +35,10 @@ class Http10Protocol(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
+        joining = HeadJoiningTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", joining))
         self._extensions: dict[str, Any] = {
-            "dockrion.unsent": transport.get_write_buffer_size,
+            "dockrion.unsent": partial(_unsent, transport),
             "dockrion.abort": transport.abort,
         }
 
@@ -48,6 +53,55 @@ class Http10Protocol(HttpToolsProtocol):
     def _has_cycle(self) -> bool:
         # A request that becomes a WebSocket has none: there is nothing yet, or that of an earlier request.
         return bool(self.cycle) and self.cycle.scope is self.scope
+
+
+class HeadJoiningTransport:
+    """A transport that holds the head of an answer back for the next write, or until the loop's next turn."""
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+        elif data.startswith(b"HTTP/"):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    """Return the bytes that the caller's system has not acknowledged: ours, and those in the kernel."""
+    waiting = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sys.platform == "win32" or sock is None:
+        return waiting
+    import fcntl
+    import termios
+
+    try:
+        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return waiting
+    return waiting + int.from_bytes(queued, sys.byteorder)
 
 
 class CloseDelimitedCycle(RequestResponseCycle):

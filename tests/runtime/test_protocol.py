@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from dockrion.runtime.http10 import Http10Protocol
+from dockrion.runtime.protocol import ServerProtocol
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -25,7 +25,7 @@ async def serving(app: App) -> AsyncGenerator[int]:
     """Serve `app` with the protocol under test; yield the port."""
     config = uvicorn.Config(
         app,
-        http=Http10Protocol,
+        http=ServerProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
