@@ -38,13 +38,13 @@ def runner_for_agent(
             framework="custom",
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20),
             sentences=ErrorSentences(reveal=True),
-            max_seconds=max_seconds,
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),
         arguments={},
         stages=stages,
         timestamps=Clock(),
+        max_seconds=max_seconds,
     )
 
 

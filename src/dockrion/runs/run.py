@@ -59,7 +59,6 @@ class RunRules(msgspec.Struct, frozen=True):
     framework: str
     output: OutputRules
     sentences: ErrorSentences
-    max_seconds: float
 
 
 class Run:
@@ -70,7 +69,6 @@ class Run:
     """
 
     __slots__ = (
-        "_deadline",
         "_endings",
         "_log",
         "_on_end",
@@ -105,7 +103,6 @@ class Run:
         self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._task: asyncio.Task[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
         outbox.on_overflow = self._overflowed
 
     @property
@@ -120,15 +117,10 @@ class Run:
     # The runner's side
 
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
-        """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread; then `arm`."""
+        """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self._started_at = perf_counter()
         if streams:
             self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
-
-    def arm(self) -> None:
-        """Start the deadline."""
-        if not self._endings:
-            self._deadline = self.outbox.loop.call_later(self._rules.max_seconds, self._timed_out)
 
     def attach(self, task: asyncio.Task[None]) -> None:
         """Remember the agent's task, to cancel it."""
@@ -207,8 +199,6 @@ class Run:
 
     def _release(self) -> None:
         self._sealed = True
-        if self._deadline is not None:
-            self._deadline.cancel()
         self._on_end(self)
 
     def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
@@ -265,10 +255,6 @@ class Run:
 
     def _overflowed(self) -> None:
         self.stop(Failed("The agent emitted faster than its reader takes.", "OVERLOADED"))
-
-    def _timed_out(self) -> None:
-        limit = self._rules.max_seconds
-        self.stop(Failed(f"The run took longer than {limit:g} s.", "TIMEOUT"))
 
 
 CALLER_LEFT = Cancelled("The caller went away.")

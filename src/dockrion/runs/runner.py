@@ -19,6 +19,7 @@ from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.events.model import Failed
 from dockrion.events.outbox import Outbox, stepping
+from dockrion.runs.deadlines import Deadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.log import Clock, UnkeptLog
 from dockrion.runs.run import Raised, Returned, Run, RunRules
@@ -46,6 +47,7 @@ class Runner:
         arguments: Mapping[str, Any],
         stages: Callable[[], Sequence[Stage]],
         timestamps: Clock,
+        max_seconds: float,
     ) -> None:
         self._agent = agent
         self._rules = rules
@@ -54,6 +56,7 @@ class Runner:
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
+        self._deadlines = Deadlines(max_seconds)
         self._active: dict[str, Run] = {}
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,7 +100,7 @@ class Runner:
             self._start_in_thread(run, payload, streams=streams)
         else:
             run.begin(streams=streams)
-            run.arm()
+            self._deadlines.add(run)
             self._start_task(run, lambda: self._agent.call(payload, context, streams=streams))
         return run
 
@@ -152,7 +155,7 @@ class Runner:
         begun = self._threads.has_room
         if begun:
             run.begin(streams=streams)
-            run.arm()
+            self._deadlines.add(run)
         around = contextvars.copy_context()
 
         def job() -> None:
@@ -167,7 +170,7 @@ class Runner:
         try:
             if not begun:
                 run.begin(streams=streams)
-                loop.call_soon_threadsafe(run.arm)
+                loop.call_soon_threadsafe(self._deadlines.add, run)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):
                 # A plain function that gave a coroutine or an async generator.
@@ -179,6 +182,7 @@ class Runner:
 
     def _ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
+        self._deadlines.discard(run)
         if self._idle is not None and not self._active:
             self._idle.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,8 @@ class DockrionApp(FastAPI):
         invocations = self._invocations
         host = self._host
 
-        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not a coroutine itself: an idle stream pays for each frame between the server and its endpoint.
+        def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] == "http":
                 path: str = scope["path"]
                 root: str = scope.get("root_path", "")
@@ -108,14 +109,12 @@ class DockrionApp(FastAPI):
                     path = path[len(root) :]
                 endpoint = invocations.get(path)
                 if endpoint is not None:
-                    await endpoint(scope, receive, send)
-                    return
+                    return endpoint(scope, receive, send)
                 if path.endswith("/") and path.rstrip("/") in invocations:
-                    await send_redirect(send, scope)
-                    return
+                    return send_redirect(send, scope)
                 # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
                 host.start()
-            await rest(scope, receive, send)
+            return rest(scope, receive, send)
 
         return dispatch
 

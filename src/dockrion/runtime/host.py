@@ -125,13 +125,13 @@ class AgentHost:
                 framework=self.agent.framework,
                 output=self._output,
                 sentences=self._sentences(),
-                max_seconds=self._max_seconds(),
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),
             arguments=spec.arguments,
             stages=tuple,
             timestamps=self.timestamps,
+            max_seconds=self._max_seconds(),
         )
 
     def _sentences(self) -> ErrorSentences:

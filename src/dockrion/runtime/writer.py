@@ -55,6 +55,8 @@ class StreamWriter:
                 stream.sent()
                 if last:
                     return
+                # What was sent must not live on while the stream is silent.
+                del batch, body
         finally:
             run.outbox.flush = None
 
