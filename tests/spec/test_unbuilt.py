@@ -50,6 +50,16 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         {"auth": {"mode": "oauth2", "oauth2": {"introspection_url": "https://a.example"}}},
         ["auth.mode: oauth2"],
     ),
+    (
+        {"auth": {"mode": "none", "roles": [{"name": "a", "permissions": ["invoke"]}]}},
+        ["auth.roles"],
+    ),
+    ({"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}}, ["auth.rate_limits"]),
+    ({"auth": {"mode": "none", "protect": ["docs"]}}, ["auth.protect"]),
+    ({"observability.tracing": True}, ["observability.tracing: true"]),
+    ({"observability.metrics": {"latency": True}}, ["observability.metrics.latency: true"]),
+    ({"observability.metrics": {"tokens": True}}, ["observability.metrics.tokens: true"]),
+    ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     ({"policies.tools": {}}, ["policies.tools"]),
     ({"policies.safety": {}}, ["policies.safety"]),
     (
@@ -76,7 +86,8 @@ NOTHING: list[dict[str, Any]] = [
     {"auth": {"mode": "none"}},
     {"auth": None, "policies": {}},
     {"secrets": {"required": [{"name": "A"}]}},
-    {"observability": {"log_level": "debug", "metrics": {"cost": True}, "tracing": True}},
+    {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
+    {"auth": {"mode": "none", "roles": [], "protect": []}},
     {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
 ]
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from dockrion.cli.dockfile import dockfile_argument, find_dockfile
 from dockrion.cli.failures import Settings, debug_option
 from dockrion.errors import DockrionError, ValidationError
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -93,7 +97,26 @@ def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str
 
     configure_logging(reported=("dockrion.runtime.host",) if debug else ("dockrion",))
     spec = load_for_agent(dockfile, strict_secrets=False)
-    return asyncio.run(run_once(spec, payload, on_event=_show if stream else None))
+    return _until_interrupted(run_once(spec, payload, on_event=_show if stream else None))
+
+
+def _until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; Ctrl-C cancels it and raises `KeyboardInterrupt`.
+
+    Through the loop's own handler: the one of `asyncio.run` is not called while the loop sleeps, when the
+    signal came just before that.
+    """
+
+    async def interruptible() -> T:
+        task = asyncio.current_task()
+        if task is not None and sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _show(event_type: str, data: dict[str, Any]) -> None:

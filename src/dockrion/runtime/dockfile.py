@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from dockrion.errors import MissingSecretError
 from dockrion.runtime.local import run_once
-from dockrion.spec import DockSpec, load_dockspec, load_environment
+from dockrion.runtime.logs import apply_log_level
+from dockrion.spec import DockSpec, read_dockfile
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ def run_local(
 
     began = time.perf_counter()
     spec = load_for_agent(path, env_file=env_file)
+    apply_log_level(spec.observability.log_level)
     address = spec.expose.host if host is None else host
     sockets = open_sockets(address, spec.expose.port if port is None else port)
 
@@ -61,8 +64,14 @@ def load_for_agent(
     path: str | Path, *, env_file: str | Path | None = None, strict_secrets: bool = True
 ) -> DockSpec:
     """Load a Dockfile whose agent is to run here: the variables of its env files join `os.environ`."""
-    spec = load_dockspec(path, env_file, strict_secrets=strict_secrets)
-    os.environ.update(load_environment(path, env_file).beyond_the_shell())
-    for warning in spec.warnings:
+    dockfile = read_dockfile(path, env_file=env_file)
+    warnings = dockfile.spec.warnings
+    if dockfile.missing_secrets:
+        missing = MissingSecretError(dockfile.missing_secrets)
+        if strict_secrets:
+            raise missing
+        warnings.append(missing.message)
+    os.environ.update(dockfile.environment.beyond_the_shell())
+    for warning in warnings:
         logger.warning(warning)
-    return spec
+    return dockfile.spec

@@ -21,6 +21,12 @@ def configure_logging(*, verbose: bool = False, reported: tuple[str, ...] = ()) 
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+def apply_log_level(level: str) -> None:
+    """Log from `level` (`debug`, `info`, `warn`, `error`) on, unless the command line asked for everything."""
+    if logging.getLogger("dockrion").level == logging.NOTSET:
+        logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
+
+
 class LineFormatter(logging.Formatter):
     """`2025-01-31 12:00:00 WARNING dockrion.runs: the message run_id=... events=3`, then a traceback, if any."""
 
