@@ -12,19 +12,24 @@ class RunLog(Protocol):
     """Numbers of one run are 0, 1, 2 ... without a gap, in the order of the calls.
 
     `append` returns when the events are as safe as this log makes them; only what it returned may be shown to
-    anybody. `append_now` does the same without waiting, or returns `None` and does nothing. A terminal event is
-    the last one of the last batch. One caller at a time.
+    anybody. Where `immediate`, that takes no waiting, and `append_now` does the same as a plain call; it is not
+    called elsewhere. A terminal event is the last one of the last batch. One caller at a time.
     """
+
+    @property
+    def immediate(self) -> bool: ...
 
     async def append(self, events: list[Event]) -> Batch: ...
 
-    def append_now(self, events: list[Event]) -> Batch | None: ...
+    def append_now(self, events: list[Event]) -> Batch: ...
 
 
 class UnkeptLog:
     """Numbers only: the direct stream of a caller who, once gone, does not come back."""
 
     __slots__ = ("_clock", "_next")
+
+    immediate: bool = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

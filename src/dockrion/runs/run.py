@@ -114,6 +114,11 @@ class Run:
         """Whether the ending is known; its terminal event may still wait for the reader."""
         return bool(self._endings)
 
+    @property
+    def takes_now(self) -> bool:
+        """Whether `take` may be called: the log numbers without waiting."""
+        return self._log.immediate
+
     # The runner's side
 
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
@@ -160,12 +165,12 @@ class Run:
                 continue
             events = self._checked(events)
             if events:
-                return self._log.append_now(events) or await self._log.append(events)
+                return await self._log.append(events)
 
     def take(self) -> Batch | None:
-        """Return what is there now, for a reader that waits in `next`; `None` when that takes waiting.
+        """Return what is there now, for a reader that waits in `next`; `None` when there is nothing.
 
-        A run that has ended gives nothing here: its last batch comes from `next`.
+        A run that has ended gives nothing here: its last batch comes from `next`. Only where `takes_now`.
         """
         if self._endings:
             return None

@@ -28,7 +28,7 @@ class StreamWriter:
         self._send = send
         self._unfinished: _Unfinished | None = None
         self._failure: BaseException | None = None
-        if _is_servers_own(send):
+        if run.takes_now and _is_servers_own(send):
             run.outbox.flush = self.flush
 
     async def write(self) -> None:

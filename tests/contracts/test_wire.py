@@ -1,0 +1,56 @@
+"""What every wire must do; one suite, all implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
+from dockrion.testing import read_sse
+from dockrion.wires.base import Wire
+from dockrion.wires.native import NativeWire
+
+TIME = "2026-11-24T11:00:00.000Z"
+WIRES: dict[str, Callable[[], Wire]] = {
+    "native": lambda: NativeWire("r1", heartbeat_events=True, timestamps=lambda: TIME),
+    "native, comments": lambda: NativeWire("r1", heartbeat_events=False, timestamps=lambda: TIME),
+}
+every = pytest.mark.parametrize("make", WIRES.values(), ids=WIRES)
+TOKENS: list[Event] = [Token("a"), Token('"\n'), Token("\u2028é😀")]
+
+
+@every
+def test_cutting_a_batch_in_two_changes_no_byte(make: Callable[[], Wire]) -> None:
+    events = [Started("a", "custom"), *TOKENS]
+    whole = make().encode(Batch(events, 0, TIME))
+    for cut in range(1, len(events)):
+        wire = make()
+        parts = wire.encode(Batch(events[:cut], 0, TIME)) + wire.encode(
+            Batch(events[cut:], cut, TIME)
+        )
+        assert parts == whole
+
+
+@every
+@pytest.mark.parametrize(
+    "terminal",
+    [Complete({"a": 1}, 0.1, {}), Failed("no", "AGENT_EXECUTION_ERROR"), Cancelled("left")],
+)
+def test_every_ending_is_written(make: Callable[[], Wire], terminal: Event) -> None:
+    assert make().encode(Batch([terminal], 5, TIME))
+
+
+@every
+def test_a_heartbeat_between_batches_changes_no_event(make: Callable[[], Wire]) -> None:
+    wire = make()
+    first = wire.encode(Batch(TOKENS[:1], 0, TIME))
+    beat = wire.heartbeat()
+    second = wire.encode(Batch(TOKENS[1:], 1, TIME))
+    events = [event for event in read_sse(first + beat + second) if event.event != "heartbeat"]
+    assert events == read_sse(first + second)
+
+
+@every
+def test_a_heartbeat_is_never_empty(make: Callable[[], Wire]) -> None:
+    assert make().heartbeat().endswith(b"\n")
