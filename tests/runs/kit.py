@@ -13,7 +13,7 @@ from dockrion.events.model import Batch, Event
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import Run, RunRules
-from dockrion.runs.runner import Runner
+from dockrion.runs.runner import RunLimits, Runner
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
 
@@ -29,6 +29,8 @@ def runner_for_agent(
     stages: Callable[[], Sequence[Stage]] = tuple,
     max_seconds: float = 60,
     threads: int = 64,
+    max_concurrency: int = 0,
+    max_queue: int = 1000,
     output: OutputRules | None = None,
 ) -> Runner:
     return Runner(
@@ -44,7 +46,9 @@ def runner_for_agent(
         arguments={},
         stages=stages,
         timestamps=Clock(),
-        max_seconds=max_seconds,
+        limits=RunLimits(
+            max_seconds=max_seconds, max_concurrency=max_concurrency, max_queue=max_queue
+        ),
     )
 
 

@@ -8,8 +8,11 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from dockrion.adapters.base import Agent
 from dockrion.errors import ConflictError, ShuttingDownError
@@ -24,6 +27,7 @@ from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.log import Clock, UnkeptLog
 from dockrion.runs.run import Raised, Returned, Run, RunRules
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runs.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,14 @@ SHUTTING_DOWN = Failed("The server is shutting down.", "SHUTTING_DOWN")
 LAST_WORD_SECONDS = 2.0
 # Nobody reads events of an invocation that waits for its answer.
 _SEND_NOTHING = EventsFilter("minimal")
+
+
+class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds the runs of one process; `max_concurrency` 0 is no bound."""
+
+    max_seconds: float
+    max_concurrency: int = 0
+    max_queue: int = 1000
 
 
 class Runner:
@@ -47,7 +59,7 @@ class Runner:
         arguments: Mapping[str, Any],
         stages: Callable[[], Sequence[Stage]],
         timestamps: Clock,
-        max_seconds: float,
+        limits: RunLimits,
     ) -> None:
         self._agent = agent
         self._rules = rules
@@ -56,7 +68,8 @@ class Runner:
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
-        self._deadlines = Deadlines(max_seconds)
+        self._deadlines = Deadlines(limits.max_seconds)
+        self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +79,11 @@ class Runner:
     @property
     def active(self) -> int:
         return len(self._active)
+
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for their turn, or for a thread."""
+        return self._turns.waiting + self._threads.waiting
 
     def start(
         self,
@@ -78,13 +96,16 @@ class Runner:
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
-        `started` is there for the reader at once, before the agent does anything; a sync agent that must wait
-        for a thread starts later. Raises `ShuttingDownError`, and `ConflictError` for an id that is taken.
+        `started` is there for the reader at once, before the agent does anything; a run that must wait for its
+        turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
+        and `OverloadedError` when too many wait.
         """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
         if run_id is not None and run_id in self._active:
             raise ConflictError(f"A run with the id {run_id!r} exists already.")
+        if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
+            self._turns.admit(self.waiting)
         outbox = Outbox(asyncio.get_running_loop())
         context = StreamContext(
             run_id or new_run_id(),
@@ -96,13 +117,16 @@ class Runner:
         )
         run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
         self._active[run.run_id] = run
+        self._turns.take(run, partial(self._launch, run, payload, streams=streams))
+        return run
+
+    def _launch(self, run: Run, payload: Any, *, streams: bool) -> None:
         if self._agent.in_thread:
             self._start_in_thread(run, payload, streams=streams)
-        else:
-            run.begin(streams=streams)
-            self._deadlines.add(run)
-            self._start_task(run, lambda: self._agent.call(payload, context, streams=streams))
-        return run
+            return
+        run.begin(streams=streams)
+        self._deadlines.add(run)
+        self._start_task(run, lambda: self._agent.call(payload, run.context, streams=streams))
 
     async def shutdown(self, grace_seconds: float) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
@@ -183,6 +207,7 @@ class Runner:
     def _ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
         self._deadlines.discard(run)
+        self._turns.give_back(run)
         if self._idle is not None and not self._active:
             self._idle.set()
 

@@ -38,6 +38,11 @@ class WorkerThreads(ThreadPoolExecutor):
         """Jobs that run or queue."""
         return self._unfinished
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that queue."""
+        return max(0, self._unfinished - self._limit)
+
     def start(self, job: Callable[[], object]) -> None:
         """Run `job`, which must not raise, in a thread."""
         with self._mutex:

@@ -24,6 +24,7 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
+from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.host import AgentHost
@@ -73,6 +74,7 @@ class DockrionApp(FastAPI):
         )
         self.state.dockrion = host
         self._host = host
+        self._prefix = (host.spec.expose.root_path or "").rstrip("/")
         self._invocations = _invocations(host)
         self.include_router(status_router(host))
         self.add_exception_handler(HTTPException, _answer_http_exception)
@@ -84,7 +86,8 @@ class DockrionApp(FastAPI):
             rest = super().build_middleware_stack()
         finally:
             self.user_middleware = users
-        app: Any = self._dispatch_to(_WithRequestId(rest))
+        served = self._dispatch_to(_WithRequestId(rest))
+        app: Any = with_cors(served, self._host.spec.expose.cors)
         for cls, args, kwargs in reversed(users):
             app = cls(app, *args, **kwargs)
         return app
@@ -94,6 +97,8 @@ class DockrionApp(FastAPI):
         if stack is None:
             stack = self.middleware_stack = self.build_middleware_stack()
         scope["app"] = self
+        if self._prefix and not scope.get("root_path"):
+            scope["root_path"] = self._prefix
         await stack(scope, receive, send)
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
@@ -104,8 +109,9 @@ class DockrionApp(FastAPI):
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] == "http":
                 path: str = scope["path"]
+                # A proxy may have taken the prefix off, or left it there.
                 root: str = scope.get("root_path", "")
-                if root and path.startswith(root):
+                if root and path.startswith(f"{root}/"):
                     path = path[len(root) :]
                 endpoint = invocations.get(path)
                 if endpoint is not None:

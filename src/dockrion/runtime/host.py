@@ -13,7 +13,7 @@ from dockrion.events.filter import EventsFilter
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import RunRules
-from dockrion.runs.runner import Runner
+from dockrion.runs.runner import RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
@@ -131,7 +131,11 @@ class AgentHost:
             arguments=spec.arguments,
             stages=tuple,
             timestamps=self.timestamps,
-            max_seconds=self._max_seconds(),
+            limits=RunLimits(
+                max_seconds=self._max_seconds(),
+                max_concurrency=spec.expose.limits.max_concurrency,
+                max_queue=spec.expose.limits.max_queue,
+            ),
         )
 
     def _sentences(self) -> ErrorSentences:

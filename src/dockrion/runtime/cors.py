@@ -1,0 +1,47 @@
+"""Cross-origin callers: `expose.cors`, on every path, at no cost for callers who send no `Origin`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final, cast
+
+from starlette.middleware.cors import CORSMiddleware
+
+from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
+from dockrion.spec.expose import CorsSpec
+
+# What a browser client of ours sends and reads beside what the Dockfile lists.
+ALWAYS_ALLOWED: Final = ("Last-Event-ID", "X-Run-ID", "X-Thread-ID")
+EXPOSED: Final = (
+    "X-Run-ID",
+    "X-Request-ID",
+    "Location",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+)
+
+
+def with_cors(app: ASGIApp, cors: CorsSpec) -> ASGIApp:
+    """Answer preflights, and add the headers that browsers want, where a request has an `Origin`."""
+    guarded = cast(
+        "ASGIApp",
+        CORSMiddleware(
+            app,  # pyright: ignore[reportArgumentType]  (the same shape under another name)
+            allow_origins=cors.origins,
+            allow_methods=cors.methods,
+            allow_headers=(*cors.headers, *ALWAYS_ALLOWED),
+            allow_credentials=cors.credentials,
+            expose_headers=EXPOSED,
+        ),
+    )
+
+    def choose(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            for name, _ in scope["headers"]:
+                if name == b"origin":
+                    return guarded(scope, receive, send)
+        return app(scope, receive, send)
+
+    return choose
