@@ -20,7 +20,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["expose.protocols: openai", "expose.protocols: mcp"],
     ),
     ({"expose.chat": {}}, ["expose.chat"]),
-    ({"expose.limits.block_warning_ms": 100}, ["expose.limits.block_warning_ms"]),
     ({"streaming.async_runs": True}, ["streaming.async_runs: true"]),
     ({"streaming.backend": "sqlite"}, ["streaming.backend: sqlite"]),
     (
@@ -72,7 +71,7 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "none"},
     {"expose.protocols": []},
     {"expose.chat": None, "expose.root_path": None, "expose.cors": None, "runs": None},
-    {"expose.limits": {"max_concurrency": 3, "max_queue": 5, "threads": 3}},
+    {"expose.limits": {"max_concurrency": 3, "max_queue": 5, "block_warning_ms": 50}},
     {"expose": {"cors": {"origins": ["https://a.example"]}, "root_path": "/a"}},
     {"streaming.async_runs": False},
     {"streaming.backend": "memory"},

@@ -18,6 +18,7 @@ from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.streams import StreamClock
+from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class AgentHost:
         )
         self._threads = WorkerThreads(spec.expose.limits.threads)
         self._loading: asyncio.Task[None] | None = None
+        self._watchdog: LoopWatchdog | None = None
 
     @property
     def state(self) -> State:
@@ -65,6 +67,9 @@ class AgentHost:
         if self._loading is None:
             loop = asyncio.get_running_loop()
             loop.set_default_executor(self._threads)
+            limit_ms = self.spec.expose.limits.block_warning_ms
+            self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
+            self._watchdog.start()
             self._loading = loop.create_task(self._load())
 
     async def loaded(self) -> bool:
@@ -101,6 +106,8 @@ class AgentHost:
 
     async def close(self) -> None:
         await self.drain()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
         if self.agent is not None and self.runner is not None:

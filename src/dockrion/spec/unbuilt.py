@@ -35,7 +35,6 @@ ROWS = (
     Row("expose.streaming", values=("websocket",)),
     Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
     Row("expose.chat"),
-    Row("expose.limits.block_warning_ms"),
     Row("streaming.async_runs", values=(True,)),
     Row("streaming.backend", values=("sqlite", "redis")),
     Row("streaming.worker"),
