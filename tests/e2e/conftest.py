@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 
+from .browser import chromium
 from .puppet import Puppet
 from .server import Server, agent_source
 
@@ -92,13 +93,21 @@ def puppet() -> Iterator[Puppet]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for mark, missing in (("nginx", _missing_nginx), ("node", _missing_node)):
+    for mark, missing in (
+        ("nginx", _missing_nginx),
+        ("node", _missing_node),
+        ("chromium", _missing_chromium),
+    ):
         if item.get_closest_marker(mark) is not None and (what := missing()):
             _not_tested(what)
 
 
 def _missing_nginx() -> str | None:
     return None if shutil.which("nginx") else "nginx is not installed"
+
+
+def _missing_chromium() -> str | None:
+    return _missing_node() if chromium() else "Chromium is not installed"
 
 
 def _missing_node() -> str | None:

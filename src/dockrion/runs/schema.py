@@ -16,7 +16,7 @@ class Schema:
     """A compiled JSON Schema (draft 2020-12); without a `type` at the root it means an object."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        whole = dict(schema) if "type" in schema else {"type": "object", **schema}
+        whole = with_root_type(schema)
         self.root_type: Final = whole["type"]
         self._validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
 
@@ -37,6 +37,11 @@ class Schema:
             if len(found) == MAX_PROBLEMS:
                 break
         return found
+
+
+def with_root_type(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema with the `type` that the Dockfile means when it says none."""
+    return dict(schema) if "type" in schema else {"type": "object", **schema}
 
 
 def check_payload(schema: Schema | None, payload: Any) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from dockrion.adapters.base import Agent
 from dockrion.errors import (
@@ -25,9 +26,11 @@ from dockrion.errors import (
 )
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
 from dockrion.runtime.cors import with_cors
+from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.openapi import document, joined
 from dockrion.runtime.responses import error_body, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
 from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
@@ -74,11 +77,23 @@ class DockrionApp(FastAPI):
         )
         self.state.dockrion = host
         self._host = host
-        self._prefix = (host.spec.expose.root_path or "").rstrip("/")
+        self._root_path = host.spec.expose.root_path
         self._invocations = _invocations(host)
-        self.include_router(status_router(host))
+        routers = (status_router(host), docs_router(host))
+        for router in routers:
+            self.include_router(router, include_in_schema=False)
+        ours = [route for router in routers for route in router.routes]
+        self._paths = [*self._invocations, *(r.path for r in ours if isinstance(r, Route))]
         self.add_exception_handler(HTTPException, _answer_http_exception)
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document of what is served here; routes that the user has added come from FastAPI."""
+        return joined(self._document, super().openapi())
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return document(self._host.spec, self._paths)
 
     def build_middleware_stack(self) -> ASGIApp:
         users, self.user_middleware = self.user_middleware, []
@@ -97,8 +112,8 @@ class DockrionApp(FastAPI):
         if stack is None:
             stack = self.middleware_stack = self.build_middleware_stack()
         scope["app"] = self
-        if self._prefix and not scope.get("root_path"):
-            scope["root_path"] = self._prefix
+        if self._root_path is not None:
+            _put_below(scope, self._root_path)
         await stack(scope, receive, send)
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
@@ -123,6 +138,15 @@ class DockrionApp(FastAPI):
             return rest(scope, receive, send)
 
         return dispatch
+
+
+def _put_below(scope: Scope, root_path: str) -> None:
+    """Say that the app stands below `expose.root_path`, whether or not the proxy has cut it off the path."""
+    if scope["type"] == "lifespan" or scope.get("root_path"):
+        return
+    scope["root_path"] = root_path
+    if not f"{scope['path']}/".startswith(f"{root_path}/"):
+        scope["path"] = root_path + scope["path"]
 
 
 @asynccontextmanager

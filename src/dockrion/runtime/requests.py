@@ -18,10 +18,16 @@ from dockrion.errors import (
 from dockrion.runtime.asgi import Receive, Scope
 
 MAX_NESTING: Final = 128
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
-_THREAD_ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}\Z")
+# In the dialect that Python and JavaScript share: they stand in the OpenAPI document too.
+RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
+THREAD_ID: Final = r"[^\u0000-\u001f\u007f]{1,256}"
+EVENT_ID: Final = RUN_ID + r":[0-9]{1,18}"
+_RUN_ID: Final = re.compile(RUN_ID)
+_THREAD_ID: Final = re.compile(THREAD_ID)
+_RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
+_THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
-_EVENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}:[0-9]{1,18}\Z")
+_EVENT_ID: Final = re.compile(EVENT_ID)
 _JSON_TYPE: Final = re.compile(
     rb"(?:application|text)/(?:[\w.+-]+\+)?json\s*(?:;.*)?\Z", re.IGNORECASE
 )
@@ -53,38 +59,30 @@ class Request:
             return True
         return b"close" in self.headers.get(b"connection", b"").lower()
 
-    def option(self, name: str, header: bytes) -> str | None:
-        """Return a query parameter, or else a header, as text."""
-        query = self.scope.get("query_string", b"")
-        if query:
-            values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name)
-            if values:
-                return values[-1]
-        value = self.headers.get(header)
-        return None if value is None else value.decode("latin-1")
-
     def run_id(self, *, allowed: bool) -> str | None:
-        run_id = self.option("run_id", b"x-run-id")
-        if run_id is None:
-            return None
-        if not allowed:
+        run_id = self._option("run_id", b"x-run-id", _RUN_ID, _RUN_ID_SAYS)
+        if run_id is not None and not allowed:
             raise ValidationError(
                 "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
-            )
-        if not _RUN_ID.match(run_id):
-            raise ValidationError(
-                "run_id: must be 1 to 128 letters, digits, `-` or `_`, a letter or digit first, "
-                f"got {_shown(run_id)}"
             )
         return run_id
 
     def thread_id(self) -> str | None:
-        thread_id = self.option("thread_id", b"x-thread-id")
-        if thread_id is not None and not _THREAD_ID.match(thread_id):
-            raise ValidationError(
-                f"thread_id: must be 1 to 256 printable characters, got {_shown(thread_id)}"
-            )
-        return thread_id
+        return self._option("thread_id", b"x-thread-id", _THREAD_ID, _THREAD_ID_SAYS)
+
+    def _option(self, name: str, header: bytes, pattern: re.Pattern[str], says: str) -> str | None:
+        """Return a query parameter, or else a header, as text; what is given must be right, used or not."""
+        given: list[str] = []
+        in_header = self.headers.get(header)
+        if in_header is not None:
+            given.append(in_header.decode("latin-1"))
+        query = self.scope.get("query_string", b"")
+        if query:
+            given += parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, ())
+        for value in given:
+            if not pattern.fullmatch(value):
+                raise ValidationError(f"{name}: must be {says}, got {_shown(value)}")
+        return given[-1] if given else None
 
     def refuse_resume(self) -> None:
         """A POST with `Last-Event-ID` comes from a client that reconnects; it must never start a run."""
@@ -92,7 +90,7 @@ class Request:
         if value is None:
             return
         text = value.decode("latin-1")
-        if not _EVENT_ID.match(text):
+        if not _EVENT_ID.fullmatch(text):
             raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {_shown(text)}")
         raise GoneError(f"The run {text.partition(':')[0]!r} is not held here (any more).")
 

@@ -8,6 +8,7 @@ from urllib.parse import urldefrag, urljoin
 from pydantic_core import PydanticUndefined
 
 from dockrion.spec.fields import is_list, is_mapping
+from dockrion.spec.schema_walk import DATA, NAMED
 from dockrion.spec.shape import Loc
 
 if TYPE_CHECKING:
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
 ROOT_TYPES: Final = ("object", "string", "number", "integer", "boolean", "array", "null")
 _META_SCHEMA: Final = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
-
-# What stands below these keywords is data, and what looks like a `$ref` there is none.
-_DATA: Final = frozenset({"const", "default", "enum", "examples"})
-# Below these stand names of the user's own, each with a schema.
-_NAMED: Final = frozenset(
-    {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
-)
 
 
 class Complaint(NamedTuple):
@@ -155,10 +149,10 @@ def _collect(node: Any, loc: Loc, base: str, references: list[_Reference], ids: 
         if key in ("$ref", "$dynamicRef") and isinstance(value, str):
             uri = urldefrag(urljoin(base, value)).url
             references.append(_Reference((*loc, key), value, uri))
-        elif key in _NAMED and is_mapping(value):
+        elif key in NAMED and is_mapping(value):
             for name, below in value.items():
                 _collect(below, (*loc, key, name), base, references, ids)
-        elif key not in _DATA:
+        elif key not in DATA:
             _collect(value, (*loc, key), base, references, ids)
 
 
