@@ -388,3 +388,38 @@ async def test_the_re_exports_are_what_agents_import() -> None:
 
     async with running(app_for(agent)) as app, post(app, "/invoke", {}) as exchange:
         assert (await exchange.json())["output"] == {"there": True, "gone": True}
+
+
+async def test_a_module_that_another_one_hides_is_refused_and_not_the_other_one_run(
+    tmp_path: Path,
+) -> None:
+    folders = [Folder(tmp_path / name) for name in ("a", "b")]
+    for folder in folders:
+        folder.path.mkdir()
+        (folder.path / "hidden_service.py").write_text("def handle(payload):\n    return {}\n")
+        (folder.path / "email.py").write_text("def handle(payload):\n    return {}\n")
+    await folders[0].load(handler="hidden_service:handle")
+    again = await folders[0].load(handler="hidden_service:handle")
+    assert await output_of(again) == {}
+    hidden = await failure(folders[1], handler="hidden_service:handle")
+    assert "'hidden_service'" in hidden.message
+    import email as _loaded
+
+    assert _loaded
+    builtin = await failure(folders[0], handler="email:handle")
+    assert "'email'" in builtin.message
+    for folder in folders:
+        sys.path.remove(str(folder.path))
+
+
+async def test_text_of_a_subclass_of_str_streams_as_text() -> None:
+    class Text(str):
+        pass
+
+    def agent(payload: Any) -> Any:
+        yield Text("Hel")
+        yield Text("lo")
+
+    async with running(app_for(agent)) as app, post(app, "/invoke/stream", {}) as exchange:
+        contents = [e.json().get("content") async for e in exchange.events() if e.event == "token"]
+    assert contents == ["Hel", "lo"]

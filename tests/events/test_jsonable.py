@@ -7,7 +7,7 @@ import enum
 import json
 import pathlib
 import uuid
-from collections import OrderedDict, UserDict, deque
+from collections import OrderedDict, UserDict, UserString, deque
 from typing import Any
 
 import pydantic
@@ -92,6 +92,38 @@ NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC)
 )
 def test_every_python_object_becomes_strict_json(value: Any, expected: Any) -> None:
     assert json.loads(encode(value), parse_constant=pytest.fail) == expected
+
+
+def _subclass_of(kind: type[Any]) -> type[Any]:
+    return type(f"Sub{kind.__name__}", (kind,), {})
+
+
+SUBCLASSED: list[tuple[Any, Any]] = [
+    (_subclass_of(str)("hi"), "hi"),
+    (_subclass_of(int)(3), 3),
+    (_subclass_of(float)(1.5), 1.5),
+    (_subclass_of(bytes)(b"ab"), "YWI="),
+    (_subclass_of(bytearray)(b"ab"), "YWI="),
+    (_subclass_of(list)([1]), [1]),
+    (_subclass_of(tuple)((1,)), [1]),
+    (_subclass_of(dict)(a=1), {"a": 1}),
+    (_subclass_of(set)([1]), [1]),
+    (_subclass_of(frozenset)([1]), [1]),
+    (_subclass_of(deque)([1]), [1]),
+    (_subclass_of(decimal.Decimal)("1.5"), 1.5),
+    (_subclass_of(datetime.datetime)(2026, 1, 2, 12, tzinfo=datetime.UTC), "2026-01-02T12:00:00Z"),
+    (_subclass_of(datetime.date)(2026, 1, 2), "2026-01-02"),
+    (_subclass_of(datetime.time)(12, 30), "12:30:00"),
+    (_subclass_of(datetime.timedelta)(seconds=3), "PT3S"),
+    (UserString("hi"), "hi"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), SUBCLASSED)
+def test_a_subclass_is_written_as_what_it_is_a_kind_of(value: Any, expected: Any) -> None:
+    assert json.loads(encode(value)) == expected
+    # Beside a value that takes the careful way, too.
+    assert json.loads(encode({"it": value, "\ud800": 1}))["it"] == expected
 
 
 def test_a_cycle_is_named_and_ends() -> None:

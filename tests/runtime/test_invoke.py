@@ -348,3 +348,91 @@ def test_what_is_not_built_yet_refuses_the_start() -> None:
     }
     with pytest.raises(ValidationError, match=r"expose\.protocols"):
         create_app(spec)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "part"),
+    [
+        (b'{"q":"\xff"}', {}, 400, "not UTF-8: byte 6"),
+        (b'{"q":"\\ud800"}', {}, 400, "surrogate"),
+        (b'{"q":"\\udc00x"}', {}, 400, "surrogate"),
+        (b"\x1f\x8b\x08", {"content-encoding": "gzip"}, 415, "Content-Encoding"),
+    ],
+)
+async def test_bad_encodings_are_named(
+    body: bytes, headers: dict[str, str], status: int, part: str
+) -> None:
+    async with running(app_for(echo)) as app, post(app, "/invoke", body, headers=headers) as answer:
+        error = (await answer.json())["error"]
+    assert answer.status == status
+    assert part in error
+
+
+@pytest.mark.parametrize("body", [b'\xef\xbb\xbf{"q": 1}', b'{"q": "\\ud83d\\ude00"}'])
+async def test_a_byte_order_mark_and_surrogate_pairs_are_fine(body: bytes) -> None:
+    async with running(app_for(echo)) as app, post(app, "/invoke", body) as answer:
+        await answer.read()
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["/invoke/", "/invoke/stream/", "/health/", "/info/?a=1"])
+async def test_a_trailing_slash_is_redirected_to_where_the_caller_came_from(path: str) -> None:
+    headers = {"Host": "elsewhere.example"}
+    async with running(app_for(echo)) as app:
+        async with request(app, "POST", path, body=b"{}", headers=headers) as answer:
+            await answer.read()
+    assert answer.status == 307
+    assert answer.headers["location"] == path.replace("/?", "?").removesuffix("/")
+
+
+async def test_probes_may_ask_by_head() -> None:
+    async with running(app_for(echo)) as app:
+        for path in ("/health", "/"):
+            async with request(app, "HEAD", path) as answer:
+                await answer.read()
+            assert answer.status == 200
+
+
+async def test_values_of_declared_secrets_do_not_reach_the_caller(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROBE_KEY", raising=False)
+    (tmp_path / ".env").write_text("PROBE_KEY=sk-verysecret123\n")
+    (tmp_path / "secretive_agent.py").write_text(
+        "def handle(payload):\n    raise ValueError('401 for sk-verysecret123 at h')\n"
+    )
+    (tmp_path / "Dockfile.yaml").write_text(
+        'version: "1.0"\nagent: {name: test, handler: "secretive_agent:handle"}\n'
+        "io_schema: {}\nexpose: {}\nsecrets: {required: [{name: PROBE_KEY}]}\n"
+    )
+    async with running(create_app(tmp_path / "Dockfile.yaml")) as app:
+        async with post(app, "/invoke", {}) as plain:
+            answer = await plain.json()
+        async with post(app, "/invoke/stream", {}) as stream:
+            body = await stream.read()
+    assert answer["error"] == "ValueError: 401 for *** at h"
+    assert b"sk-verysecret" not in body
+
+
+async def test_calls_that_wait_for_a_loading_agent_hear_of_a_shutdown(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "endless_factory.py").write_text(
+        "import asyncio\nasync def made():\n    await asyncio.Event().wait()\n"
+    )
+    app = create_app(
+        {
+            "version": "1.0",
+            "agent": {"name": "test", "entrypoint": "endless_factory:made", "framework": "custom"},
+            "io_schema": {},
+            "expose": {},
+        }
+    )
+    with anyio.fail_after(5):
+        async with running(app) as live, post(live, "/invoke", {}) as exchange:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await app.state.dockrion.drain()
+            answer = await exchange.json()
+    assert (exchange.status, answer["code"]) == (503, "SHUTTING_DOWN")

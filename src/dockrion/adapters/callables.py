@@ -22,8 +22,11 @@ class CallableAgent:
         self, function: Callable[..., Any], *, name: str, framework: str = "custom"
     ) -> None:
         if not callable(function) or inspect.isclass(function):
+            hint = ""
+            if hasattr(function, "invoke"):
+                hint = f"; an object with `.invoke` is an entrypoint: `entrypoint: {name}`, `framework: custom`"
             raise InvalidAgentError(
-                f"agent.handler: {name} must be a function, got {_kind(function)}"
+                f"agent.handler: {name} must be a function, got {_kind(function)}{hint}"
             )
         self.framework = framework
         self.in_thread = not is_async_callable(function)

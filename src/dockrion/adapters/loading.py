@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import os
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ def import_object(target: str, *, field: str, folder: Path) -> Any:
 
 
 def _import_module(module_name: str, *, field: str, folder: Path) -> Any:
+    _check_not_hidden(module_name, field=field, folder=folder)
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
@@ -50,6 +54,29 @@ def _import_module(module_name: str, *, field: str, folder: Path) -> Any:
         raise AdapterLoadError(
             f"{field}: module {module_name!r} called sys.exit({exc.code!r}) when it was imported"
         ) from exc
+
+
+def _check_not_hidden(module_name: str, *, field: str, folder: Path) -> None:
+    """Refuse a module of the folder whose name belongs to another one in this process: that one would be run."""
+    top = module_name.partition(".")[0]
+    here = PathFinder.find_spec(top, [str(folder)])
+    loaded = sys.modules.get(top)
+    if here is None or loaded is None or _places(here) & _places(loaded.__spec__):
+        return
+    owner = getattr(loaded, "__file__", None) or "Python itself"
+    raise AdapterLoadError(
+        f"{field}: the module {top!r} of the Dockfile's folder cannot be reached, since another module of that name "
+        f"is loaded already (from {owner}); rename yours, or serve it in a process of its own"
+    )
+
+
+def _places(spec: ModuleSpec | None) -> set[str]:
+    if spec is None:
+        return set()
+    found = set(spec.submodule_search_locations or ())
+    if spec.origin is not None:
+        found.add(spec.origin)
+    return {os.path.realpath(place) for place in found}
 
 
 def _raised(what: str, exc: Exception) -> AdapterLoadError:

@@ -40,6 +40,9 @@ def token(
     _optional_text("token.finish_reason", finish_reason)
     _optional_text("token.node", node)
     _optional_text("token.message_id", message_id)
+    if type(content) is not str:
+        # A subclass, as chat messages of some frameworks have: its text, without what it brings along.
+        content = str.__str__(content)
     return Token(content, finish_reason, node, message_id), len(content)
 
 

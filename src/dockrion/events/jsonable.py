@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import datetime
 import decimal
 import enum
 import math
+from collections import UserString, deque
 from collections.abc import Mapping
 from collections.abc import Sequence as AbstractSequence
 from collections.abc import Set as AbstractSet
@@ -56,27 +56,54 @@ def well_formed(text: str) -> str:
 
 
 def _foreign(value: Any) -> Any:
-    """What the encoder does not know."""
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
+    """What the encoder does not know: other packages' objects, and subclasses of what it does know."""
+    known = _of_known_kind(value)
+    if known is not _UNKNOWN:
+        return known
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
         return dump()
     if isinstance(value, Mapping):
         return dict(cast("Mapping[Any, Any]", value))
-    if isinstance(value, memoryview):
-        return base64.b64encode(bytes(cast("memoryview[int]", value))).decode()
     # numpy arrays and scalars, without importing numpy
     to_list = getattr(value, "tolist", None)
     if callable(to_list) and hasattr(value, "dtype"):
         return to_list()
-    if isinstance(value, AbstractSequence | AbstractSet) and not isinstance(value, range):
-        return list(cast("AbstractSequence[Any]", value))
-    if type(value).__name__ == "deque":
+    if isinstance(value, AbstractSequence | AbstractSet | deque) and not isinstance(value, range):
         return list(cast("AbstractSequence[Any]", value))
     return _text_of(value)
+
+
+_UNKNOWN: Final = object()
+
+
+def _of_known_kind(value: Any) -> Any:
+    """Return the plain value of a built-in kind, or of a subclass of one, as the encoder writes it."""
+    match value:
+        case UserString():
+            return value.data
+        case str():
+            return str.__str__(value)
+        case int():
+            return int(value)
+        case float():
+            return float(value)
+        case bytes() | bytearray():
+            return bytes(value)
+        case memoryview():
+            return cast("memoryview[int]", value).tobytes()
+        case decimal.Decimal():
+            return decimal.Decimal(value)
+        case datetime.datetime():
+            return datetime.datetime.fromisoformat(value.isoformat())
+        case datetime.date():
+            return datetime.date(value.year, value.month, value.day)
+        case datetime.time():
+            return datetime.time.fromisoformat(value.isoformat())
+        case datetime.timedelta():
+            return datetime.timedelta(value.days, value.seconds, value.microseconds)
+        case _:
+            return _UNKNOWN
 
 
 def _text_of(value: Any) -> str:
@@ -93,20 +120,16 @@ def _careful(value: Any, parents: set[int], depth: int) -> Any:
             return value
         case enum.Enum():
             return _careful(value.value, parents, depth)
-        case str():
-            return well_formed(value)
-        case int():
-            return int(value)
+        case str() | UserString():
+            return well_formed(str(value))
         case float():
             return float(value) if math.isfinite(value) else None
-        case decimal.Decimal():
-            return value if value.is_finite() else None
-        case bytes() | bytearray():
-            return base64.b64encode(value).decode()
-        case datetime.date() | datetime.time() | datetime.timedelta():
-            return value
+        case decimal.Decimal() if not value.is_finite():
+            return None
         case _:
-            pass
+            known = _of_known_kind(value)
+            if known is not _UNKNOWN:
+                return known
     if id(value) in parents:
         return CYCLE
     if depth >= MAX_DEPTH:

@@ -63,7 +63,9 @@ class OutputRules:
         self._root_type = "object" if self._schema is None else self._schema.root_type
         self._joined_key = _joined_key(schema)
 
-    def finish(self, value: Any, tokens: JoinedTokens) -> tuple[Any, dict[str, Any]]:
+    def finish(
+        self, value: Any, tokens: JoinedTokens, *, run_id: str
+    ) -> tuple[Any, dict[str, Any]]:
         """Return the output as plain JSON data, and what it adds to the run's metadata.
 
         Raises `InvalidOutputError`.
@@ -79,7 +81,7 @@ class OutputRules:
                 "yield tokens, or name another `type` in io_schema.output"
             )
         if self._check and self._schema is not None and not self._schema.fits(output):
-            self._mismatch(self._schema, output)
+            self._mismatch(self._schema, output, run_id)
             notes["output_valid"] = False
         return output, notes
 
@@ -102,7 +104,7 @@ class OutputRules:
             )
         return cut, {"truncated": True}
 
-    def _mismatch(self, schema: Schema, output: Any) -> None:
+    def _mismatch(self, schema: Schema, output: Any, run_id: str) -> None:
         problems = schema.problems(output)
         if self._enforce:
             first = problems[0]
@@ -111,7 +113,10 @@ class OutputRules:
             )
         logger.warning(
             "output does not fit io_schema.output",
-            extra={"pointers": [problem["pointer"] for problem in problems]},
+            extra={
+                "run_id": run_id,
+                "pointers": [problem["pointer"] for problem in problems],
+            },
         )
 
 

@@ -228,14 +228,17 @@ class Run:
                 return self._completed(ending.value)
             case Raised():
                 return self._failed(ending.exception)
-            case Stopped():
-                return ending.terminal
+            case Stopped(terminal=terminal):
+                if isinstance(terminal, Failed):
+                    self._log_failure(terminal.code)
+                return terminal
 
     def _completed(self, value: Any) -> Terminal:
         rules = self._rules
         try:
-            output, notes = rules.output.finish(value, self._tokens)
+            output, notes = rules.output.finish(value, self._tokens, run_id=self.run_id)
         except InvalidOutputError as exc:
+            self._log_failure(exc.code)
             return Failed(rules.sentences.clean(exc.message), exc.code, exc.details)
         latency = round(perf_counter() - self._started_at, 6)
         metadata = {
@@ -253,6 +256,9 @@ class Run:
             return Failed(sentences.clean(exc.message), exc.code, exc.details)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
+
+    def _log_failure(self, code: str) -> None:
+        logger.warning("run failed", extra={"run_id": self.run_id, "code": code})
 
     def _broken(self, exc: Exception) -> None:
         logger.error("a stage raised", exc_info=exc, extra={"run_id": self.run_id})

@@ -11,6 +11,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 MAX_CHARS: Final = 1000
+MIN_SECRET_CHARS: Final = 4
 # An absolute path of two parts or more, POSIX or Windows; the last part stays.
 _PATH: Final = re.compile(
     r"(?<![\w/:.])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\:'\"<>|]+[\\/])+([^\s/\\:'\"<>|]*)"
@@ -23,7 +24,9 @@ class ErrorSentences:
     def __init__(self, *, reveal: bool, secrets: Sequence[str] = ()) -> None:
         self._reveal = reveal
         # Longest first, so that a secret within another one leaves nothing of it.
-        self._secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+        # Of a very short one, every second word would be made unreadable.
+        long_enough = {secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
+        self._secrets = sorted(long_enough, key=len, reverse=True)
 
     def of(self, exc: BaseException, *, run_id: str) -> str:
         """Log `exc` with its traceback; return the sentence for the caller."""

@@ -119,6 +119,7 @@ class DockrionApp(FastAPI):
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
         invocations = self._invocations
         host = self._host
+        ours = frozenset(self._paths)
 
         # Not a coroutine itself: an idle stream pays for each frame between the server and its endpoint.
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -131,7 +132,7 @@ class DockrionApp(FastAPI):
                 endpoint = invocations.get(path)
                 if endpoint is not None:
                     return endpoint(scope, receive, send)
-                if path.endswith("/") and path.rstrip("/") in invocations:
+                if path.endswith("/") and path.rstrip("/") in ours:
                     return send_redirect(send, scope)
                 # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
                 host.start()

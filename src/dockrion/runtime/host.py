@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
-from dockrion.errors import DockrionError, ServiceUnavailableError
+from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
@@ -43,6 +43,7 @@ class AgentHost:
         self.load_error: DockrionError | None = None
         self.agent_error: str | None = None
         self.draining = False
+        self._draining = asyncio.Event()
         self.streams: Final = StreamClock(
             heartbeat_seconds=spec.streaming.events.heartbeat_interval,
             write_seconds=spec.expose.limits.write_timeout,
@@ -81,18 +82,28 @@ class AgentHost:
 
     async def wait_for_runner(self) -> Runner:
         """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
+        self.start()
+        assert self._loading is not None
+        stop = asyncio.get_running_loop().create_task(self._draining.wait())
         try:
-            async with asyncio.timeout(LOADING_SECONDS):
-                await self.loaded()
-        except TimeoutError:
-            raise ServiceUnavailableError("The agent is still loading; try again.") from None
+            await asyncio.wait(
+                {self._loading, stop},
+                timeout=LOADING_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            stop.cancel()
+        if self.draining:
+            raise ShuttingDownError("The server is shutting down.")
+        if not self._loading.done():
+            raise ServiceUnavailableError("The agent is still loading; try again.")
         if self.runner is None:
             raise ServiceUnavailableError(f"The agent could not be loaded. {self.agent_error}")
         return self.runner
 
     async def drain(self) -> None:
         """Refuse what is new, let what is there end within `shutdown_grace`."""
-        self.draining = True
+        self._drain_begun()
         if self.runner is not None:
             await self.runner.shutdown(self.spec.expose.shutdown_grace)
         # What is still open has its closing event, and a caller who does not take it.
@@ -100,9 +111,14 @@ class AgentHost:
 
     def end_now(self) -> None:
         """End all runs; their streams get a closing event."""
-        self.draining = True
+        self._drain_begun()
         if self.runner is not None:
             self.runner.stop_all()
+
+    def _drain_begun(self) -> None:
+        self.draining = True
+        # Calls that wait for a loading agent hear of it too.
+        self._draining.set()
 
     async def close(self) -> None:
         await self.drain()
@@ -146,7 +162,9 @@ class AgentHost:
         )
 
     def _sentences(self) -> ErrorSentences:
-        return ErrorSentences(reveal=self.spec.expose.error_details)
+        return ErrorSentences(
+            reveal=self.spec.expose.error_details, secrets=self.spec.secret_values
+        )
 
     def _max_seconds(self) -> float:
         limit = float(self.spec.streaming.events.max_run_duration)

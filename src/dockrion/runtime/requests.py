@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
+from itertools import accumulate
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -96,6 +98,11 @@ class Request:
 
     def check_media_type(self, curl_path: str) -> None:
         """No Content-Type counts as JSON; a form type, which `curl -d` sends by default, gets the right line."""
+        coding = self.headers.get(b"content-encoding", b"identity").strip().lower()
+        if coding != b"identity":
+            raise UnsupportedMediaTypeError(
+                f"Content-Encoding: bodies are taken as they are, not {_shown(coding.decode('latin-1'))}"
+            )
         value = self.headers.get(b"content-type")
         if value is None or _JSON_TYPE.match(value.strip()):
             return
@@ -128,6 +135,8 @@ class Request:
 
 def decode_payload(body: bytes) -> Any:
     """Return the JSON value; raise `ValidationError` with `details` in the contract's form."""
+    # RFC 8259, section 8.1: a byte order mark must not be sent, and may be ignored.
+    body = body.removeprefix(BOM_UTF8)
     if not body.strip():
         raise _invalid("The body is empty; send the agent's input as JSON.")
     # Counting brackets is quick and sees too many only where text holds some: then look closely.
@@ -135,10 +144,8 @@ def decode_payload(body: bytes) -> Any:
         raise _invalid(f"The body is nested over {MAX_NESTING} deep.")
     try:
         return msgspec.json.decode(body)
-    except UnicodeDecodeError as exc:
-        raise _invalid(f"The body is not UTF-8: byte {exc.start}.") from None
-    except msgspec.MsgspecError as exc:
-        raise _invalid(f"The body is not JSON: {exc}") from None
+    except (UnicodeDecodeError, msgspec.MsgspecError) as exc:
+        raise _why_not(body, exc) from None
 
 
 async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
@@ -156,24 +163,30 @@ async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
 
 
 def _depth(body: bytes) -> int:
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    """Return how deep brackets are nested outside of strings; without a Python step for each byte."""
+    brackets = _STRING.sub(b"", body).translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS: Final = [1 if byte in b"[{" else -1 for byte in range(256)]
+
+
+def _why_not(body: bytes, exc: Exception) -> ValidationError:
+    """Say what is wrong with a body that the decoder refuses."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as unicode:
+        return _invalid(f"The body is not UTF-8: byte {unicode.start}.")
+    if _LONE_SURROGATE.search(text):
+        return _invalid("The body has half of a surrogate pair (\\ud800 to \\udfff) by itself.")
+    return _invalid(f"The body is not JSON: {exc}")
+
+
+_LONE_SURROGATE: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 
 
 def _invalid(message: str) -> ValidationError:

@@ -86,6 +86,11 @@ class DockSpec(Section):
         """What is allowed but hardly meant: unknown keys, settings without effect, missing secrets."""
         return list(self._source.warnings)
 
+    @property
+    def secret_values(self) -> list[str]:
+        """Values of the declared secrets, as the Dockfile was loaded: what no caller and no log may see."""
+        return [value for value in self._source.secrets if value]
+
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         # A spec holds what variables filled in, secrets too, and ends up in logs.
         return [("agent", self.agent.name), ("folder", str(self.folder))]

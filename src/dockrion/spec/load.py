@@ -164,6 +164,7 @@ def _fill_in(
     required, optional = (_secrets(data.get("secrets"), key) for key in ("required", "optional"))
     defaults = {name: value for name, value in (required | optional).items() if value is not None}
     environment = environment.below(defaults, DEFAULT)
+    source.secrets += [environment.values.get(name, "") for name in required | optional]
     missing = environment.missing(required)
     filler = replace(
         filler,

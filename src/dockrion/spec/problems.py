@@ -51,6 +51,8 @@ class Source:
     written: dict[Loc, str] = field(default_factory=dict[Loc, str])
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[str] = field(default_factory=list[str])
+    # Values of the declared secrets, which must not be shown to anybody.
+    secrets: list[str] = field(default_factory=list[str], repr=False)
 
     def add(self, loc: Loc, message: str) -> None:
         self.problems.append(Problem(path_of(loc), message, *self.place(loc)))

@@ -64,8 +64,8 @@ def status_router(host: AgentHost) -> APIRouter:
         ("/schema", schema),
         ("/info", info),
     ):
-        router.add_api_route(path, endpoint, methods=["GET"])
-    router.add_api_route("/", welcome, methods=["GET"], include_in_schema=False)
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"])
+    router.add_api_route("/", welcome, methods=["GET", "HEAD"], include_in_schema=False)
     return router
 
 
