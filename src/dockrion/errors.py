@@ -28,6 +28,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 
@@ -178,8 +179,12 @@ class BuildConflictError(DeploymentError):
         self.conflicts = conflicts
 
 
-class RunCancelled(BaseException):
-    """Raised by an emit when the run is over: cancelled, timed out, or left by its caller."""
+class RunCancelled(asyncio.CancelledError):
+    """Raised by an emit when the run is over: cancelled, timed out, or left by its caller.
+
+    A kind of cancellation, and like it a `BaseException`: a task of the agent's own that ends with it has been
+    cancelled, which event loops do not report as an error that nobody looked at.
+    """
 
 
 def error_for(code: str, message: str, *, details: Any = None) -> DockrionError:

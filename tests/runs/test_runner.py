@@ -378,3 +378,57 @@ async def test_nothing_of_a_run_is_kept_after_its_end() -> None:
                 break
             await asyncio.sleep(0.01)
         assert gone() is None, handler.__name__
+
+
+def _progress_for_ever(payload: Any, stopped: threading.Event) -> Generator[Any]:
+    try:
+        while True:
+            yield payload
+    finally:
+        stopped.set()
+
+
+@pytest.mark.parametrize(
+    "item", [{"type": "progress", "step": "s", "progress": 0.5}, None, {"answer": 1}]
+)
+async def test_a_generator_of_what_is_not_sent_stops_as_well(item: Any) -> None:
+    stopped = threading.Event()
+
+    def agent(payload: Any) -> Generator[Any]:
+        return _progress_for_ever(item, stopped)
+
+    run = runner_for(agent, allowed="chat").start({}, streams=True)
+    await next_batch(run)
+    run.stop(CALLER_LEFT)
+    assert await asyncio.to_thread(stopped.wait, 5)
+    run.leave()
+
+
+async def test_heartbeats_stop_a_left_agent_and_give_the_loop_its_turns() -> None:
+    turns = 0
+
+    async def agent(payload: Any, context: StreamContext) -> None:
+        while True:
+            await context.emit_heartbeat()
+
+    run = runner_for(agent, allowed="chat").start({}, streams=True)
+    with anyio.fail_after(5):
+        await next_batch(run)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            turns += 1
+        run.stop(CALLER_LEFT)
+        assert (await next_batch(run)).is_last
+    assert turns == 3
+
+
+async def test_an_output_whose_conversion_exits_ends_the_run_all_the_same() -> None:
+    class Exits:
+        def __str__(self) -> str:
+            raise SystemExit(1)
+
+    async def agent(payload: Any) -> Any:
+        return {"a": Exits()}
+
+    last = (await run_events(agent))[-1]
+    assert last == Failed("Internal error.", "INTERNAL_ERROR")

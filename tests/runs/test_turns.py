@@ -115,3 +115,15 @@ async def test_over_http_a_waiting_stream_opens_and_the_next_is_503_with_retry_a
     assert events == ["started", "token", "complete"]
     assert (third.status, answer["code"]) == (503, "OVERLOADED")
     assert third.headers["retry-after"]
+
+
+async def test_stopping_everything_ends_waiting_runs_too_and_harms_nobody() -> None:
+    runner = runner_for_agent(ScriptedAgent([asyncio.Event()]), max_concurrency=2)
+    runs = [runner.start(number, streams=True) for number in range(5)]
+    with anyio.fail_after(5):
+        reading = [asyncio.ensure_future(read_to_end(run)) for run in runs]
+        await asyncio.sleep(0)
+        runner.stop_all()
+        endings = [(await events)[-1] for events in reading]
+    assert [type(ending).__name__ for ending in endings] == ["Failed"] * 5
+    assert (runner.active, runner.waiting) == (0, 0)

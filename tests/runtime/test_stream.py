@@ -347,3 +347,49 @@ async def test_mounted_in_another_app_the_agent_loads_at_the_first_request() -> 
         async with request(outer, "GET", "/agents/one/ready") as ready:
             assert json.loads(await ready.read())["status"] == "ready"
     assert [event.event for event in events] == ["started", "token", "token", "complete"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_drain_waits_until_the_closing_event_is_with_its_caller(wrapped: bool) -> None:
+    agent = ScriptedAgent(["x"] * 3000)
+    app = app_for(agent)
+    if wrapped:
+
+        @app.middleware("http")
+        async def pass_on(request: Any, call_next: Any) -> Any:
+            return await call_next(request)
+
+    with anyio.fail_after(10):
+        async with running(app) as live, post(live, "/invoke/stream", {}, window=1) as exchange:
+            await exchange.head()
+            draining = asyncio.ensure_future(app.state.dockrion.drain())
+            events = [event.event async for event in exchange.events()]
+            await draining
+    assert events == ["started", *["token"] * 3000, "complete"]
+
+
+async def test_an_app_can_be_started_again() -> None:
+    app = app_for(speak)
+    for _ in range(2):
+        async with running(app) as live, post(live, "/invoke", {}) as exchange:
+            assert (await exchange.json())["success"] is True
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("file:/home/u/app/x.py", "file:x.py"),
+        ("sqlite:////home/u/app/x.db", "x.db"),
+        ("open:/etc/app/conf.yaml failed", "open:conf.yaml failed"),
+        ("PATH=/opt/a/b:/usr/local/bin", "PATH=b:bin"),
+        (r"path:C:\Users\bob\x and \\srv\share\y", "path:x and y"),
+        ("see https://host.example/a/b?c=/d/e/f now", "see https://host.example/a/b?c=/d/e/f now"),
+        ("either/or and 1/2/3", "either/or and 1/2/3"),
+    ],
+)
+async def test_folders_are_cut_off_paths_and_addresses_stay(raised: str, told: str) -> None:
+    agent = ScriptedAgent([ValueError(raised)])
+    async with running(app_for(agent)) as app, post(app, "/invoke", {}) as exchange:
+        error = (await exchange.json())["error"]
+    assert error.endswith(told)
+    assert "/home" not in error

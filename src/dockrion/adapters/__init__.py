@@ -102,15 +102,16 @@ async def _load_entrypoint(
 
 
 async def _load_foreign(framework: str, target: str) -> Agent:
-    adapter: ForeignAdapter = ADAPTERS.get(framework)()
+    cls = ADAPTERS.get(framework)
     what = f"agent: the adapter of framework {framework!r} could not load {target}"
     try:
+        adapter: ForeignAdapter = cls()
         loading = await asyncio.to_thread(adapter.load, target)
         if inspect.isawaitable(loading):
             await loading
     except AdapterError:
         raise
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise load_failure(what, exc) from exc
     return ForeignAgent(adapter, framework=framework)
 
@@ -132,7 +133,7 @@ async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) 
         return await _enter(made)
     except AdapterLoadError:
         raise
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise load_failure(f"agent.entrypoint: the factory {target} raised", exc) from exc
 
 

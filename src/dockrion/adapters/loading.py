@@ -79,7 +79,7 @@ def _places(spec: ModuleSpec | None) -> set[str]:
     return {os.path.realpath(place) for place in found}
 
 
-def _raised(what: str, exc: Exception) -> AdapterLoadError:
+def _raised(what: str, exc: BaseException) -> AdapterLoadError:
     place = ""
     if isinstance(exc, SyntaxError) and exc.filename:
         place = f" ({Path(exc.filename).name}, line {exc.lineno})"
@@ -87,7 +87,7 @@ def _raised(what: str, exc: Exception) -> AdapterLoadError:
     return AdapterLoadError(f"{what}: {type(exc).__name__}: {exc}")
 
 
-def load_failure(what: str, exc: Exception) -> AdapterLoadError:
+def load_failure(what: str, exc: BaseException) -> AdapterLoadError:
     """Return the error for a factory or an adapter's `load` that raised `exc`."""
     return exc if isinstance(exc, AdapterLoadError) else _raised(what, exc)
 

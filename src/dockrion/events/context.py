@@ -114,6 +114,8 @@ class StreamContext:
 
     async def emit_heartbeat(self) -> None:
         self.sync_emit_heartbeat()
+        if self._outbox is not None and self._outbox.turn_due:
+            await self._outbox.turn()
 
     # Their twins for sync code
 
@@ -140,7 +142,11 @@ class StreamContext:
         self._sync_emit(_custom_type(name), emitted.custom, name, data, fields)
 
     def sync_emit_heartbeat(self) -> None:
-        if self._outbox is not None and self._filter.heartbeat:
+        if self._outbox is None:
+            return
+        if self._outbox.closed:
+            raise RunCancelled("the run is over")
+        if self._filter.heartbeat:
             self._outbox.beat()
 
     # What the runtime says, not the agent

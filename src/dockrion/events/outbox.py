@@ -89,15 +89,16 @@ class Outbox:
         """Append `event`, whose text weighs `size` bytes or characters. Raise `RunCancelled` when the run is over."""
         if self.closed:
             raise RunCancelled("the run is over")
-        self._events.append(event)
+        # Before the append: a drain in between sets it to zero, and must not do so before it is counted.
         # Not exact when threads race; every drain starts again from zero, so nothing adds up.
         self._size += size + EVENT_BYTES
+        self._events.append(event)
         if self._parked:
             self.wake()
 
     @property
     def full(self) -> bool:
-        return len(self._events) >= SOFT_EVENTS or self._size >= SOFT_BYTES
+        return len(self._events) >= SOFT_EVENTS or (self._size >= SOFT_BYTES and bool(self._events))
 
     @property
     def turn_due(self) -> bool:
@@ -198,6 +199,9 @@ class Outbox:
         events = self._events
         count = len(events)
         if not count:
+            self._size = 0
+            if self._blocked:
+                self._unblock()
             return []
         batch = events[:count]
         del events[:count]

@@ -21,6 +21,8 @@ class Deadlines:
         self._seconds = seconds
         self._due: dict[Run, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        # An app without a lifespan may be called on one loop after another.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, run: Run) -> None:
         """Start the clock of `run`; on the event loop's thread."""
@@ -28,7 +30,8 @@ class Deadlines:
             return
         loop = run.outbox.loop
         self._due[run] = loop.time() + self._seconds
-        if self._timer is None:
+        if self._timer is None or self._loop is not loop:
+            self._loop = loop
             self._timer = loop.call_later(self._seconds, self._expire, loop)
 
     def discard(self, run: Run) -> None:

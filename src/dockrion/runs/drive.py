@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any, cast
 
+from dockrion.errors import RunCancelled
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
 from dockrion.events.model import ALWAYS_SENT, Token
@@ -52,6 +53,8 @@ async def _iterate(items: AsyncIterator[Any], context: StreamContext, outbox: Ou
                 put(Token(item), len(item))
             elif item is not None:
                 output = _take(item, context, put, output)
+            if outbox.closed:
+                raise RunCancelled("the run is over")
             if perf_counter() - outbox.turned_at > TURN_SECONDS or outbox.full:
                 await outbox.turn()
     finally:
@@ -74,6 +77,8 @@ def _iterate_here(items: Iterator[Any], context: StreamContext, outbox: Outbox) 
                 put(Token(item), len(item))
             elif item is not None:
                 output = _take(item, context, put, output)
+            if outbox.closed:
+                raise RunCancelled("the run is over")
             if outbox.full:
                 outbox.wait_for_space()
     finally:

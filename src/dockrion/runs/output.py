@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from dockrion.errors import InvalidOutputError
-from dockrion.events.jsonable import encode
+from dockrion.events.jsonable import encode, well_formed
 from dockrion.events.model import Event, Token
 from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
 from dockrion.runs.schema import Schema
@@ -88,6 +88,7 @@ class OutputRules:
     def _joined(self, text: str) -> tuple[Any, dict[str, Any]]:
         # The frame around the text: {"<key>":""}
         room = self.max_bytes - len(encode({self._joined_key: ""}))
+        text = well_formed(text)
         cut = cut_text_to_bytes(text, max(0, room))
         notes = {"truncated": True} if len(cut) < len(text) else {}
         return (cut if self._root_type == "string" else {self._joined_key: cut}), notes

@@ -13,6 +13,7 @@ import msgspec
 from dockrion.errors import InvalidOutputError, PolicyViolationError
 from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext
+from dockrion.events.jsonable import plain
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -187,13 +188,15 @@ class Run:
     async def _seal(self, events: list[Event], ending: Ending) -> Batch:
         if self._sealed:
             raise RuntimeError("a run has only one last batch")
-        self._release()
         try:
             events = self._through_stages(events, last=True)
             terminal = self._through_stage_alone(self._terminal(ending))
-        except Exception as exc:
-            self._broken(exc)
+        except (
+            BaseException
+        ) as exc:  # what an agent returned may raise anything when it becomes JSON
+            logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
             events, terminal = [], _INTERNAL
+        self._release()
         return await self._log.append([*events, terminal])
 
     def leave(self) -> None:
@@ -204,6 +207,8 @@ class Run:
 
     def _release(self) -> None:
         self._sealed = True
+        # It holds this run, which holds the outbox: a cycle that only the collector would find.
+        self.outbox.on_overflow = None
         self._on_end(self)
 
     def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
@@ -253,7 +258,7 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            return Failed(sentences.clean(exc.message), exc.code, exc.details)
+            return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
 

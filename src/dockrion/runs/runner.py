@@ -145,7 +145,7 @@ class Runner:
     async def _idle_within(self, seconds: float) -> bool:
         if not self._active:
             return True
-        self._idle = asyncio.Event()
+        self._idle = self._idle or asyncio.Event()
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()

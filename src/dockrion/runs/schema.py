@@ -10,6 +10,7 @@ import jsonschema_rs
 from dockrion.errors import ValidationError
 
 MAX_PROBLEMS: Final = 50
+MAX_MESSAGE: Final = 300
 
 
 class Schema:
@@ -30,7 +31,7 @@ class Schema:
             found.append(
                 {
                     "pointer": _pointer(error.instance_path),
-                    "message": error.message,
+                    "message": _short(error.message),
                     "type": str(getattr(error.kind, "name", type(error.kind).__name__)),
                 }
             )
@@ -58,3 +59,8 @@ def check_payload(schema: Schema | None, payload: Any) -> None:
 def _pointer(path: list[str | int]) -> str:
     """RFC 6901."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _short(message: str) -> str:
+    """Messages hold the whole value that is wrong, which may be as large as the payload."""
+    return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 3]}..."

@@ -12,9 +12,10 @@ logger = logging.getLogger(__name__)
 
 MAX_CHARS: Final = 1000
 MIN_SECRET_CHARS: Final = 4
-# An absolute path of two parts or more, POSIX or Windows; the last part stays.
-_PATH: Final = re.compile(
-    r"(?<![\w/:.])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\:'\"<>|]+[\\/])+([^\s/\\:'\"<>|]*)"
+# An address stays as it is; of an absolute path of two parts or more (POSIX, Windows, UNC) the last part stays.
+_ADDRESS_OR_PATH: Final = re.compile(
+    r"(?P<address>(?<![\w+.-])(?!file:)[A-Za-z][\w+.-]*://[^\s/][^\s]*)"
+    r"|(?<![\w.])(?:[A-Za-z]:[\\/]|\\\\|/+)(?:[^\s/\\:'\"<>|]+[\\/]+)+(?P<last>[^\s/\\:'\"<>|]*)"
 )
 
 
@@ -39,17 +40,25 @@ class ErrorSentences:
         logger.error("agent raised", exc_info=exc, extra={"run_id": run_id})
         return self.clean(_described(exc))
 
+    def of_loading(self, message: str) -> str:
+        """Return what callers are told of an agent that could not be loaded; it has been logged."""
+        return self.clean(message) if self._reveal else "The log says why."
+
     def clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        text = _PATH.sub(r"\1", text)
+        text = _ADDRESS_OR_PATH.sub(_without_folders, text)
         return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
+
+
+def _without_folders(match: re.Match[str]) -> str:
+    return match["address"] or match["last"]
 
 
 def _described(exc: BaseException) -> str:
     try:
         message = str(exc)
-    except Exception:  # `__str__` of an agent's exception
+    except BaseException:  # `__str__` of an agent's exception
         message = ""
     name = type(exc).__name__
     return f"{name}: {message}" if message else name

@@ -53,5 +53,7 @@ class Turns:
         while self._waiting and self.free:
             following = next(iter(self._waiting))
             launch = self._waiting.pop(following)
-            self._running.add(following)
-            launch()
+            # One that was stopped while it waited has an ending, and a reader who takes it.
+            if not following.ended:
+                self._running.add(following)
+                launch()

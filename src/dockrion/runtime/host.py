@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Literal
+from time import monotonic
+from typing import Any, Final, Literal
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
+from dockrion.adapters.loading import load_failure
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
+from dockrion.events.jsonable import plain
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import RunRules
-from dockrion.runs.runner import RunLimits, Runner
+from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
@@ -37,21 +40,27 @@ class AgentHost:
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         self.timestamps: Final = Clock()
-        self.runner: Runner | None = None
-        self.agent: Agent | None = agent
-        # For the agent's author, and cleaned for callers.
-        self.load_error: DockrionError | None = None
-        self.agent_error: str | None = None
-        self.draining = False
-        self._draining = asyncio.Event()
         self.streams: Final = StreamClock(
             heartbeat_seconds=spec.streaming.events.heartbeat_interval,
             write_seconds=spec.expose.limits.write_timeout,
         )
+        self._given = agent
         self._output = OutputRules(
             schema.output, strict=schema.strict, max_bytes=spec.expose.limits.max_output_bytes
         )
         self._threads = WorkerThreads(spec.expose.limits.threads)
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        """Set what belongs to one start of the app; tests start one app many times."""
+        self.runner: Runner | None = None
+        self.description: dict[str, Any] | None = None
+        # For the agent's author, and cleaned for callers.
+        self.load_error: DockrionError | None = None
+        self.agent_error: str | None = None
+        self.draining = False
+        self._agent = self._given
+        self._draining = asyncio.Event()
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
 
@@ -104,9 +113,12 @@ class AgentHost:
     async def drain(self) -> None:
         """Refuse what is new, let what is there end within `shutdown_grace`."""
         self._drain_begun()
+        grace = float(self.spec.expose.shutdown_grace)
+        began = monotonic()
         if self.runner is not None:
-            await self.runner.shutdown(self.spec.expose.shutdown_grace)
-        # What is still open has its closing event, and a caller who does not take it.
+            await self.runner.shutdown(grace)
+        # The runs are over; their last bytes may still be on their way to slow callers.
+        await self.streams.idle_within(max(LAST_WORD_SECONDS, grace - (monotonic() - began)))
         self.streams.give_up_all()
 
     def end_now(self) -> None:
@@ -126,26 +138,33 @@ class AgentHost:
             self._watchdog.stop()
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
-        if self.agent is not None and self.runner is not None:
-            await self.agent.close()
+        if self._agent is not None and self.runner is not None:
+            await self._agent.close()
+        self._begin_life()
 
     async def _load(self) -> None:
         spec = self.spec
         try:
-            if self.agent is None:
-                self.agent = await load_agent(
-                    spec.agent, folder=spec.folder, arguments=spec.arguments
-                )
-        except DockrionError as exc:
+            agent = self._agent or await load_agent(
+                spec.agent, folder=spec.folder, arguments=spec.arguments
+            )
+            description = plain(agent.describe())
+        except (Exception, SystemExit) as exc:
             logger.error("agent failed to load", exc_info=exc)
-            self.load_error = exc
-            self.agent_error = self._sentences().clean(exc.message)
+            self.load_error = (
+                exc if isinstance(exc, DockrionError) else load_failure("agent: loading it", exc)
+            )
+            self.agent_error = self._sentences().of_loading(self.load_error.message)
             return
+        if self.draining:
+            await agent.close()
+            return
+        self._agent, self.description = agent, description
         self.runner = Runner(
-            self.agent,
+            agent,
             RunRules(
                 agent_name=spec.agent.name,
-                framework=self.agent.framework,
+                framework=agent.framework,
                 output=self._output,
                 sentences=self._sentences(),
             ),

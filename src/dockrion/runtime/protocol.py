@@ -99,7 +99,7 @@ def _unsent(transport: asyncio.Transport) -> int:
 
     try:
         queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:
+    except (OSError, ValueError):  # the connection has just been closed
         return waiting
     return waiting + int.from_bytes(queued, sys.byteorder)
 

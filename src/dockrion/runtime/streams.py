@@ -71,18 +71,35 @@ class StreamClock:
         self._unwatched: dict[Run, Receive] = {}
         self._watchers: dict[Run, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: asyncio.Event | None = None
 
     def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
 
     def discard(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
+        if self._idle is not None and not self._streams:
+            self._idle.set()
+
+    async def idle_within(self, seconds: float) -> bool:
+        """Wait until no stream is open any more; return whether that came in time."""
+        if not self._streams:
+            return True
+        self._idle = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def watch(self, run: Run, receive: Receive) -> None:
         """Stop `run` when its caller goes away, until `unwatch`."""
         self._unwatched[run] = receive
-        if self._timer is None:
-            loop = run.outbox.loop
+        loop = run.outbox.loop
+        if self._timer is None or self._loop is not loop:
+            self._loop = loop
             self._timer = loop.call_later(self._period, self._tick, loop)
 
     def unwatch(self, run: Run) -> None:
@@ -95,6 +112,13 @@ class StreamClock:
             stream.give_up()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._look_at_all(loop)
+        finally:
+            busy = self._streams or self._watchers
+            self._timer = loop.call_later(self._period, self._tick, loop) if busy else None
+
+    def _look_at_all(self, loop: asyncio.AbstractEventLoop) -> None:
         now = monotonic()
         for stream in self._streams:
             if stream.sending_since:
@@ -107,8 +131,6 @@ class StreamClock:
         for run, receive in self._unwatched.items():
             self._watchers[run] = loop.create_task(_until_gone(run, receive))
         self._unwatched.clear()
-        busy = self._streams or self._watchers
-        self._timer = loop.call_later(self._period, self._tick, loop) if busy else None
 
     def _stuck(self, stream: OpenStream, now: float) -> None:
         if stream.unsent is not None:

@@ -81,7 +81,7 @@ def _info(host: AgentHost) -> dict[str, Any]:
         "auth_enabled": False,
         "version": VERSION,
         "metadata": spec.metadata.model_dump(mode="json", exclude_none=True),
-        "adapter": None if host.agent is None else host.agent.describe(),
+        "adapter": host.description,
         "events": host.spec.streaming.events.allowed,
         "protocols": list(spec.expose.protocols),
     }
