@@ -223,3 +223,23 @@ def test_the_application_sees_what_has_not_left_and_can_drop_the_connection() ->
     assert unsent[0] == 0
     assert unsent[1] > 1 << 20
     assert received < 64 << 20
+
+
+def test_an_offer_of_http_2_is_left_unanswered_and_the_body_is_read() -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        length = str(len(body)).encode()
+        headers = [(b"content-length", length), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def call() -> bytes:
+        async with serving(echo) as port:
+            return await exchange(
+                port,
+                b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\nContent-Length: 9\r\n\r\n"
+                b'{"h2c":1}',
+            )
+
+    assert run(call()).endswith(b'\r\n\r\n{"h2c":1}')

@@ -14,6 +14,7 @@ a connection whose caller takes nothing.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # Of the connection, not of the answer: on HTTP/1.0 the server alone says them.
 _CONNECTION_HEADERS = (b"connection", b"keep-alive", b"transfer-encoding")
+
+
+_OFFER_OF_HTTP2 = re.compile(rb"(?i)\r\n(?:upgrade|http2-settings):[^\r\n]*")
 
 
 class ServerProtocol(HttpToolsProtocol):
@@ -41,6 +45,14 @@ class ServerProtocol(HttpToolsProtocol):
             "dockrion.unsent": partial(_unsent, transport),
             "dockrion.abort": transport.abort,
         }
+
+    def data_received(self, data: bytes) -> None:
+        # An offer of HTTP/2 (of curl, and of Java's client by default) may be left unanswered; the parser
+        # takes it for an upgrade that has happened, and the body with it.
+        if b"h2c" in data:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _OFFER_OF_HTTP2.sub(b"", head) + end + rest
+        super().data_received(data)
 
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = self._extensions
