@@ -1,4 +1,4 @@
-"""A real `dockrion run` process: started on a free port with an agent of the test, stopped by SIGTERM."""
+"""A real server process: started on a free port with an agent of the test, stopped by SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-DOCKRION = Path(sys.executable).with_name("dockrion")
+DOCKRION_RUN = (Path(sys.executable).with_name("dockrion"), "run", "Dockfile.yaml")
 AGENTS = Path(__file__).with_name("agents")
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
@@ -27,15 +28,25 @@ def agent_source(name: str) -> str:
 
 
 class Server:
-    """One running server, and the folder with its Dockfile, agent and log."""
+    """One running server, and the folder with its Dockfile, agent and log.
+
+    `command` serves the folder's Dockfile, given `--host` and `--port`.
+    """
 
     def __init__(
-        self, folder: Path, handler_source: str, *, handler: str, sections: dict[str, Any]
+        self,
+        folder: Path,
+        handler_source: str,
+        *,
+        handler: str,
+        sections: dict[str, Any],
+        command: Sequence[str | Path] = DOCKRION_RUN,
     ) -> None:
         (folder / "service.py").write_text(handler_source)
         # JSON is YAML, and needs no quoting rules of ours.
         (folder / "Dockfile.yaml").write_text(json.dumps(_dockfile(handler, sections), indent=2))
         self.folder = folder
+        self.command = command
         self.port = 0
         self.process = self._start()
 
@@ -87,7 +98,7 @@ class Server:
         raise AssertionError(f"the server did not start\n{self.log}")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [DOCKRION, "run", "Dockfile.yaml", "--port", str(self.port), "--host", HOST]
+        command = [*self.command, "--port", str(self.port), "--host", HOST]
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(
                 command,
