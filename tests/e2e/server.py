@@ -72,6 +72,10 @@ class Server:
         """Send a signal; a process that has ended already gets none."""
         self.process.send_signal(number)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the server and all processes that it has started, as a terminal does on Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Return the exit code; a server that stays is killed and fails the test."""
         try:
@@ -84,7 +88,7 @@ class Server:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            self.signal_group(signal.SIGKILL)
             self.process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -107,6 +111,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
             )
 
     def _is_up(self, process: subprocess.Popen[bytes]) -> bool:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .frames import Stream
-from .server import DOCKRION_RUN, Server
+from .puppet import Puppet
+from .server import DOCKRION_RUN, Server, agent_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Serve = Callable[[tuple[str | Path, ...]], Server]
+    Serve = Callable[..., Server]
 
 STREAMS = 200
 GRACE_SECONDS = 3.0
@@ -54,13 +55,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     (tmp_path / "main.py").write_text(MAIN)
     servers: list[Server] = []
 
-    def start(command: tuple[str | Path, ...]) -> Server:
+    def start(command: tuple[str | Path, ...], agent: str = AGENT) -> Server:
         sections = {
             "expose": {"shutdown_grace": GRACE_SECONDS},
             "streaming": {"async_runs": False},
         }
         servers.append(
-            Server(tmp_path, AGENT, handler="handle", sections=sections, command=command)
+            Server(tmp_path, agent, handler="handle", sections=sections, command=command)
         )
         return servers[-1]
 
@@ -111,3 +112,42 @@ def test_streams_end_within_their_grace_or_with_it(
 
         assert server.wait() == 0
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("served", [name for name in SERVED if "workers" in name])
+def test_a_signal_to_the_whole_group_is_not_taken_for_two(
+    serve: Serve, puppet: Puppet, served: str, number: signal.Signals
+) -> None:
+    command, _, sign = SERVED[served]
+    server = serve(command, agent_source("puppet"))
+    wait_for_log(server, sign, 1)
+    with Stream(server.port, puppet.payload) as stream:
+        stream.open()
+        stream.next()
+        server.signal_group(number)
+        # The supervisor passes it on within this time; uvicorn's looks twice a second.
+        passed_on = time.monotonic() + 1
+        while time.monotonic() < passed_on:
+            puppet.token("still here")
+            assert stream.next().event == "token"
+        puppet.finish()
+        assert [frame.event for frame in stream.rest()] == ["complete"]
+        assert server.wait() == 0
+
+
+def test_a_second_signal_to_a_supervisor_ends_streams_at_once(serve: Serve, puppet: Puppet) -> None:
+    command, _, sign = SERVED["dockrion, 2 workers"]
+    server = serve(command, agent_source("puppet"))
+    wait_for_log(server, sign, 1)
+    with Stream(server.port, puppet.payload) as stream:
+        stream.open()
+        stream.next()
+        server.signal(signal.SIGTERM)
+        signalled = time.monotonic()
+        wait_for_log(server, "draining", 2)
+        server.signal(signal.SIGTERM)
+        [end] = stream.rest()
+        assert (end.event, end.data["code"]) == ("error", "SHUTTING_DOWN")
+        assert time.monotonic() - signalled < GRACE_SECONDS
+        assert server.wait() == 0
