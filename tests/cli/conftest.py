@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,3 +99,67 @@ def dockrion(
 
 def command_line(arguments: Sequence[str | Path]) -> list[str]:
     return [str(Path(sys.executable).with_name("dockrion")), *map(str, arguments)]
+
+
+class Running:
+    """A server process of the command line, and what it says on standard error."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said = ""
+        self.url = ""
+
+    def until(self, pattern: str) -> str:
+        """Read on to the line that has the pattern; return what has been said since the last call."""
+        stderr = self.process.stderr
+        assert stderr is not None
+        since = ""
+        while not re.search(pattern, since, re.MULTILINE):
+            line = stderr.readline()
+            assert line, f"the server ended: {self.said}"
+            since += line
+            self.said += line
+        return since
+
+    def until_ready(self) -> str:
+        """Read on to the end of the banner; return what has been said since the last call."""
+        since = self.until(r"^  stop ")
+        found = re.findall(r"page +(\S+)/\n", since)
+        self.url = found[-1]
+        return since
+
+    def invoke(self, payload: Any) -> Any:
+        return self.ask("/invoke", json.dumps(payload).encode())["output"]
+
+    def ask(self, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}{path}", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return json.load(exc)
+
+    def end(self, number: int) -> int:
+        """Send the signal; return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Generator[Running]:
+    """Run a server on a free port, and kill what is left of it at the end."""
+    process = subprocess.Popen(
+        command_line(["run", *arguments, "--host", "127.0.0.1", "--port", "0"]),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        yield Running(process)
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()

@@ -69,6 +69,8 @@ def test_every_command_is_called_as_it_is_listed(name: str) -> None:
         ("run", "--port", "http"),
         ("run", "--port", "65536"),
         ("run", "one", "two"),
+        ("run", "--workers", "0"),
+        ("run", "--reload", "--workers", "2"),
         ("test",),
         ("test", "-p", "{}", "-f", "payload.json"),
     ],

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import socket
-import subprocess
-import urllib.request
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import command_line, dockrion
+from .conftest import dockrion, running
 
 Agent = Callable[..., Path]
 
@@ -26,52 +22,20 @@ def settings(payload):
 """
 
 
-@contextmanager
-def running(*arguments: str | Path) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run a server on a free port; yield it and its banner."""
-    process = subprocess.Popen(
-        command_line(["run", *arguments, "--host", "127.0.0.1", "--port", "0"]),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        lines: list[str] = []
-        while not lines or "stop" not in lines[-1]:
-            line = process.stderr.readline()
-            assert line, f"the server ended: {''.join(lines)}"
-            lines.append(line)
-        yield process, "".join(lines)
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def invoke(banner: str, payload: str) -> dict[str, object]:
-    found = re.search(r"page +(\S+)", banner)
-    assert found is not None
-    request = urllib.request.Request(
-        f"{found[1]}invoke", payload.encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal_and_exits_with_0(agent: Agent, number: signal.Signals) -> None:
-    with running(agent()) as (process, banner):
-        answer = invoke(banner, '{"query": "hello"}')
-        process.send_signal(number)
-        code = process.wait(10)
+    with running(agent()) as server:
+        server.until_ready()
+        output = server.invoke({"query": "hello"})
+        code = server.end(number)
 
-    assert answer["output"] == {"answer": "HELLO"}
+    assert output == {"answer": "HELLO"}
     assert code == 0
 
 
 def test_the_banner_has_a_curl_line_that_fits_the_agent(agent: Agent) -> None:
-    with running(agent()) as (_, banner):
-        pass
+    with running(agent()) as server:
+        banner = server.until_ready()
 
     assert "speller is ready" in banner
     assert re.search(r"curl -N -X POST http://127\.0\.0\.1:\d+/invoke/stream", banner)
@@ -86,10 +50,11 @@ def test_the_variables_of_an_env_file_stand_below_those_of_the_shell(
     (tmp_path / "agent.env").write_text("IN_FILE=file\nIN_SHELL=file\n")
     monkeypatch.setenv("IN_SHELL", "shell")
 
-    with running(path, "--env-file", tmp_path / "agent.env") as (_, banner):
-        answer = invoke(banner, "{}")
+    with running(path, "--env-file", tmp_path / "agent.env") as server:
+        server.until_ready()
+        output = server.invoke({})
 
-    assert answer["output"] == {"IN_FILE": "file", "IN_SHELL": "shell"}
+    assert output == {"IN_FILE": "file", "IN_SHELL": "shell"}
 
 
 def test_a_taken_port_is_1_and_says_so(agent: Agent) -> None:
@@ -144,3 +109,53 @@ def test_a_section_that_cannot_be_served_stops_the_start(agent: Agent) -> None:
 
     assert result.code == 1
     assert result.err.startswith("Error: auth.mode: api_key is not available in this release\n")
+
+
+def test_the_runtime_is_written_beside_the_dockfile(agent: Agent) -> None:
+    path = agent()
+    with running(path) as server:
+        server.until_ready()
+
+    written = path.parent / ".dockrion_runtime"
+    assert sorted(file.name for file in written.iterdir()) == ["main.py", "requirements.txt"]
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(agent: Agent) -> None:
+    path = agent()
+    (path.parent / ".dockrion_runtime").write_text("a file where the folder would be")
+
+    with running(path) as server:
+        said = server.until_ready()
+        output = server.invoke({"query": "hello"})
+
+    assert "WARNING" in said
+    assert ".dockrion_runtime cannot be written" in said
+    assert output == {"answer": "HELLO"}
+
+
+def test_verbose_says_where_each_secret_is_from_and_no_value(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = agent(
+        secrets={
+            "required": [{"name": "FROM_SHELL"}, {"name": "FROM_FILE"}, {"name": "FROM_DOT_ENV"}],
+            "optional": [{"name": "BY_DEFAULT", "default": "hush-4"}, {"name": "NOWHERE"}],
+        }
+    )
+    monkeypatch.setenv("FROM_SHELL", "hush-1")
+    given = tmp_path / "given.env"
+    given.write_text("FROM_FILE=hush-2\n")
+    (tmp_path / ".env").write_text("FROM_DOT_ENV=hush-3\n")
+
+    with running(path, "-v", "-e", given) as server:
+        said = server.until_ready()
+
+    lines = [line.split() for line in said.splitlines() if line.startswith("secret ")]
+    assert lines == [
+        ["secret", "FROM_SHELL", "shell"],
+        ["secret", "FROM_FILE", str(given)],
+        ["secret", "FROM_DOT_ENV", ".env"],
+        ["secret", "BY_DEFAULT", "default"],
+        ["secret", "NOWHERE", "not", "set"],
+    ]
+    assert "hush" not in said

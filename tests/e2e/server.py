@@ -1,4 +1,4 @@
-"""A real `dockrion run` process: started on a free port with an agent of the test, stopped by SIGTERM."""
+"""A real server process: started on a free port with an agent of the test, stopped by SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-DOCKRION = Path(sys.executable).with_name("dockrion")
+DOCKRION_RUN = (Path(sys.executable).with_name("dockrion"), "run", "Dockfile.yaml")
 AGENTS = Path(__file__).with_name("agents")
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
@@ -27,15 +28,25 @@ def agent_source(name: str) -> str:
 
 
 class Server:
-    """One running server, and the folder with its Dockfile, agent and log."""
+    """One running server, and the folder with its Dockfile, agent and log.
+
+    `command` serves the folder's Dockfile, given `--host` and `--port`.
+    """
 
     def __init__(
-        self, folder: Path, handler_source: str, *, handler: str, sections: dict[str, Any]
+        self,
+        folder: Path,
+        handler_source: str,
+        *,
+        handler: str,
+        sections: dict[str, Any],
+        command: Sequence[str | Path] = DOCKRION_RUN,
     ) -> None:
         (folder / "service.py").write_text(handler_source)
         # JSON is YAML, and needs no quoting rules of ours.
         (folder / "Dockfile.yaml").write_text(json.dumps(_dockfile(handler, sections), indent=2))
         self.folder = folder
+        self.command = command
         self.port = 0
         self.process = self._start()
 
@@ -61,6 +72,10 @@ class Server:
         """Send a signal; a process that has ended already gets none."""
         self.process.send_signal(number)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the server and all processes that it has started, as a terminal does on Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Return the exit code; a server that stays is killed and fails the test."""
         try:
@@ -73,7 +88,7 @@ class Server:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            self.signal_group(signal.SIGKILL)
             self.process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -87,7 +102,7 @@ class Server:
         raise AssertionError(f"the server did not start\n{self.log}")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [DOCKRION, "run", "Dockfile.yaml", "--port", str(self.port), "--host", HOST]
+        command = [*self.command, "--port", str(self.port), "--host", HOST]
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(
                 command,
@@ -96,6 +111,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
             )
 
     def _is_up(self, process: subprocess.Popen[bytes]) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -70,3 +73,33 @@ def test_invoke_local_gives_the_agent_the_variables_of_its_env_files(
     (tmp_path / "given.env").write_text("LOCAL_TEST_KEY=from the file\n")
 
     assert invoke_local(path, None, env_file=tmp_path / "given.env") == {"key": "from the file"}
+
+
+# As people write scripts: without a main guard.
+SCRIPT = """
+import sys
+from dockrion import run_local
+run_local(sys.argv[1], "127.0.0.1", 0, True)
+"""
+
+
+def test_run_local_reloads_from_a_plain_script(write: Write) -> None:
+    path = write("def answer(payload): return payload")
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(path)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            ready = 0
+            for line in process.stderr:
+                if "local is ready after" in line:
+                    ready += 1
+                    if ready == 2:
+                        break
+                    path.write_text(path.read_text())
+            process.send_signal(signal.SIGINT)
+            code = process.wait(20)
+        finally:
+            process.kill()
+
+    assert (ready, code) == (2, 0)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Name to what `dockrion --help` says of it; the module of the same name holds the `command`.
 COMMANDS = {
     "run": "Serve the agent over HTTP.",
+    "schema": "Print the Dockfile's JSON Schema.",
     "test": "Run the agent once and print its output.",
     "validate": "Check a Dockfile without loading the agent.",
     "version": "Print the versions of dockrion and Python.",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dockrion.cli.dockfile import dockfile_argument, find_dockfile
-from dockrion.cli.failures import debug_option
+from dockrion.cli.failures import Settings, debug_option, report
+
+if TYPE_CHECKING:
+    from dockrion.spec import Dockfile
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -20,22 +27,99 @@ from dockrion.cli.failures import debug_option
     help="Port to listen on, instead of expose.port; 0 takes a free one.",
 )
 @click.option(
+    "-r",
+    "--reload",
+    is_flag=True,
+    help="Start anew when a file in the Dockfile's folder or an env file changes.",
+)
+@click.option(
+    "-w",
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that serve; more than one needs a backend that they share.",
+)
+@click.option(
     "-e",
     "--env-file",
     type=click.Path(path_type=Path),
     help="File with variables (dotenv or YAML); the shell's own win.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log what the server does in detail.")
+@click.option(
+    "--install",
+    is_flag=True,
+    help="First install the requirements.txt beside the Dockfile into this environment.",
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Log what the server does in detail, and where each secret comes from.",
+)
 @debug_option
+@click.pass_obj
 def command(
-    path: Path, host: str | None, port: int | None, env_file: Path | None, verbose: bool
+    settings: Settings,
+    path: Path,
+    host: str | None,
+    port: int | None,
+    reload: bool,
+    workers: int,
+    env_file: Path | None,
+    install: bool,
+    verbose: bool,
 ) -> None:
     """Serve the agent over HTTP until Ctrl-C or SIGTERM."""
+    if reload and workers > 1:
+        raise click.UsageError("--reload serves with one process: give it, or --workers.")
     dockfile = find_dockfile(path)
-    from dockrion.runtime.dockfile import run_local
+    if install:
+        # Before anything else is imported that it may replace.
+        from dockrion.build.requirements import install_requirements
+
+        install_requirements(dockfile.parent)
     from dockrion.runtime.logs import configure_logging
+    from dockrion.runtime.serving import Serving, serve_dockfile
+
+    def prepare(read: Dockfile) -> None:
+        if verbose:
+            _show_secrets(read)
+        _write_runtime(dockfile, read)
 
     configure_logging(verbose=verbose, reported=("dockrion.runtime.host",))
-    run_local(dockfile, host, port, env_file=env_file)
+    serve_dockfile(
+        Serving(
+            path=dockfile,
+            host=host,
+            port=port,
+            env_file=env_file,
+            workers=workers,
+            reload=reload,
+            verbose=verbose,
+            debug=settings.debug,
+            on_read=prepare,
+            on_error=lambda error: report(error, debug=settings.debug),
+        )
+    )
     # An agent that ignored its cancellation is still there; how it takes the interpreter's end is no news.
     sys.unraisablehook = lambda _: None
+
+
+def _show_secrets(dockfile: Dockfile) -> None:
+    """Say of each secret where its value is from; never the value."""
+    secrets = dockfile.spec.secrets.declared
+    width = max((len(secret.name) for secret in secrets), default=0)
+    for secret in secrets:
+        source = dockfile.environment.sources.get(secret.name, "not set")
+        click.echo(f"secret  {secret.name:{width}}  {source}", err=True)
+
+
+def _write_runtime(path: Path, dockfile: Dockfile) -> None:
+    from dockrion.build.runtime_files import RUNTIME_FOLDER, write_runtime
+
+    try:
+        write_runtime(path, dockfile.spec)
+    except OSError as exc:
+        # The server does not need it: a folder that is read-only stops nothing.
+        logger.warning("%s cannot be written: %s", RUNTIME_FOLDER, exc.strerror)

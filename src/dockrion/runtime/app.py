@@ -55,25 +55,25 @@ def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastA
     return build_app(spec)
 
 
-def build_app(spec: DockSpec, agent: Agent | None = None) -> FastAPI:
-    """`create_app`, with an agent that is in memory already."""
+def build_app(spec: DockSpec, agent: Agent | None = None, *, supervised: bool = False) -> FastAPI:
+    """`create_app`, with an agent that is in memory already, or in a process that a supervisor stops."""
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    return DockrionApp(AgentHost(spec, agent))
+    return DockrionApp(AgentHost(spec, agent), supervised=supervised)
 
 
 class DockrionApp(FastAPI):
     """FastAPI, with the invocation paths in front of its own layers and behind the user's middleware."""
 
-    def __init__(self, host: AgentHost) -> None:
+    def __init__(self, host: AgentHost, *, supervised: bool = False) -> None:
         super().__init__(
             title=host.spec.agent.name,
             version=VERSION,
             docs_url=None,
             redoc_url=None,
             openapi_url=None,
-            lifespan=partial(_lifespan, host),
+            lifespan=partial(_lifespan, host, supervised),
         )
         self.state.dockrion = host
         self._host = host
@@ -151,8 +151,8 @@ def _put_below(scope: Scope, root_path: str) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
-    drain = DrainOnSignal(host, asyncio.get_running_loop())
+async def _lifespan(host: AgentHost, supervised: bool, _app: FastAPI) -> AsyncGenerator[None]:
+    drain = DrainOnSignal(host, asyncio.get_running_loop(), supervised=supervised)
     drain.install()
     host.start()
     try:

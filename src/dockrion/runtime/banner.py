@@ -18,7 +18,7 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "123e4567-e89b-42d3-a456-426614174000",
 }
-_WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
+WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
 _MAX_DEPTH = 8
 
 
@@ -37,7 +37,7 @@ def banner(spec: DockSpec, *, host: str, port: int, seconds: float) -> str:
 
 def base_url(host: str, port: int) -> str:
     """Return the address that a caller on this machine uses."""
-    if host in _WILDCARD_HOSTS:
+    if host in WILDCARD_HOSTS:
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dockrion.errors import MissingSecretError
 from dockrion.runtime.local import run_once
-from dockrion.runtime.logs import apply_log_level
-from dockrion.spec import DockSpec, read_dockfile
+from dockrion.spec import Dockfile, DockSpec, read_dockfile
 
 logger = logging.getLogger(__name__)
 
@@ -23,34 +20,24 @@ def run_local(
     path: str | Path,
     host: str | None = None,
     port: int | None = None,
-    *,
+    reload: bool = False,
     env_file: str | Path | None = None,
 ) -> None:
-    """Serve the agent until SIGTERM or Ctrl-C; raise `DockrionError` where that cannot be done."""
-    from dockrion.runtime.banner import banner
-    from dockrion.runtime.server import serve
-    from dockrion.runtime.sockets import open_sockets
+    """Serve the agent until SIGTERM or Ctrl-C; raise `DockrionError` where that cannot be done.
 
-    began = time.perf_counter()
-    spec = load_for_agent(path, env_file=env_file)
-    apply_log_level(spec.observability.log_level)
-    address = spec.expose.host if host is None else host
-    sockets = open_sockets(address, spec.expose.port if port is None else port)
+    With `reload` a process of its own serves, anew after each change; see `dockrion run --reload`.
+    """
+    from dockrion.runtime.serving import Serving, serve_dockfile
 
-    def greet() -> None:
-        seconds = time.perf_counter() - began
-        text = banner(spec, host=address, port=sockets[0].getsockname()[1], seconds=seconds)
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  (for the person, not for the log)
-
-    try:
-        from dockrion.runtime.app import (
-            create_app,
-        )  # the slowest import: a taken port is told before it
-
-        serve(create_app(spec), sockets, on_ready=greet)
-    finally:
-        for sock in sockets:
-            sock.close()
+    serve_dockfile(
+        Serving(
+            path=Path(path),
+            host=host,
+            port=port,
+            reload=reload,
+            env_file=None if env_file is None else Path(env_file),
+        )
+    )
 
 
 def invoke_local(path: str | Path, payload: Any, env_file: str | Path | None = None) -> Any:
@@ -64,6 +51,19 @@ def load_for_agent(
     path: str | Path, *, env_file: str | Path | None = None, strict_secrets: bool = True
 ) -> DockSpec:
     """Load a Dockfile whose agent is to run here: the variables of its env files join `os.environ`."""
+    dockfile = read_for_agent(path, env_file=env_file, strict_secrets=strict_secrets)
+    enter(dockfile)
+    return dockfile.spec
+
+
+def read_for_agent(
+    path: str | Path,
+    *,
+    env_file: str | Path | None = None,
+    strict_secrets: bool = True,
+    warn: bool = True,
+) -> Dockfile:
+    """Read a Dockfile whose agent is to run, here or in another process, and log what is doubtful about it."""
     dockfile = read_dockfile(path, env_file=env_file)
     warnings = dockfile.spec.warnings
     if dockfile.missing_secrets:
@@ -71,7 +71,11 @@ def load_for_agent(
         if strict_secrets:
             raise missing
         warnings.append(missing.message)
-    os.environ.update(dockfile.environment.beyond_the_shell())
-    for warning in warnings:
+    for warning in warnings if warn else ():
         logger.warning(warning)
-    return dockfile.spec
+    return dockfile
+
+
+def enter(dockfile: Dockfile) -> None:
+    """Let the agent see the variables of the env files, and the defaults of secrets."""
+    os.environ.update(dockfile.environment.beyond_the_shell())

@@ -17,8 +17,10 @@ def configure_logging(*, verbose: bool = False, reported: tuple[str, ...] = ()) 
     handler.addFilter(lambda record: not (record.exc_info and record.name.startswith(reported)))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("dockrion").setLevel(logging.DEBUG if verbose else logging.NOTSET)
-    # uvicorn tells each step of its start and stop; what matters of that, dockrion says itself.
+    # uvicorn tells each step of its start and stop, watchfiles each change; what matters of that, dockrion says
+    # itself.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
 def apply_log_level(level: str) -> None:

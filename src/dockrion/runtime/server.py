@@ -38,12 +38,17 @@ _CANCEL_SECONDS = 1
 
 
 def serve(
-    app: FastAPI, sockets: list[socket.socket], *, on_ready: Callable[[], None] = lambda: None
+    app: FastAPI,
+    sockets: list[socket.socket],
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    on_failed: Callable[[DockrionError], None] | None = None,
 ) -> None:
     """Serve `app` on listening sockets until SIGTERM or Ctrl-C.
 
-    Calls `on_ready` once the agent is loaded; raises what loading it raised. Returns although an agent ignores
-    its cancellation; what is left of it then still is in memory.
+    Calls `on_ready` once the agent is loaded; raises what loading it raised, or, given `on_failed`, tells that
+    and stays, without an agent. Returns although an agent ignores its cancellation; what is left of it then
+    still is in memory.
     """
     raise_file_limit()
     config = uvicorn.Config(
@@ -62,21 +67,29 @@ def serve(
         # Ours comes first, and drops connections; uvicorn's would cancel their tasks.
         timeout_graceful_shutdown=2 * _LAST_BYTES_SECONDS,
     )
-    server = AgentServer(config, app, on_ready)
+    server = AgentServer(config, app, on_ready=on_ready, on_failed=on_failed)
     with _signals_stop(server):
         _run(server, config, sockets)
-    if server.load_error is not None:
+    if server.load_error is not None and on_failed is None:
         raise server.load_error
 
 
 class AgentServer(uvicorn.Server):
-    """uvicorn's server, which tells when the agent is ready, stops when it cannot be loaded, and does end."""
+    """uvicorn's server, which tells when the agent is ready or cannot be loaded, and does end."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        *,
+        on_ready: Callable[[], None],
+        on_failed: Callable[[DockrionError], None] | None,
+    ) -> None:
         super().__init__(config)
         self.load_error: DockrionError | None = None
         self._host: AgentHost = app.state.dockrion
         self._on_ready = on_ready
+        self._on_failed = on_failed
         self._accepting = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -123,7 +136,10 @@ class AgentServer(uvicorn.Server):
         await self._host.loaded()
         self.load_error = self._host.load_error
         if self.load_error is not None:
-            self.should_exit = True
+            if self._on_failed is None:
+                self.should_exit = True
+            else:
+                self._on_failed(self.load_error)
         elif not self.should_exit:
             self._on_ready()
 

@@ -2,7 +2,7 @@
 
 Servers close their listener first and run the lifespan's end last, which is too late to drain: balancers must
 see `/ready` say no while the port still answers. So the signals are chained: ours come first, and hand over to
-the server's own handlers when the streams have ended.
+the server when the streams have ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, Final
 
@@ -20,25 +21,36 @@ from dockrion.runtime.host import AgentHost
 logger = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+# What a supervisor of ours sends for "now"; Windows has no such signal, and no such supervisor.
+NOW: Final = getattr(signal, "SIGQUIT", None)
 # How long the loop gets for a second signal before the process ends without it: an agent may block it.
 FORCED_SECONDS: Final = 2.0
 
 
 class DrainOnSignal:
-    """Installed while the app's lifespan runs; in the main thread only, where signals can be handled."""
+    """Installed while the app's lifespan runs; in the main thread only, where signals can be handled.
 
-    def __init__(self, host: AgentHost, loop: asyncio.AbstractEventLoop) -> None:
+    A second signal ends at once. Not so where a supervisor starts and stops this process: one Ctrl-C, or one
+    SIGTERM to a whole group, comes from the system and from the supervisor too. There SIGTERM says the same
+    however often it comes, and only a second SIGINT, or SIGQUIT, ends at once.
+    """
+
+    def __init__(
+        self, host: AgentHost, loop: asyncio.AbstractEventLoop, *, supervised: bool = False
+    ) -> None:
         self._host = host
         self._loop = loop
+        # Workers of uvicorn are processes of multiprocessing.
+        self._supervised = supervised or parent_process() is not None
         self._previous: dict[int, Any] = {}
         self._draining: asyncio.Task[None] | None = None
-        self._signals = 0
+        self._received: list[int] = []
         self._forced: threading.Timer | None = None
 
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in SIGNALS:
+        for number in (*SIGNALS, *((NOW,) if self._supervised and NOW is not None else ())):
             self._previous[number] = signal.signal(number, self._handle)
 
     def restore(self) -> None:
@@ -51,15 +63,21 @@ class DrainOnSignal:
             self._forced.cancel()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-        if self._signals == 1:
-            self._loop.call_soon_threadsafe(self._begin, number)
+        self._received.append(number)
+        if not self._is_urgent(number):
+            if len(self._received) == 1:
+                self._loop.call_soon_threadsafe(self._begin, number)
             return
         self._loop.call_soon_threadsafe(self._end_now, number)
         if self._forced is None:
             self._forced = threading.Timer(FORCED_SECONDS, os._exit, [1])
             self._forced.daemon = True
             self._forced.start()
+
+    def _is_urgent(self, number: int) -> bool:
+        if not self._supervised:
+            return len(self._received) > 1
+        return number == NOW or (number == signal.SIGINT and self._received.count(number) > 1)
 
     def _begin(self, number: int) -> None:
         runner = self._host.runner
@@ -75,12 +93,18 @@ class DrainOnSignal:
 
     async def _drain(self, number: int) -> None:
         await self._host.drain()
-        self._hand_over(number)
+        server = getattr(self._previous.get(number), "__self__", None)
+        if isinstance(getattr(server, "should_exit", None), bool):
+            # uvicorn. Its handler would raise the signal again at its end, and a drained process is to exit with 0:
+            # https://github.com/encode/uvicorn/blob/master/uvicorn/server.py (capture_signals)
+            server.should_exit = True  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        else:
+            self._hand_over(number)
 
     def _end_now(self, number: int) -> None:
-        logger.info("second signal: ending now", extra={"signal": signal.Signals(number).name})
+        logger.info("ending now", extra={"signal": signal.Signals(number).name})
         self._host.end_now()
-        self._hand_over(number)
+        self._hand_over(number if number in SIGNALS else signal.SIGTERM)
         # A second SIGINT is what makes uvicorn stop waiting for connections that do not close.
         self._hand_over(signal.SIGINT)
 

@@ -1,0 +1,1 @@
+"""What is written for an agent to run elsewhere, and what is installed for it to run here."""

@@ -1,0 +1,55 @@
+"""`.dockrion_runtime/`: the app as a module for any ASGI server, and what it needs installed.
+
+Nothing in these files comes out of a variable, so no secret stands in them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from dockrion.build.requirements import REQUIREMENTS, requirements_of
+from dockrion.spec import DockSpec
+
+RUNTIME_FOLDER: Final = ".dockrion_runtime"
+
+_MAIN: Final = '''"""The ASGI app of this agent, for any server: uvicorn --app-dir <this folder> main:app
+
+Written by dockrion, which overwrites it.
+"""
+
+from pathlib import Path
+
+from dockrion import create_app
+from dockrion.runtime.dockfile import load_for_agent
+
+DOCKFILE = Path(__file__).absolute().parent / {dockfile!r}
+
+app = create_app(load_for_agent(DOCKFILE))
+'''
+
+
+def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = None) -> Path:
+    """Write the files beside the Dockfile, or where it is said; return the folder. Raises `OSError`."""
+    folder = dockfile.parent / RUNTIME_FOLDER if output_folder is None else output_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    relative = os.path.relpath(dockfile.absolute(), folder.absolute())
+    _write(folder / "main.py", _MAIN.format(dockfile=Path(relative).as_posix()))
+    agents = dockfile.parent / REQUIREMENTS
+    included = Path(os.path.relpath(agents.absolute(), folder.absolute())).as_posix()
+    _write(
+        folder / REQUIREMENTS,
+        requirements_of(spec, included=included if agents.is_file() else None),
+    )
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    # A file that stays as it is keeps its time, and a process that reads it meanwhile sees it whole.
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,130 @@
+"""`dockrion run --workers`: processes that share a port, and are replaced, drained and given up together."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Running, dockrion, running
+
+Agent = Callable[..., Path]
+
+SHARED = {"async_runs": False}
+SERVICE = """
+import os
+
+def answer(payload):
+    return {"pid": os.getpid()}
+"""
+
+
+@pytest.fixture
+def pid_agent(agent: Agent, tmp_path: Path) -> Path:
+    """An agent that says which process answers."""
+    path = agent(io_schema={}, streaming=SHARED)
+    (tmp_path / "service.py").write_text(SERVICE)
+    return path
+
+
+def pids(server: Running, *, but: frozenset[int] = frozenset()) -> set[int]:
+    """Ask, on new connections, until two processes have answered that are none of `but`."""
+    found: set[int] = set()
+    while len(found) < 2:
+        pid = server.invoke({})["pid"]
+        if pid not in but:
+            found.add(pid)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_two_workers_serve_one_port_and_end_with_0(pid_agent: Path, number: signal.Signals) -> None:
+    with running(pid_agent, "-w", "2") as server:
+        said = server.until_ready()
+        workers = pids(server)
+        code = server.end(number)
+
+    assert code == 0
+    assert said.count("is ready after") == 1
+    assert server.process.pid not in workers
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_worker_that_dies_is_replaced(pid_agent: Path) -> None:
+    with running(pid_agent, "-w", "2") as server:
+        server.until_ready()
+        dead, other = pids(server)
+        os.kill(dead, signal.SIGKILL)
+        server.until("worker is replaced .*was ended by SIGKILL")
+        after = pids(server, but=frozenset({dead}))
+        code = server.end(signal.SIGTERM)
+
+    assert other in after
+    assert code == 0
+
+
+def test_an_agent_that_no_worker_can_load_is_1_and_told_once(agent: Agent, tmp_path: Path) -> None:
+    path = agent("anwser", streaming=SHARED)
+
+    result = dockrion("run", path, "-w", "2", "--host", "127.0.0.1", "--port", "0")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.count("Error: agent.handler: ") == 1
+    assert "did you mean 'answer'?" in result.err
+    assert result.err.endswith(
+        "check agent.handler and agent.entrypoint; --debug shows the traceback\n"
+    )
+    assert "Traceback" not in result.err
+
+
+def test_a_worker_that_ends_while_it_loads_is_no_worker(agent: Agent, tmp_path: Path) -> None:
+    path = agent(streaming=SHARED)
+    (tmp_path / "service.py").write_text("import os; os._exit(7)")
+
+    result = dockrion("run", path, "-w", "2", "--host", "127.0.0.1", "--port", "0")
+
+    assert result.code == 1
+    assert "Error: the server process ended with code 7 before its agent was loaded\n" in result.err
+
+
+def test_workers_end_with_their_supervisor(pid_agent: Path) -> None:
+    with running(pid_agent, "-w", "2") as server:
+        server.until_ready()
+        pids(server)
+        server.process.kill()
+        assert server.process.stderr is not None
+        # Its end of the pipe closes when the last process that holds it has ended.
+        server.process.stderr.read()
+
+
+def test_workers_that_would_hold_runs_apart_are_refused(agent: Agent) -> None:
+    result = dockrion("run", agent(), "-w", "2", "--port", "0")
+
+    assert result.code == 1
+    assert result.err == (
+        "Error: 2 workers cannot share runs with `streaming.backend: memory`: each would have its own; "
+        "set streaming.backend to sqlite or redis, or set streaming.async_runs: false\n"
+        "Hint: or serve with one worker\n"
+    )
+
+
+def test_the_environment_is_the_same_in_every_worker(agent: Agent, tmp_path: Path) -> None:
+    path = agent(io_schema={}, streaming=SHARED)
+    (tmp_path / "service.py").write_text(
+        "import os\ndef answer(payload): return {'pid': os.getpid(), 'key': os.environ['KEY']}"
+    )
+    (tmp_path / "given.env").write_text("KEY=from the file\n")
+
+    with running(path, "-w", "2", "-e", tmp_path / "given.env") as server:
+        server.until_ready()
+        seen: dict[int, str] = {}
+        while len(seen) < 2:
+            output = server.invoke({})
+            seen[output["pid"]] = output["key"]
+
+    assert set(seen.values()) == {"from the file"}

@@ -1,0 +1,112 @@
+"""Which signals drain, and which end at once, alone and under a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from dockrion.runtime.shutdown import DrainOnSignal
+
+
+class FakeServer:
+    """Takes signals as uvicorn's server does."""
+
+    def __init__(self) -> None:
+        self.should_exit = False
+        self.raised_again: list[int] = []
+
+    def handle_exit(self, number: int, _frame: object) -> None:
+        self.raised_again.append(number)
+        self.should_exit = True
+
+
+class FakeHost:
+    def __init__(self) -> None:
+        self.runner = None
+        self.spec = SimpleNamespace(expose=SimpleNamespace(shutdown_grace=1))
+        self.told: list[str] = []
+        self.may_end = asyncio.Event()
+
+    async def drain(self) -> None:
+        self.told.append("drain")
+        await self.may_end.wait()
+
+    def end_now(self) -> None:
+        self.told.append("now")
+
+
+@contextmanager
+def draining(host: FakeHost, server: FakeServer, *, supervised: bool) -> Generator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, server.handle_exit) for number in numbers]
+    drain = DrainOnSignal(host, asyncio.get_running_loop(), supervised=supervised)  # type: ignore[arg-type]
+    drain.install()
+    try:
+        yield
+    finally:
+        drain.restore()
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+async def told(host: FakeHost, count: int) -> list[str]:
+    async with asyncio.timeout(5):
+        while len(host.told) < count:
+            await asyncio.sleep(0)
+    return host.told
+
+
+TERM, INT, QUIT = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT
+
+
+@pytest.mark.parametrize("second", [TERM, INT])
+async def test_alone_a_second_signal_ends_at_once(second: signal.Signals) -> None:
+    host = FakeHost()
+    with draining(host, FakeServer(), supervised=False):
+        os.kill(os.getpid(), TERM)
+        await told(host, 1)
+        os.kill(os.getpid(), second)
+        assert await told(host, 2) == ["drain", "now"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "urgent"),
+    [
+        # Ctrl-C reaches the group, then the supervisor passes it on; SIGTERM to a group likewise.
+        ([INT, TERM], INT),
+        ([TERM, TERM, TERM], QUIT),
+        ([TERM, INT], INT),
+    ],
+)
+async def test_under_a_supervisor_only_a_second_ctrl_c_or_its_own_word_ends_at_once(
+    numbers: list[signal.Signals], urgent: signal.Signals
+) -> None:
+    host = FakeHost()
+    with draining(host, FakeServer(), supervised=True):
+        for number in numbers:
+            signal.raise_signal(number)
+        signal.raise_signal(urgent)
+        # All four were handled in order, so had one of the first ended at once, "now" would be there twice.
+        await told(host, 2)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        assert sorted(host.told) == ["drain", "now"]
+
+
+async def test_a_drained_server_is_stopped_without_its_handler() -> None:
+    host, server = FakeHost(), FakeServer()
+    host.may_end.set()
+    with draining(host, server, supervised=False):
+        signal.raise_signal(TERM)
+        async with asyncio.timeout(5):
+            while not server.should_exit:
+                await asyncio.sleep(0)
+
+    assert server.raised_again == []
