@@ -13,7 +13,8 @@ stamp="$clients/node_modules/.installed-package-lock.json"
 declare -A packages=([chromium]=chromium [curl]=curl [nginx]=nginx-light [node]=nodejs [npm]=npm)
 
 missing_programs() {
-  local program
+  # Debian's nginx is in a folder that only root's path has.
+  local program PATH="$PATH:/usr/local/sbin:/usr/sbin"
   for program in "${!packages[@]}"; do
     command -v "$program" >/dev/null || echo "$program"
   done

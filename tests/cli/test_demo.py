@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -33,11 +32,11 @@ def test_the_demo_takes_another_port_when_its_own_is_taken() -> None:
 
 
 @pytest.mark.parametrize("with_curl", [True, False])
-def test_the_demo_streams_one_answer_and_ends(with_curl: bool, tmp_path: Path) -> None:
+def test_the_demo_streams_one_answer_and_ends(
+    with_curl: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if with_curl:
-        curl = shutil.which("curl")
-        assert curl is not None, "curl is not installed"
-        (tmp_path / "curl").symlink_to(curl)
+        (tmp_path / "curl").symlink_to(request.getfixturevalue("curl"))
 
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "demo.py"), "--port", "0"],

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.missing import not_tested
 
 from .browser import chromium
+from .nginx import nginx
 from .puppet import Puppet
 from .server import Server, agent_source
 
@@ -79,14 +80,6 @@ def strung(server: StartServer) -> Server:
 
 
 @pytest.fixture
-def curl() -> str:
-    found = shutil.which("curl")
-    if found is None:
-        _not_tested("curl is not installed")
-    return found
-
-
-@pytest.fixture
 def puppet() -> Iterator[Puppet]:
     with Puppet() as one:
         yield one
@@ -99,11 +92,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("chromium", _missing_chromium),
     ):
         if item.get_closest_marker(mark) is not None and (what := missing()):
-            _not_tested(what)
+            not_tested(what)
 
 
 def _missing_nginx() -> str | None:
-    return None if shutil.which("nginx") else "nginx is not installed"
+    return None if nginx() else "nginx is not installed"
 
 
 def _missing_chromium() -> str | None:
@@ -114,11 +107,3 @@ def _missing_node() -> str | None:
     if shutil.which("node") is None:
         return "Node.js is not installed"
     return None if NODE_MODULES.is_dir() else "the npm packages of tests/clients are not installed"
-
-
-def _not_tested(what: str) -> NoReturn:
-    """Skip what a missing tool makes impossible; under CI that is a failure."""
-    reason = f"NOT TESTED: {what}; scripts/test-deps.sh installs it"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 10.0
+# Where Debian puts it, which is on the path of root alone.
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
 _CONFIG = """
 {user}
@@ -42,6 +44,11 @@ http {{
 """
 
 
+def nginx() -> str | None:
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS))
+    return shutil.which("nginx", path=path)
+
+
 class Nginx:
     """Proxies to `upstream`; `http` and `location` are further lines of its configuration."""
 
@@ -61,15 +68,8 @@ class Nginx:
                 location=location,
             )
         )
-        command = [
-            shutil.which("nginx") or "nginx",
-            "-p",
-            folder,
-            "-c",
-            config,
-            "-e",
-            folder / "error.log",
-        ]
+        program = nginx() or "nginx"
+        command = [program, "-p", folder, "-c", config, "-e", folder / "error.log"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             self._wait_until_it_listens()
