@@ -5,12 +5,14 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 UV := scripts/uv.sh
 BIN := .venv/bin
 ARGS ?=
+# An environment holds absolute paths; its stamp says for which folder it was made.
+MOVED := $(shell test -s .venv/.core && ! grep -qxF '$(CURDIR)' .venv/.core && echo moved)
 
 export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench lock clean
+.PHONY: help demo test lint wheel bench lock clean moved
 
 help:
 	@echo "make demo    serve examples/echo and stream one answer"
@@ -54,10 +56,11 @@ clean:
 	.tools/bin/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
 
 # What the demo needs: dockrion and its own dependencies, in the versions of the lock.
-.venv/.core: pyproject.toml requirements.lock | .tools/bin/uv
-	test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) .venv
+.venv/.core: pyproject.toml requirements.lock $(MOVED) | .tools/bin/uv
+	@test -z '$(MOVED)' && test -f .venv/pyvenv.cfg && $(BIN)/python -c '' 2>/dev/null || \
+		{ rm -rf .venv && $(UV) venv -q --python $(PYTHON) .venv; }
 	$(UV) pip install -q -c requirements.lock -e .
-	@touch $@
+	@echo '$(CURDIR)' >$@
 
 # The extras, the tests and the linters too.
 .venv/.dev: .venv/.core

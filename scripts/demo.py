@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +26,7 @@ CONTENT_TYPE = "application/json"
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+TAKEN = "is already in use"
 
 
 def main() -> int:
@@ -34,38 +35,38 @@ def main() -> int:
         "--port", type=int, default=8080, help="another one is taken if it is not free"
     )
     port = parser.parse_args().port
-    options = ["--host", HOST, "--port", str(port if is_free(port) else 0)]
-    print(f"$ {shlex.join(['dockrion', 'run', str(DOCKFILE.relative_to(ROOT)), *options])}\n")
-    dockrion = Path(sys.executable).parent / "dockrion"
-    server = subprocess.Popen(
-        [str(dockrion), "run", str(DOCKFILE), *options], stderr=subprocess.PIPE, text=True
-    )
     interrupted = False
+    started: list[subprocess.Popen[str]] = []
     try:
-        return show(server)
+        for option in dict.fromkeys((port, 0)):
+            started.append(start(option))
+            said: list[str] = []
+            url = wait_until_ready(started[-1], said)
+            if url is not None:
+                return show(started[-1], url)
+            if not any(TAKEN in line for line in said):
+                break
+        sys.stderr.writelines(said)
+        print("The server did not start.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         interrupted = True
         return 0
     finally:
-        stop(server, has_been_told=interrupted)
+        for server in started:
+            stop(server, has_been_told=interrupted)
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((HOST, port))
-            sock.listen()
-        except OSError:
-            return False
-    return True
+def start(port: int) -> subprocess.Popen[str]:
+    options = ["--host", HOST, "--port", str(port)]
+    print(f"$ {shlex.join(['dockrion', 'run', str(DOCKFILE.relative_to(ROOT)), *options])}\n")
+    # Not the installed script, which names the folder that it was installed in.
+    command = [sys.executable, "-m", "dockrion.cli", "run", str(DOCKFILE), *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def show(server: subprocess.Popen[str]) -> int:
+def show(server: subprocess.Popen[str], url: str) -> int:
     """Stream one answer; return the exit code, in a terminal when the server has ended."""
-    url = wait_until_ready(server)
-    if url is None:
-        return 1
     threading.Thread(target=pass_on_log, args=(server,), daemon=True).start()
     if not stream(f"{url}/invoke/stream"):
         return 1
@@ -77,13 +78,13 @@ def show(server: subprocess.Popen[str]) -> int:
     return server.wait()
 
 
-def wait_until_ready(server: subprocess.Popen[str]) -> str | None:
-    """Read the server's banner, which this script repeats in its own words; return the address in it."""
+def wait_until_ready(server: subprocess.Popen[str], said: list[str]) -> str | None:
+    """Return the address in the server's banner, which this script repeats in its own words; fill `said`."""
     assert server.stderr is not None
     watchdog = threading.Timer(START_SECONDS, server.kill)
-    watchdog.start()
-    said: list[str] = []
+    watchdog.daemon = True
     try:
+        watchdog.start()
         for line in server.stderr:
             said.append(line)
             if line.split()[:1] == ["stop"]:
@@ -91,8 +92,6 @@ def wait_until_ready(server: subprocess.Popen[str]) -> str | None:
                 return found and found[1]
     finally:
         watchdog.cancel()
-    sys.stderr.writelines(said)
-    print("The server did not start.", file=sys.stderr)
     return None
 
 
@@ -118,8 +117,9 @@ def stream(url: str) -> bool:
     print(f"$ {shlex.join(arguments)}\n", flush=True)
     if shutil.which("curl") is None:
         return stream_without_curl(url)
+    direct = {**os.environ, "NO_PROXY": HOST, "no_proxy": HOST}
     # curl shows a progress meter on standard error when its output is no terminal.
-    done = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(arguments, env=direct, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         print(done.stderr, file=sys.stderr)
     return done.returncode == 0
