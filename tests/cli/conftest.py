@@ -30,6 +30,11 @@ def noisy(payload):
     print("noise of the agent")
     return {"answer": "quiet"}
 
+def warns(payload):
+    import logging
+    logging.getLogger("service").warning("a warning of the agent")
+    return {"answer": "careful"}
+
 def fails(payload):
     raise LookupError("no such thing")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,77 @@ def test_ctrl_c_is_130_although_the_agent_goes_on(agent: Agent) -> None:
 
     assert (result.code, result.out) == (130, "")
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("output", ["missing/out.json", "."])
+def test_where_the_output_cannot_go_the_agent_does_not_run(
+    agent: Agent, tmp_path: Path, output: str
+) -> None:
+    result = dockrion("test", agent("noisy"), "-p", HELLO, "-o", output, folder=tmp_path)
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"Error: {output} cannot be written: ")
+    assert "noise of the agent" not in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_cannot_be_written_in_the_end_is_printed(agent: Agent) -> None:
+    result = dockrion("test", agent(), "-p", HELLO, "-o", "/dev/full")
+
+    assert result.code == 1
+    assert json.loads(result.out) == {"answer": "HELLO THERE"}
+    assert result.err.startswith("Error: /dev/full cannot be written: No space left")
+
+
+@pytest.mark.parametrize(
+    ("sections", "environment", "warned"),
+    [
+        ({}, {}, True),
+        ({"observability": {"log_level": "error"}}, {}, False),
+        ({}, {"LOG_LEVEL": "error"}, False),
+    ],
+)
+def test_what_is_logged_while_it_runs_is_up_to_the_log_level(
+    agent: Agent, sections: dict[str, Any], environment: dict[str, Any], warned: bool
+) -> None:
+    result = dockrion("test", agent("warns", **sections), "-p", HELLO, **environment)
+
+    assert ("a warning of the agent" in result.err) is warned
+
+
+def test_json_from_a_file_gets_no_hint_about_the_shell(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_text("{query: 1}")
+
+    result = dockrion("test", agent(), "-f", "payload.json", folder=tmp_path)
+
+    assert result.code == 1
+    assert "shell" not in result.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("sections", "env", "payload", "hint"),
+    [
+        ({}, None, "{}", "Hint: io_schema.input in the Dockfile says"),
+        ({"expose": {"port": 0}}, None, HELLO, "Hint: each line starts with where it is"),
+        ({"expose": {"protocols": ["mcp"]}}, None, HELLO, "Hint: take it out of the Dockfile"),
+        ({}, "no value", HELLO, "Hint: env files are NAME=value lines"),
+    ],
+)
+def test_the_hint_is_about_what_was_wrong(
+    agent: Agent, sections: dict[str, Any], env: str | None, payload: str, hint: str
+) -> None:
+    path = agent(**sections)
+    if env is not None:
+        (path.parent / ".env").write_text(env)
+
+    result = dockrion("test", path, "-p", payload)
+
+    assert result.code == 1
+    assert result.err.splitlines()[-1].startswith(hint)
+
+
+def test_a_payload_file_that_cannot_be_read_is_1(agent: Agent, tmp_path: Path) -> None:
+    result = dockrion("test", agent(), "-f", str(tmp_path))
+
+    assert result.code == 1
+    assert result.err.startswith(f"Error: {tmp_path} cannot be read: Is a directory\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from .conftest import Result
@@ -111,3 +114,40 @@ def test_json_says_what_is_wrong(call: Call, agent: Agent) -> None:
     assert report["valid"] is False
     assert "expose.port" in report["errors"][0]
     assert report["spec"] is None
+
+
+def test_a_path_that_cannot_be_looked_at_is_one_sentence(call: Call) -> None:
+    name = "n" * 300
+
+    result = call("validate", name)
+
+    assert result.code == 1
+    assert result.err.startswith(f"Error: {name} cannot be read: File name too long\nHint: ")
+
+
+def test_a_file_without_permission_is_no_wrong_usage(
+    call: Call, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = agent()
+    # What the system says to everybody but root.
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(Path, "read_text", _denied)
+
+    result = call("validate", path)
+
+    assert result.code == 1
+    assert "Dockfile.yaml cannot be read: Permission denied" in result.err
+
+
+def _denied(*_: object, **__: object) -> str:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_an_env_file_that_is_a_folder_is_a_warning(call: Call, agent: Agent) -> None:
+    path = agent()
+    (path.parent / ".env").mkdir()
+
+    assert "Warning: .env is a folder; nothing is read from it" in call("validate", path).err
+
+    (path.parent / ".env" / "pyvenv.cfg").touch()
+    assert call("validate", path).err == ""

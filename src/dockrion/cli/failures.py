@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 from textwrap import indent
+from typing import Any, cast
 
 import click
 
@@ -32,10 +33,6 @@ _HINTS: tuple[tuple[type[DockrionError], str], ...] = (
     (InvalidAgentError, "check agent.handler and agent.entrypoint in the Dockfile"),
     (AgentExecutionError, "the agent itself raised this; --debug shows the traceback"),
     (InvalidOutputError, "compare what the agent returns with io_schema.output"),
-    (
-        ValidationError,
-        "`dockrion validate` checks the Dockfile; its io_schema.input says what a payload must be",
-    ),
 )
 _DEFAULT_HINT = "--debug shows the traceback"
 
@@ -83,4 +80,17 @@ def _hint(error: Exception) -> str:
     notes: list[str] = getattr(error, "__notes__", [])
     if notes:
         return notes[0]
+    if type(error) is ValidationError:
+        return _hint_of_invalid(error.details)
     return next((hint for kind, hint in _HINTS if isinstance(error, kind)), _DEFAULT_HINT)
+
+
+def _hint_of_invalid(details: Any) -> str:
+    """Return what to do about a `ValidationError`: its details tell what was checked."""
+    found = cast("list[Any]", details) if isinstance(details, list) else []
+    first: Any = found[0] if found else None
+    if isinstance(first, dict) and "pointer" in first:
+        return "io_schema.input in the Dockfile says what a payload must be"
+    if isinstance(first, str):
+        return "take it out of the Dockfile; `dockrion validate` warns of all that is like it"
+    return "`dockrion validate` checks the Dockfile"

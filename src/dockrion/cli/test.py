@@ -26,13 +26,13 @@ T = TypeVar("T")
 @click.option(
     "-f",
     "--payload-file",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=click.Path(path_type=Path, allow_dash=True, readable=False),
     help="File that holds the input; - reads standard input.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="File to write the output to, instead of standard output.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the run's metadata on standard error.")
@@ -51,7 +51,9 @@ def command(
     """Run the agent once and print its output, alone, as JSON."""
     text = _payload_text(payload, payload_file)
     dockfile = find_dockfile(path)
-    value = _parse(text)
+    value = _parse(text, of_file=payload_file is not None)
+    if output is not None:
+        _check_place(output)
     # Standard output is for the output alone: what the agent prints goes where people look.
     with redirect_stdout(sys.stderr):
         result = _run(dockfile, value, stream=stream, debug=settings.debug)
@@ -61,7 +63,7 @@ def command(
     if output is None:
         click.echo(rendered)
     else:
-        _write(output, rendered + "\n")
+        _write(output, rendered)
 
 
 def _payload_text(payload: str | None, payload_file: Path | None) -> bytes:
@@ -74,29 +76,38 @@ def _payload_text(payload: str | None, payload_file: Path | None) -> bytes:
     try:
         return Path(str(payload_file)).read_bytes()
     except FileNotFoundError as exc:
-        raise DockrionError(f"{payload_file} not found") from exc
+        error = DockrionError(f"{payload_file} not found")
+        error.add_note("-f names a file that holds the payload; -p takes the payload itself")
+        raise error from exc
     except OSError as exc:
-        raise DockrionError(f"{payload_file} cannot be read: {exc.strerror}") from exc
+        error = DockrionError(f"{payload_file} cannot be read: {exc.strerror}")
+        error.add_note("-f names a file that holds the payload, and - is standard input")
+        raise error from exc
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes, *, of_file: bool) -> Any:
     import msgspec
 
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         error = ValidationError(f"the payload is not JSON: {exc}")
-        error.add_note("""quote it for the shell: -p '{"query": "hello"}'""")
+        error.add_note(
+            "a payload is one JSON value in UTF-8"
+            if of_file
+            else """quote it for the shell: -p '{"query": "hello"}'"""
+        )
         raise error from exc
 
 
 def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str, Any]:
     from dockrion.runtime.dockfile import load_for_agent
     from dockrion.runtime.local import run_once
-    from dockrion.runtime.logs import configure_logging
+    from dockrion.runtime.logs import apply_log_level, configure_logging
 
     configure_logging(reported=("dockrion.runtime.host",) if debug else ("dockrion",))
     spec = load_for_agent(dockfile, strict_secrets=False)
+    apply_log_level(spec.observability.log_level)
     return _until_interrupted(run_once(spec, payload, on_event=_show if stream else None))
 
 
@@ -131,8 +142,29 @@ def _json(value: Any, *, indent: int = -1) -> str:
     return msgspec.json.format(encode(value), indent=indent).decode()
 
 
+def _check_place(path: Path) -> None:
+    """Raise, before the agent costs anything, where its output could not be written."""
+    if path.is_dir():
+        reason = "it is a folder"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = "Permission denied"
+    else:
+        return
+    raise _unwritable(path, reason)
+
+
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as exc:
-        raise DockrionError(f"{path} cannot be written: {exc.strerror}") from exc
+        # The run is paid for: what came of it is shown.
+        click.echo(text)
+        raise _unwritable(path, str(exc.strerror)) from exc
+
+
+def _unwritable(path: Path, reason: str) -> DockrionError:
+    error = DockrionError(f"{path} cannot be written: {reason}")
+    error.add_note("-o names a file in a folder that is there; without it the output is printed")
+    return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from dockrion.cli.failures import EXIT_ERROR, debug_option
 
 if TYPE_CHECKING:
     from dockrion.spec import DockSpec
+
+_PLACE = re.compile(r".+?:\d+:\d+: ")
 
 
 @click.command()
@@ -49,7 +52,10 @@ def _show_problems(message: str, errors: list[str], warnings: list[str]) -> None
     for error in errors:
         click.echo(f"  {error}", err=True)
     _show_warnings(warnings)
-    click.echo("Hint: each line starts with where it is: file, line, column", err=True)
+    if any(map(_PLACE.match, errors)):
+        click.echo("Hint: each line starts with where it is: file, line, column", err=True)
+    else:
+        click.echo("Hint: a Dockfile is a text file that you may read, in UTF-8", err=True)
 
 
 def _show_spec(spec: DockSpec, warnings: list[str], *, whole: bool) -> None:

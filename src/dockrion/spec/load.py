@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,8 @@ from dockrion.spec.variables import Filler
 
 _REDIS_URL: Final = ("streaming", "redis", "url")
 _ENV_FILES: Final = (".env", "env.yaml", "env.yml")
+_DOCKFILE_HINT: Final = "a Dockfile is a text file that you may read, in UTF-8"
+_ENV_FILE_HINT: Final = "env files are NAME=value lines or flat YAML, in UTF-8: .env beside the Dockfile, and --env-file"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def read_dockfile(
     document = _read_mapping(path, source)
     shell = os.environ if environ is None else environ
     environment = _with_env_files(
-        Environment(dict(shell), dict.fromkeys(shell, SHELL)), source.folder, env_file
+        Environment(dict(shell), dict.fromkeys(shell, SHELL)), source, env_file
     )
     data, environment, missing = _fill_in(document, environment, source)
     spec = DockSpec.model_validate(data, context=source)
@@ -112,7 +114,7 @@ def read_dockfile(
 
 
 def _read_mapping(path: Path, source: Source) -> Document:
-    document = read_document(_text(path, source.name))
+    document = read_document(_text(path, source.name, hint=_DOCKFILE_HINT))
     source.places.update(document.places)
     source.problems.extend(document.problems)
     if is_mapping(document.data):
@@ -123,31 +125,48 @@ def _read_mapping(path: Path, source: Source) -> Document:
     raise invalid(source)
 
 
-def _text(path: Path, name: str) -> str:
+def _text(path: Path, name: str, *, hint: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ValidationError(f"{name} not found") from None
+        complaint = f"{name} not found"
     except UnicodeDecodeError as exc:
-        raise ValidationError(f"{name} is not UTF-8: byte {exc.start}") from None
+        complaint = f"{name} is not UTF-8: byte {exc.start}"
     except OSError as exc:
-        raise ValidationError(f"{name} cannot be read: {exc.strerror}") from None
+        complaint = f"{name} cannot be read: {exc.strerror}"
+    error = ValidationError(complaint)
+    error.add_note(hint)
+    raise error
 
 
 def _with_env_files(
-    environment: Environment, folder: Path, env_file: str | Path | None
+    environment: Environment, source: Source, env_file: str | Path | None
 ) -> Environment:
     """Put the files below the shell, in the order in which they win."""
     files = [] if env_file is None else [(str(env_file), Path(env_file))]
-    files += [(name, folder / name) for name in _ENV_FILES if (folder / name).is_file()]
+    files += _files_beside(source)
     wrong: list[str] = []
     for name, path in files:
-        values, problems = parse_env_file(_text(path, name), yaml=path.suffix in (".yaml", ".yml"))
+        text = _text(path, name, hint=_ENV_FILE_HINT)
+        values, problems = parse_env_file(text, yaml=path.suffix in (".yaml", ".yml"))
         wrong += [problem.line_of(name) for problem in problems]
         environment = environment.below(values, name)
     if wrong:
-        raise ValidationError("\n".join(wrong))
+        error = ValidationError("\n".join(wrong))
+        error.add_note(_ENV_FILE_HINT)
+        raise error
     return environment
+
+
+def _files_beside(source: Source) -> Iterator[tuple[str, Path]]:
+    assert source.folder is not None, "a file has one"
+    for name in _ENV_FILES:
+        path = source.folder / name
+        if not path.is_dir():
+            if path.exists():
+                yield name, path
+        elif not (path / "pyvenv.cfg").exists():  # a virtual environment of that name is no mistake
+            source.warnings.append(f"{name} is a folder; nothing is read from it")
 
 
 def _fill_in(

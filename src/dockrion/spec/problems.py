@@ -93,10 +93,13 @@ def path_of(loc: Loc) -> str:
 def invalid(source: Source) -> ValidationError:
     """Return the one error for all problems, in the order in which they stand in the file."""
     found = sorted(dict.fromkeys(source.problems), key=lambda p: (p.line or 0, p.column or 0))
-    return ValidationError(
+    error = ValidationError(
         "\n".join(problem.line_of(source.name) for problem in found),
         details=[asdict(problem) for problem in found],
     )
+    if source.name:
+        error.add_note("each line starts with where it is: file, line, column")
+    return error
 
 
 def add_problems(error: PydanticValidationError, root: Shape, source: Source) -> None:
