@@ -307,3 +307,9 @@ def _problems(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 FIRST_WORDS = {"must", "is", "a", "cannot", "needs", "one", "nothing", "HS", "breaks"}
+
+
+def test_an_origin_with_a_star_in_it_would_match_nothing() -> None:
+    assert spec_of({"expose.cors": {"origins": ["https://a.example"]}}).warnings == []
+    (problem,) = problems_of({"expose.cors": {"origins": ["https://*.example"]}})
+    assert problem.startswith("expose.cors.origins[0]: must be * alone, or one origin")

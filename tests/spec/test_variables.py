@@ -224,3 +224,38 @@ def test_expand_env_vars_names_all_that_is_missing(monkeypatch: pytest.MonkeyPat
         "a[0]: the variable DOCKRION_GONE is not set and has no default",
         "b: the variable DOCKRION_LOST is not set and has no default",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "dotenv", "message"),
+    [
+        ("${PORT:-81}", "PORT=99999", "got 99999 from ${PORT:-81} (PORT is set in .env)"),
+        ("${PORT:-99999}", "", "got 99999 from ${PORT:-99999} (PORT is not set)"),
+        ("${PORT}", "PORT=hunter2", "got ${PORT} (PORT is set in .env)"),
+        ("${KEY}", "KEY=99999", "got ${KEY} (KEY is set in .env)"),
+        ("${IN_SHELL}", "", "got 99998 from ${IN_SHELL} (IN_SHELL is set in the shell)"),
+        ('"${PORT:-81}"', "", "got text: its quotes make it that; write ${PORT:-81} without them"),
+    ],
+)
+def test_a_wrong_value_is_traced_to_its_variable(
+    tmp_path: Path, written: str, dotenv: str, message: str
+) -> None:
+    least = write(tmp_path).read_text().replace("expose: {}", f"expose:\n  port: {written}")
+    path = write(tmp_path, "secrets: {optional: [{name: KEY}]}\n", least=least)
+    (tmp_path / ".env").write_text(dotenv)
+
+    with pytest.raises(ValidationError) as caught:
+        read_dockfile(path, environ={"IN_SHELL": "99998"})
+
+    assert caught.value.message.endswith(
+        f"expose.port: must be a whole number from 1 to 65535, {message}"
+    )
+
+
+def test_agents_get_plain_text_where_a_secret_is_missing(tmp_path: Path) -> None:
+    more = "arguments: {a: '${KEY}', b: ['${KEY}']}\nsecrets: {required: [{name: KEY}]}\n"
+
+    arguments = read_dockfile(write(tmp_path, more), environ={}).spec.arguments
+
+    assert arguments == {"a": "${KEY}", "b": ["${KEY}"]}
+    assert type(arguments["a"]) is type(arguments["b"][0]) is str

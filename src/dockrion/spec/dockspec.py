@@ -20,7 +20,7 @@ from dockrion.spec.auth import AuthSpec
 from dockrion.spec.build import BuildSpec, MetadataSpec
 from dockrion.spec.doubts import doubts
 from dockrion.spec.expose import ExposeSpec
-from dockrion.spec.fields import anything, bad_values, free_mapping
+from dockrion.spec.fields import anything, bad_values, free_mapping, without_unresolved
 from dockrion.spec.io_schema import IoSchemaSpec
 from dockrion.spec.observability import ObservabilitySpec
 from dockrion.spec.policies import PoliciesSpec
@@ -105,7 +105,8 @@ class DockSpec(Section):
         seconds = arguments.get("timeout_sec")
         if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds <= 0:
             raise bad_values([(("timeout_sec",), "must be a number greater than 0", seconds)])
-        return arguments
+        plain: dict[str, Any] = without_unresolved(arguments)  # agents get it as it is
+        return plain
 
     @model_validator(mode="wrap")
     @classmethod

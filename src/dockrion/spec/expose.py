@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from dockrion.spec.fields import (
     anything,
     broken_rule,
+    checked_text,
     flag,
     is_list,
     matching,
@@ -49,8 +50,14 @@ Streaming = Annotated[
 ]
 
 
+def _complain_of_origin(value: str) -> str | None:
+    if value == "*" or "*" not in value:
+        return None
+    return "must be * alone, or one origin such as https://app.example.com, without a * in it"
+
+
 class CorsSpec(Section):
-    origins: tuple[Text, ...] = Field(
+    origins: tuple[Annotated[str, checked_text(_complain_of_origin)], ...] = Field(
         default=("*",), description="Origins that may call; * is all."
     )
     methods: tuple[Text, ...] = Field(default=("*",), description="HTTP methods; * is all.")

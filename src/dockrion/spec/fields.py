@@ -6,7 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
@@ -131,6 +131,15 @@ def holds_unresolved(value: Any) -> bool:
     if is_mapping(value):
         return any(map(holds_unresolved, value.values()))
     return isinstance(value, Unresolved) or (is_list(value) and any(map(holds_unresolved, value)))
+
+
+def without_unresolved(value: Any) -> Any:
+    """Return the data with plain text in place of what has no value."""
+    if is_mapping(value):
+        return {key: without_unresolved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_unresolved(item) for item in cast("list[Any]", value)]
+    return str(value) if isinstance(value, Unresolved) else value
 
 
 def is_text(value: Any) -> TypeGuard[str]:

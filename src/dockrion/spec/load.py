@@ -176,7 +176,13 @@ def _fill_in(
 
     The defaults of secrets fill the rest of the file, so the secrets come first.
     """
-    filler = Filler(environment.values, source, root=DockSpec, plain=document.plain)
+    filler = Filler(
+        environment.values,
+        source,
+        root=DockSpec,
+        plain=document.plain,
+        sources=environment.sources,
+    )
     data: dict[str, Any] = dict(document.data)
     if "secrets" in data:
         data["secrets"] = filler.fill(data["secrets"], ("secrets",))
@@ -189,6 +195,8 @@ def _fill_in(
         filler,
         environment={k: v for k, v in environment.values.items() if k not in missing},
         tolerated=frozenset(missing),
+        hidden=frozenset(required | optional),
+        sources=environment.sources,
     )
     data = filler.fill(data, but={("secrets",), _REDIS_URL})
     _fill_in_redis_url(data.get("streaming"), filler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_core import ValidationError as PydanticValidationError
@@ -14,6 +14,8 @@ from dockrion.spec.shape import Loc, Shape, shape_at
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SCALARS: Final = ("integer", "number", "boolean")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,18 @@ class Place(NamedTuple):
     value: tuple[int, int]
 
 
+class Origin(NamedTuple):
+    """How a text that held variables came to its value.
+
+    `told` says where they are set. A `hidden` value is never shown; `quoted` is what would be a number, or a
+    flag, were it not for its quotes.
+    """
+
+    told: str
+    hidden: bool
+    quoted: bool
+
+
 @dataclass
 class Source:
     """What a spec is read from: how its parts are found in the file, and how they were written.
@@ -49,6 +63,7 @@ class Source:
     folder: Path | None = None
     places: dict[Loc, Place] = field(default_factory=dict[Loc, Place])
     written: dict[Loc, str] = field(default_factory=dict[Loc, str])
+    origins: dict[Loc, Origin] = field(default_factory=dict[Loc, "Origin"])
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[str] = field(default_factory=list[str])
     # Values of the declared secrets, which must not be shown to anybody.
@@ -143,9 +158,21 @@ def _found(details: ErrorDetails, root: Shape, source: Source) -> str:
     loc, value = details["loc"], details["input"]
     if value is PydanticUndefined:
         return ""
-    if loc in source.written:
-        return f", got {' '.join(source.written[loc].split())}"
     shape = shape_at(root, loc)
+    if loc in source.written:
+        return f", got {_from_variables(loc, value, shape, source)}"
     if isinstance(shape, Kind) and shape.secret:
         return ", got a value that is not shown"
     return f", got {shown(source.as_written(loc, value))}"
+
+
+def _from_variables(loc: Loc, value: Any, shape: Shape, source: Source) -> str:
+    """Return what was found where variables stand: never a text, which could be anybody's password."""
+    written = " ".join(source.written[loc].split())
+    origin = source.origins[loc]
+    if origin.quoted and isinstance(shape, Kind) and shape.schema.get("type") in _SCALARS:
+        return f"text: its quotes make it that; write {written} without them"
+    secret = isinstance(shape, Kind) and shape.secret
+    if secret or origin.hidden or isinstance(value, str):
+        return f"{written} ({origin.told})"
+    return f"{shown(value)} from {written} ({origin.told})"

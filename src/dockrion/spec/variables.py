@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockrion.spec.document import core_scalar
+from dockrion.spec.env import DEFAULT, SHELL
 from dockrion.spec.fields import Kind, Unresolved, is_list, is_mapping
-from dockrion.spec.problems import Source
+from dockrion.spec.problems import Origin, Source
 from dockrion.spec.shape import Loc, Shape, shape_at
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -23,6 +24,7 @@ class Filled:
     text: str
     used: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
+    defaulted: list[str] = field(default_factory=list[str])
     nested: list[str] = field(default_factory=list[str])
 
 
@@ -43,6 +45,7 @@ def fill(text: str, environment: Mapping[str, str]) -> Filled:
             return match.group()
         if "${" in default:
             filled.nested.append(name)
+        filled.defaulted.append(name)
         return default
 
     filled.text = _VARIABLE.sub(value_of, text)
@@ -54,7 +57,8 @@ class Filler:
     """Fills in the variables of a document, and tells the source what came from where.
 
     `plain` are the scalars without quotes: one that is nothing but a variable is read again as YAML reads a
-    scalar, unless its field is text. A variable among `tolerated` may be missing.
+    scalar, unless its field is text. A variable among `tolerated` may be missing,
+    and of one among `hidden` no value is ever shown. `sources` has the origin of each variable.
     """
 
     environment: Mapping[str, str]
@@ -62,6 +66,8 @@ class Filler:
     root: Shape = None
     plain: AbstractSet[Loc] = frozenset()
     tolerated: AbstractSet[str] = frozenset()
+    hidden: AbstractSet[str] = frozenset()
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def fill(self, data: Any, loc: Loc = (), *, but: AbstractSet[Loc] = frozenset()) -> Any:
         """Return the data with all strings below filled in, except those at the paths `but`."""
@@ -86,12 +92,28 @@ class Filler:
             return Unresolved(text)
         if filled.used:
             self.source.written[loc] = text
-        return core_scalar(filled.text) if self._is_scalar(text, loc) else filled.text
+        value = core_scalar(filled.text) if self._could_be_scalar(text, loc) else filled.text
+        if filled.used:
+            quoted = loc not in self.plain and not isinstance(value, str)
+            self.source.origins[loc] = self._origin(filled, quoted=quoted)
+        return value if loc in self.plain else filled.text
 
-    def _is_scalar(self, text: str, loc: Loc) -> bool:
+    def _could_be_scalar(self, text: str, loc: Loc) -> bool:
         shape = shape_at(self.root, loc)
         of_text = isinstance(shape, Kind) and shape.text
         whole = _VARIABLE.fullmatch(text)
-        return (
-            loc in self.plain and not of_text and whole is not None and whole.group(1) is not None
+        return not of_text and whole is not None and whole.group(1) is not None
+
+    def _origin(self, filled: Filled, *, quoted: bool) -> Origin:
+        names = dict.fromkeys(filled.used)
+        told = ", ".join(
+            f"{name} is not set"
+            if name in filled.defaulted
+            else f"{name} is set in {_place(self.sources.get(name, SHELL))}"
+            for name in names
         )
+        return Origin(told, hidden=not self.hidden.isdisjoint(names), quoted=quoted)
+
+
+def _place(source: str) -> str:
+    return {SHELL: "the shell", DEFAULT: "secrets"}.get(source, source)
