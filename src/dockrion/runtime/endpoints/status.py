@@ -8,10 +8,12 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.sample import curl_line
+from dockrion.spec import DockSpec
 from dockrion.version import VERSION
 
 
@@ -55,8 +57,8 @@ def status_router(host: AgentHost) -> APIRouter:
     async def info() -> JSONResponse:
         return JSONResponse(_info(host))
 
-    async def welcome() -> HTMLResponse:
-        return HTMLResponse(_welcome(host))
+    async def welcome(request: Request) -> HTMLResponse:
+        return HTMLResponse(_welcome(host.spec, str(request.base_url).rstrip("/")))
 
     for path, endpoint in (
         ("/health", health),
@@ -87,15 +89,16 @@ def _info(host: AgentHost) -> dict[str, Any]:
     }
 
 
-def _welcome(host: AgentHost) -> str:
-    spec = host.spec
-    stream = "/invoke/stream" if "sse" in spec.expose.streaming else "/invoke"
-    return _page().substitute(
-        name=html.escape(spec.agent.name),
-        description=html.escape(spec.agent.description or "An agent served by dockrion."),
-        path=stream,
-        version=html.escape(VERSION),
-    )
+def _welcome(spec: DockSpec, url: str) -> str:
+    texts = {
+        "name": spec.agent.name,
+        "description": spec.agent.description or "An agent served by dockrion.",
+        "reading": " and read its answer as it comes" if spec.expose.sse else "",
+        "line": curl_line(spec, url),
+        "url": url,
+        "version": VERSION,
+    }
+    return _page().substitute({name: html.escape(text) for name, text in texts.items()})
 
 
 @cache

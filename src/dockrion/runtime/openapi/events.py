@@ -8,8 +8,8 @@ from typing import Any, Final
 from dockrion.events import sse
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Batch, Complete, Event, Started, Token
-from dockrion.runtime.banner import sample_payload
 from dockrion.runtime.openapi.agent import agent_names, reference
+from dockrion.runtime.sample import sample_payload
 from dockrion.spec import DockSpec
 
 ANY: Final[dict[str, Any]] = {}

@@ -20,7 +20,6 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.runs.schema import Schema
-from dockrion.runtime.banner import sample_payload
 from dockrion.runtime.openapi.agent import agent_names, reference
 from dockrion.runtime.openapi.events import (
     SECONDS,
@@ -31,6 +30,7 @@ from dockrion.runtime.openapi.events import (
     example_stream,
 )
 from dockrion.runtime.requests import EVENT_ID, RUN_ID, THREAD_ID
+from dockrion.runtime.sample import sample_payload
 from dockrion.spec import DockSpec
 
 _STREAM_SAYS: Final = (
