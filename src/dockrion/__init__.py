@@ -31,12 +31,12 @@ if TYPE_CHECKING:
         OverloadedError,
         PolicyViolationError,
         RateLimitError,
-        RunCancelled,
         RunTimeoutError,
         ServiceUnavailableError,
         ShuttingDownError,
         ValidationError,
     )
+    from dockrion.events.cancelled import RunCancelled
     from dockrion.events.context import StreamContext, get_current_context
     from dockrion.events.filter import EventsFilter
     from dockrion.runtime.app import create_app
@@ -100,6 +100,7 @@ _HOMES = {
     "__version__": "dockrion.version:VERSION",
     "DockSpec": "dockrion.spec",
     "EventsFilter": "dockrion.events.filter",
+    "RunCancelled": "dockrion.events.cancelled",
     "StreamContext": "dockrion.events.context",
     "create_app": "dockrion.runtime.app",
     "expand_env_vars": "dockrion.spec",

@@ -23,12 +23,12 @@
     └── DeploymentError
         └── BuildConflictError
 
-`RunCancelled` stands outside: it is a `BaseException`, so that `except Exception` in an agent does not swallow it.
+`RunCancelled` (`events/cancelled.py`) stands outside: it is a `BaseException`, so that `except Exception` in an agent
+does not swallow it.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, ClassVar
 
 
@@ -177,14 +177,6 @@ class BuildConflictError(DeploymentError):
     def __init__(self, message: str, *, conflicts: list[str]) -> None:
         super().__init__(message, details=conflicts)
         self.conflicts = conflicts
-
-
-class RunCancelled(asyncio.CancelledError):
-    """Raised by an emit when the run is over: cancelled, timed out, or left by its caller.
-
-    A kind of cancellation, and like it a `BaseException`: a task of the agent's own that ends with it has been
-    cancelled, which event loops do not report as an error that nobody looked at.
-    """
 
 
 def error_for(code: str, message: str, *, details: Any = None) -> DockrionError:

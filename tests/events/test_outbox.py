@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from dockrion.errors import RunCancelled
 from dockrion.events import outbox as outbox_module
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext
 from dockrion.events.model import Failed, Token
 from dockrion.events.outbox import SOFT_EVENTS, Outbox

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from dockrion.errors import RunCancelled
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext
 from dockrion.events.model import Cancelled, Complete, Event, Failed, Started
 from dockrion.runs.run import CALLER_LEFT

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from dockrion.errors import ConflictError, PolicyViolationError, RunCancelled, ShuttingDownError
+from dockrion.errors import ConflictError, PolicyViolationError, ShuttingDownError
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext, get_current_context
 from dockrion.events.model import (
     Checkpoint,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
-from dockrion.errors import RunCancelled
 from dockrion.events import emitted
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.emitted import Emitted
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
@@ -86,6 +86,8 @@ class StreamContext:
         outbox = self._outbox
         if outbox is None:
             return
+        if outbox.closed:
+            await outbox.refuse()
         if type(content) is str and finish_reason is None:
             outbox.put(Token(content), len(content))
         else:
@@ -113,6 +115,8 @@ class StreamContext:
         await self._emit(_custom_type(name), emitted.custom, name, data, fields)
 
     async def emit_heartbeat(self) -> None:
+        if self._outbox is not None and self._outbox.closed:
+            await self._outbox.refuse()
         self.sync_emit_heartbeat()
         if self._outbox is not None and self._outbox.turn_due:
             await self._outbox.turn()
@@ -179,10 +183,10 @@ class StreamContext:
         outbox = self._outbox
         if outbox is None:
             return
+        if outbox.closed:
+            await outbox.refuse()
         if self._filter.is_allowed(event_type):
             outbox.put(*make(*args))
-        elif outbox.closed:
-            raise RunCancelled("the run is over")
         if outbox.turn_due:
             await outbox.turn()
 

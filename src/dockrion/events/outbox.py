@@ -20,7 +20,7 @@ from time import perf_counter
 from types import coroutine
 from typing import Any, Final, TypeVar
 
-from dockrion.errors import RunCancelled
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.model import Event
 
 SOFT_EVENTS: Final = 1024
@@ -124,6 +124,11 @@ class Outbox:
         self.turned_at = perf_counter()
         if self.closed:
             raise RunCancelled("the run is over")
+
+    async def refuse(self) -> None:
+        """Raise `RunCancelled`, after a turn: an agent that swallows it in a loop must not keep the loop."""
+        await asyncio.sleep(0)
+        raise RunCancelled("the run is over")
 
     def put_and_wait(self, event: Event, size: int) -> None:
         """`put`, then wait while the outbox is full; on the loop's thread, where waiting would deadlock, do not."""

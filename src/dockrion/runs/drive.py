@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any, cast
 
-from dockrion.errors import RunCancelled
 from dockrion.events import emitted
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext
 from dockrion.events.model import ALWAYS_SENT, Token
 from dockrion.events.outbox import TURN_SECONDS, Outbox

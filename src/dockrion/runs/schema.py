@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
 
 import jsonschema_rs
 
 from dockrion.errors import ValidationError
 
 MAX_PROBLEMS: Final = 50
+MAX_PARTS: Final = 5000
 MAX_MESSAGE: Final = 300
 
 
@@ -25,9 +26,12 @@ class Schema:
         return self._validator.is_valid(value)
 
     def problems(self, value: Any) -> list[dict[str, str]]:
-        """Return `{pointer, message, type}` of what is wrong, in the order found, the first 50."""
+        """Return `{pointer, message, type}` of what is wrong, in the order found, the first 50.
+
+        Of a large value the first alone: the validator lists all it can find before it gives any.
+        """
         found: list[dict[str, str]] = []
-        for error in self._validator.iter_errors(value):
+        for error in self._errors(value):
             found.append(
                 {
                     "pointer": _pointer(error.instance_path),
@@ -39,10 +43,35 @@ class Schema:
                 break
         return found
 
+    def _errors(self, value: Any) -> Iterable[jsonschema_rs.ValidationError]:
+        if not _is_large(value):
+            return self._validator.iter_errors(value)
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return [error]
+        return []
+
 
 def with_root_type(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema with the `type` that the Dockfile means when it says none."""
     return dict(schema) if "type" in schema else {"type": "object", **schema}
+
+
+def _is_large(value: Any) -> bool:
+    """Whether it has more than a few thousand parts; stops looking there."""
+    pending: list[Any] = [value]
+    seen = 0
+    while pending and seen <= MAX_PARTS:
+        item = pending.pop()
+        seen += 1
+        if isinstance(item, dict):
+            seen += len(cast("dict[str, Any]", item))
+            pending.extend(cast("dict[str, Any]", item).values())
+        elif isinstance(item, list):
+            seen += len(cast("list[Any]", item))
+            pending.extend(cast("list[Any]", item)[:MAX_PARTS])
+    return seen > MAX_PARTS
 
 
 def check_payload(schema: Schema | None, payload: Any) -> None:

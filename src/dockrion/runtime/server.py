@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than the minute for which common proxies keep an idle connection to us, so that they close first.
 _KEEP_ALIVE_SECONDS = 75
+_TICKS_A_SECOND = 10
 # For callers to take their last bytes. The application has drained its streams before this begins.
 _LAST_BYTES_SECONDS = 2
 # For the application's own end, after a second signal.
@@ -104,6 +105,14 @@ class AgentServer(uvicorn.Server):
             if not self.force_exit:
                 raise
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            limit = self._host.spec.expose.limits.write_timeout
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, ServerProtocol):
+                    connection.drop_if_stuck(limit)
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._accepting.set()
@@ -170,8 +179,16 @@ def _run(server: AgentServer, config: uvicorn.Config, sockets: list[socket.socke
     """Run the server on a loop of its own; `asyncio.run` would wait for ever for an agent that does not end."""
     loop = (config.get_loop_factory() or asyncio.new_event_loop)()
     asyncio.set_event_loop(loop)
+    serving = loop.create_task(server.serve(sockets))
     try:
-        loop.run_until_complete(server.serve(sockets))
+        while not serving.done():
+            try:
+                loop.run_until_complete(serving)
+            except SystemExit:
+                if serving.done():
+                    raise
+                # A task that the agent started; event loops pass this on to whoever runs them.
+                logger.error("a task of the agent called sys.exit; the server goes on")
     except SystemExit as exc:
         # How uvicorn ends when the lifespan's start fails; it has been logged.
         raise DockrionError("the server could not start") from exc

@@ -35,7 +35,7 @@ class OpenStream:
         self.task = task
         # How many bytes the other side has not taken yet, where the server can tell.
         self.unsent = unsent
-        self.unsent_before = -1
+        self.unsent_before: int | None = None
         self.last_sent = monotonic()
         # 0 while no send is under way.
         self.sending_since = 0.0
@@ -136,7 +136,8 @@ class StreamClock:
         if stream.unsent is not None:
             # A slow caller is not a gone one: a send may wait for long while bytes do leave.
             unsent = stream.unsent()
-            if unsent != stream.unsent_before:
+            # The first look has nothing to compare with: the whole time has passed, but perhaps slowly.
+            if stream.unsent_before is None or unsent != stream.unsent_before:
                 stream.unsent_before = unsent
                 stream.sending_since = now
                 return

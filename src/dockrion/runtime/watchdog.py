@@ -62,14 +62,13 @@ class LoopWatchdog:
             # Half a limit of it is the mark's own pace.
             blocked = self._loop.is_running() and monotonic() - mark > 1.5 * self._limit
             if blocked and mark != named:
-                named = mark
-                self._name()
+                named = mark if self._name() else named
 
-    def _name(self) -> None:
+    def _name(self) -> bool:
         standing = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
         frame = _culprit(standing, self._below)
         if frame is None:
-            return
+            return False
         self.blocks += 1
         logger.warning(
             "code of the agent blocks the event loop: every other stream waits; await it, or make the handler sync",
@@ -80,6 +79,7 @@ class LoopWatchdog:
                 "limit_ms": round(self._limit * 1000),
             },
         )
+        return True
 
 
 def _culprit(frame: FrameType | None, below: AbstractSet[FrameType]) -> FrameType | None:
