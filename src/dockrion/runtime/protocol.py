@@ -17,7 +17,6 @@ import asyncio
 import re
 import sys
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -42,27 +41,10 @@ class ServerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         joining = HeadJoiningTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", joining))
-        # The bytes that waited when they last changed, and when that was.
-        self._stuck: tuple[int, float] | None = None
         self._extensions: dict[str, Any] = {
             "dockrion.unsent": partial(_unsent, transport),
             "dockrion.abort": transport.abort,
         }
-
-    def drop_if_stuck(self, seconds: float) -> None:
-        """Abort the connection when its caller has taken nothing of what waits for it for `seconds`.
-
-        To be called about once a second. It holds for answers that the application has long finished, too.
-        """
-        now = monotonic()
-        if self.transport.get_write_buffer_size() == 0:
-            self._stuck = None
-            return
-        unsent: int = self._extensions["dockrion.unsent"]()
-        if self._stuck is None or self._stuck[0] != unsent:
-            self._stuck = (unsent, now)
-        elif now - self._stuck[1] > seconds:
-            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         # An offer of HTTP/2 (of curl, and of Java's client by default) may be left unanswered; the parser

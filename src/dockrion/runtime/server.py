@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Longer than the minute for which common proxies keep an idle connection to us, so that they close first.
 _KEEP_ALIVE_SECONDS = 75
-_TICKS_A_SECOND = 10
 # For callers to take their last bytes. The application has drained its streams before this begins.
 _LAST_BYTES_SECONDS = 2
 # For the application's own end, after a second signal.
@@ -104,14 +103,6 @@ class AgentServer(uvicorn.Server):
         except asyncio.CancelledError:
             if not self.force_exit:
                 raise
-
-    async def on_tick(self, counter: int) -> bool:
-        if counter % _TICKS_A_SECOND == 0:
-            limit = self._host.spec.expose.limits.write_timeout
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, ServerProtocol):
-                    connection.drop_if_stuck(limit)
-        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
