@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import Any
 
-import jsonschema_rs
 import pytest
 
-from dockrion.runtime.banner import banner, base_url, curl_line, sample_payload
+from dockrion.runtime.banner import banner, base_url
 from dockrion.spec import DockSpec
 
 
@@ -43,100 +40,3 @@ def test_it_says_the_agent_the_page_and_a_curl_line() -> None:
 )
 def test_the_address_is_one_that_a_caller_can_use(host: str, url: str) -> None:
     assert base_url(host, 81) == url
-
-
-def test_the_curl_line_survives_a_shell() -> None:
-    schema = {
-        "properties": {"query": {"type": "string", "default": 'it\'s "here"'}},
-        "required": ["query"],
-    }
-
-    arguments = shlex.split(curl_line(spec(io_schema={"input": schema}), "http://localhost:8080"))
-
-    assert arguments[:5] == ["curl", "-N", "-X", "POST", "http://localhost:8080/invoke/stream"]
-    assert json.loads(arguments[arguments.index("-d") + 1]) == {"query": 'it\'s "here"'}
-
-
-def test_an_agent_that_does_not_stream_is_asked_plainly() -> None:
-    line = curl_line(spec(expose={"streaming": "none"}), "http://localhost:8080")
-
-    assert line.startswith("curl -X POST http://localhost:8080/invoke -H")
-
-
-@pytest.mark.parametrize(
-    ("schema", "payload"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"type": "object", "properties": {"a": {"type": "string"}}}, {}),
-        (
-            {
-                "properties": {
-                    "text": {"type": "string"},
-                    "count": {"type": "integer", "minimum": 3},
-                    "ratio": {"type": "number"},
-                    "deep": {
-                        "type": "object",
-                        "properties": {"flag": {"type": "boolean"}},
-                        "required": ["flag"],
-                    },
-                    "tags": {"type": "array", "items": {"type": "string"}, "minItems": 2},
-                    "nothing": {"type": "null"},
-                    "optional": {"type": "string"},
-                },
-                "required": ["text", "count", "ratio", "deep", "tags", "nothing"],
-            },
-            {
-                "text": "hello",
-                "count": 3,
-                "ratio": 1,
-                "deep": {"flag": True},
-                "tags": ["hello", "hello"],
-                "nothing": None,
-            },
-        ),
-        ({"type": "string"}, "hello"),
-        ({"type": "string", "format": "email"}, "ada@example.com"),
-        ({"type": "array", "items": {"type": "integer"}}, []),
-        ({"type": ["null", "integer"]}, 1),
-        ({"type": "string", "enum": ["red", "green"]}, "red"),
-        ({"type": "string", "examples": ["for instance"]}, "for instance"),
-        ({"type": "string", "const": "fixed"}, "fixed"),
-        (
-            {
-                "properties": {"who": {"$ref": "#/$defs/person"}},
-                "required": ["who"],
-                "$defs": {
-                    "person": {"properties": {"name": {"type": "string"}}, "required": ["name"]}
-                },
-            },
-            {"who": {"name": "hello"}},
-        ),
-        (
-            {
-                "properties": {"id": {"anyOf": [{"type": "integer"}, {"type": "string"}]}},
-                "required": ["id"],
-            },
-            {"id": 1},
-        ),
-    ],
-)
-def test_a_sample_payload_fits_its_schema(schema: dict[str, Any] | None, payload: Any) -> None:
-    assert sample_payload(schema) == payload
-    if schema is not None:
-        validator = jsonschema_rs.validator_for(schema, validate_formats=True)
-        assert validator.is_valid(payload)
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$ref": "#"},
-        {"$ref": "#/$defs/gone"},
-        {"$ref": "#/required/0", "required": ["a"]},
-        {"properties": {"again": {"$ref": "#"}}, "required": ["again"]},
-        {"properties": {"any": True}, "required": ["any"]},
-    ],
-)
-def test_a_schema_that_leads_nowhere_still_gets_a_payload(schema: dict[str, Any]) -> None:
-    json.dumps(sample_payload(schema))

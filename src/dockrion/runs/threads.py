@@ -34,11 +34,6 @@ class WorkerThreads(ThreadPoolExecutor):
         return self._unfinished < self._limit
 
     @property
-    def unfinished(self) -> int:
-        """Jobs that run or queue."""
-        return self._unfinished
-
-    @property
     def waiting(self) -> int:
         """Jobs that queue."""
         return max(0, self._unfinished - self._limit)

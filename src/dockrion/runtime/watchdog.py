@@ -32,7 +32,6 @@ class LoopWatchdog:
         self._timer: asyncio.TimerHandle | None = None
         # The frames that run the loop itself: whoever called it is not what blocks it.
         self._below: set[FrameType] = set()
-        self.blocks = 0
 
     def start(self) -> None:
         """Begin, on the loop's thread."""
@@ -69,7 +68,6 @@ class LoopWatchdog:
         frame = _culprit(standing, self._below)
         if frame is None:
             return False
-        self.blocks += 1
         logger.warning(
             "code of the agent blocks the event loop: every other stream waits; await it, or make the handler sync",
             extra={
