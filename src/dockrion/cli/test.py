@@ -95,7 +95,9 @@ def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str
     from dockrion.runtime.local import run_once
     from dockrion.runtime.logs import configure_logging
 
-    configure_logging(reported=("dockrion.runtime.host",) if debug else ("dockrion",))
+    configure_logging(
+        reported=("dockrion.runtime.host",) if debug else ("dockrion",), for_people=True
+    )
     spec = load_for_agent(dockfile, strict_secrets=False)
     return _until_interrupted(run_once(spec, payload, on_event=_show if stream else None))
 
