@@ -42,7 +42,7 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 _COLOURS: Final = {"debug": "2", "info": "32", "warn": "33", "error": "31", "critical": "1;31"}
 
 
-class AccessLine(msgspec.Struct, kw_only=True):
+class AccessLine(msgspec.Struct, kw_only=True, gc=False):
     """The line of one invocation, in the order of its fields."""
 
     timestamp: str

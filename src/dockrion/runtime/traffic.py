@@ -13,6 +13,8 @@ from collections.abc import Callable
 from time import perf_counter, time
 from typing import Final, Self
 
+import msgspec
+
 from dockrion.errors import DockrionError, status_for
 from dockrion.events.model import (
     KINDS,
@@ -38,35 +40,26 @@ OTHER_RULES: Final = "other"
 Counts = defaultdict[str, int]
 
 
-class Call:
+class Call(msgspec.Struct, gc=False):
     """One invocation, open until its `with` block is left: from its head to the end of its answer.
 
     `status` is that of the answer; of a stream that ended otherwise than it began, the one that its ending has
     as an answer of `/invoke`. 499 stands for a caller who went away. `ended_at` is wall-clock time.
+
+    Closed calls are kept for a moment, so the garbage collector must not count them: it would run after every few
+    dozen requests, which costs more than all the counting. Nothing that a call refers to refers to it while it is open.
     """
 
-    __slots__ = (
-        "_began",
-        "_traffic",
-        "code",
-        "ended_at",
-        "endpoint",
-        "request_id",
-        "run",
-        "run_id",
-        "seconds",
-        "status",
-    )
-
-    def __init__(self, traffic: Traffic, endpoint: str, request_id: bytes) -> None:
-        self.endpoint = endpoint
-        self.request_id = request_id
-        self.run: Run | None = None
-        self.run_id: str | None = None
-        self.status = 500
-        self.code: str | None = None
-        self._traffic = traffic
-        self._began = perf_counter()
+    traffic: Traffic
+    endpoint: str
+    request_id: bytes
+    began: float
+    run: Run | None = None
+    run_id: str | None = None
+    status: int = 500
+    code: str | None = None
+    seconds: float = 0.0
+    ended_at: float = 0.0
 
     def refused(self, error: DockrionError) -> None:
         self.status, self.code = error.status, error.code
@@ -78,7 +71,7 @@ class Call:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = perf_counter() - self._began
+        self.seconds = perf_counter() - self.began
         self.ended_at = time()
         run = self.run
         if run is not None:
@@ -90,7 +83,7 @@ class Call:
                 self.status = 200
             else:
                 self.status, self.code = _answer_of(terminal)
-        self._traffic.end(self)
+        self.traffic.end(self)
 
 
 class Tally:
@@ -125,7 +118,7 @@ class Traffic:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
-        return Call(self, endpoint, request_id)
+        return Call(self, endpoint, request_id, perf_counter())
 
     def end(self, call: Call) -> None:
         self.active -= 1
