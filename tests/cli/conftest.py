@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import pytest
@@ -113,14 +115,16 @@ class Running:
         self.process = process
         self.said = ""
         self.url = ""
+        # All the time: a server whose log nobody takes waits for somebody who does.
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
 
     def until(self, pattern: str) -> str:
         """Read on to the line that has the pattern; return what has been said since the last call."""
-        stderr = self.process.stderr
-        assert stderr is not None
         since = ""
         while not re.search(pattern, since, re.MULTILINE):
-            line = stderr.readline()
+            line = self._lines.get(timeout=60)
             assert line, f"the server ended: {self.said}"
             since += line
             self.said += line
@@ -147,6 +151,20 @@ class Running:
             with exc:
                 return json.load(exc)
 
+    def close(self) -> None:
+        """Kill what is left of it."""
+        self.process.kill()
+        self.process.wait()
+        self._reading.join(20)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line)
+        self._lines.put("")
+
     def end(self, number: int) -> int:
         """Send the signal; return the exit code."""
         self.process.send_signal(number)
@@ -161,10 +179,8 @@ def running(*arguments: str | Path) -> Generator[Running]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stderr is not None
+    server = Running(process)
     try:
-        yield Running(process)
+        yield server
     finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        server.close()

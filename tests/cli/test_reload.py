@@ -27,7 +27,7 @@ def test_changed_code_is_served_at_the_same_address(agent: Agent, tmp_path: Path
         url = server.url
         before = server.invoke(QUERY)
         (tmp_path / "service.py").write_text(answering("new"))
-        server.until("reloading changed=service.py")
+        server.until('"event":"reloading".*"changed":"service.py"')
         server.until_ready()
         after = server.invoke(QUERY)
         code = server.end(signal.SIGINT)

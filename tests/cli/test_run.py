@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -13,6 +14,8 @@ import pytest
 from .conftest import dockrion, running
 
 Agent = Callable[..., Path]
+
+LOG = Path(".dockrion_runtime", "logs", "speller.log")
 
 SERVICE = """
 import os
@@ -40,6 +43,53 @@ def test_the_banner_has_a_curl_line_that_fits_the_agent(agent: Agent) -> None:
     assert "speller is ready" in banner
     assert re.search(r"curl -N -X POST http://127\.0\.0\.1:\d+/invoke/stream", banner)
     assert """-d '{"query": "hello"}'""" in banner
+
+
+def test_it_logs_json_lines_and_keeps_them_in_a_file(agent: Agent, tmp_path: Path) -> None:
+    with running(agent()) as server:
+        server.until_ready()
+        server.invoke({"query": "do not log me"})
+        server.until('"event":"request"')
+        code = server.end(signal.SIGTERM)
+
+    assert code == 0
+    kept = (tmp_path / LOG).read_text()
+    assert kept.splitlines()[0] in server.said
+    lines = [json.loads(line) for line in kept.splitlines()]
+    [access] = [line for line in lines if line["event"] == "request"]
+    assert (access["agent"], access["path"], access["status"]) == ("speller", "/invoke", 200)
+    assert "do not log me" not in kept
+
+
+def test_log_level_in_the_environment_wins(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "error")
+
+    with running(agent(observability={"log_level": "debug"})) as server:
+        server.until_ready()
+        server.invoke({"query": "hello"})
+        server.end(signal.SIGTERM)
+
+    assert (tmp_path / LOG).read_text() == ""
+
+
+def test_values_of_secrets_are_not_logged(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPELLER_KEY", "s3cr3t-value")
+    path = agent("fails", io_schema={}, secrets={"required": [{"name": "SPELLER_KEY"}]})
+    source = "import os\ndef fails(payload):\n    raise ValueError(os.environ['SPELLER_KEY'])\n"
+    (tmp_path / "service.py").write_text(source)
+
+    with running(path) as server:
+        server.until_ready()
+        server.ask("/invoke", b"{}")
+        server.end(signal.SIGTERM)
+
+    kept = (tmp_path / LOG).read_text()
+    assert "ValueError: ***" in kept
+    assert "s3cr3t-value" not in kept
 
 
 def test_the_variables_of_an_env_file_stand_below_those_of_the_shell(
@@ -117,7 +167,11 @@ def test_the_runtime_is_written_beside_the_dockfile(agent: Agent) -> None:
         server.until_ready()
 
     written = path.parent / ".dockrion_runtime"
-    assert sorted(file.name for file in written.iterdir()) == ["main.py", "requirements.txt"]
+    assert sorted(file.name for file in written.iterdir()) == [
+        "logs",
+        "main.py",
+        "requirements.txt",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(agent: Agent) -> None:
@@ -128,8 +182,9 @@ def test_a_folder_that_cannot_be_written_stops_nothing(agent: Agent) -> None:
         said = server.until_ready()
         output = server.invoke({"query": "hello"})
 
-    assert "WARNING" in said
+    assert '"level":"warn"' in said
     assert ".dockrion_runtime cannot be written" in said
+    assert "log file cannot be written" in said
     assert output == {"answer": "HELLO"}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import Running, dockrion, running
 
@@ -55,12 +59,44 @@ def test_two_workers_serve_one_port_and_end_with_0(pid_agent: Path, number: sign
             os.kill(pid, 0)
 
 
+def test_each_worker_answers_for_the_metrics_and_the_log_of_all(
+    pid_agent: Path, tmp_path: Path
+) -> None:
+    with running(pid_agent, "-w", "2") as server:
+        server.until_ready()
+        workers = pids(server)
+        calls = 10
+        for _ in range(calls):
+            server.invoke({})
+        # A worker tells the others a tenth of a second late.
+        deadline = time.monotonic() + 10
+        while (counted := answered(server)) < calls + len(workers):
+            assert time.monotonic() < deadline, counted
+        code = server.end(signal.SIGTERM)
+
+    log = tmp_path / ".dockrion_runtime" / "logs" / "speller.log"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert code == 0
+    assert sum(line["event"] == "request" for line in lines) >= counted
+
+
+def answered(server: Running) -> float:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=20) as response:
+        text = response.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "dockrion_requests_total"
+    )
+
+
 def test_a_worker_that_dies_is_replaced(pid_agent: Path) -> None:
     with running(pid_agent, "-w", "2") as server:
         server.until_ready()
         dead, other = pids(server)
         os.kill(dead, signal.SIGKILL)
-        server.until("worker is replaced .*was ended by SIGKILL")
+        server.until("worker is replaced.*was ended by SIGKILL")
         after = pids(server, but=frozenset({dead}))
         code = server.end(signal.SIGTERM)
 

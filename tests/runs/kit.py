@@ -11,6 +11,7 @@ from dockrion.events.base import Stage
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Batch, Event
 from dockrion.runs.log import Clock
+from dockrion.runs.observer import RunObserver, Unobserved
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import Run, RunRules
 from dockrion.runs.runner import RunLimits, Runner
@@ -32,6 +33,7 @@ def runner_for_agent(
     max_concurrency: int = 0,
     max_queue: int = 1000,
     output: OutputRules | None = None,
+    observer: RunObserver | None = None,
 ) -> Runner:
     return Runner(
         agent,
@@ -40,6 +42,7 @@ def runner_for_agent(
             framework="custom",
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20),
             sentences=ErrorSentences(reveal=True),
+            observer=observer or Unobserved(),
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),

@@ -52,8 +52,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}}, ["auth.rate_limits"]),
     ({"auth": {"mode": "none", "protect": ["docs"]}}, ["auth.protect"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
-    ({"observability.metrics": {"latency": True}}, ["observability.metrics.latency: true"]),
-    ({"observability.metrics": {"tokens": True}}, ["observability.metrics.tokens: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     ({"policies.tools": {}}, ["policies.tools"]),
     ({"policies.safety": {}}, ["policies.safety"]),
@@ -83,6 +81,7 @@ NOTHING: list[dict[str, Any]] = [
     {"auth": None, "policies": {}},
     {"secrets": {"required": [{"name": "A"}]}},
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
+    {"observability": {"metrics": {"latency": True, "tokens": False}}},
     {"auth": {"mode": "none", "roles": [], "protect": []}},
     {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
 ]

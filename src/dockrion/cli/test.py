@@ -103,11 +103,12 @@ def _parse(text: bytes, *, of_file: bool) -> Any:
 def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str, Any]:
     from dockrion.runtime.dockfile import load_for_agent
     from dockrion.runtime.local import run_once
-    from dockrion.runtime.logs import apply_log_level, configure_logging
+    from dockrion.runtime.logs import configure_logging
 
-    configure_logging(reported=("dockrion.runtime.host",) if debug else ("dockrion",))
+    configure_logging(
+        reported=("dockrion.runtime.host",) if debug else ("dockrion",), for_people=True
+    )
     spec = load_for_agent(dockfile, strict_secrets=False)
-    apply_log_level(spec.observability.log_level)
     return _until_interrupted(run_once(spec, payload, on_event=_show if stream else None))
 
 

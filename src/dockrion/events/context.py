@@ -39,7 +39,7 @@ class StreamContext:
     tests of an agent) what it emits goes nowhere.
     """
 
-    __slots__ = ("_filter", "_outbox", "arguments", "identity", "run_id", "thread_id")
+    __slots__ = ("_filter", "_outbox", "arguments", "identity", "request_id", "run_id", "thread_id")
 
     def __init__(
         self,
@@ -50,8 +50,11 @@ class StreamContext:
         identity: Identity = ANONYMOUS,
         events_filter: EventsFilter = _SEND_ALL,
         outbox: Outbox | None = None,
+        request_id: str | None = None,
     ) -> None:
         self.run_id = run_id
+        # Of the HTTP request that started the run: for log lines.
+        self.request_id = request_id
         self.thread_id = run_id if thread_id is None else thread_id
         self.arguments = arguments
         self.identity = identity
@@ -212,6 +215,11 @@ def get_current_context() -> StreamContext | None:
 def set_current_context(context: StreamContext | None) -> contextvars.Token[StreamContext | None]:
     """Make `context` the current one in this task or thread."""
     return _current.set(context)
+
+
+def reset_current_context(token: contextvars.Token[StreamContext | None]) -> None:
+    """Undo the `set_current_context` that returned `token`."""
+    _current.reset(token)
 
 
 def _custom_type(name: object) -> str:

@@ -124,6 +124,24 @@ CONFIGURABLE: Final = frozenset(
 )
 
 
+# What events of a type count as; all custom events as one, since agents choose their names.
+KINDS: Final[dict[type[Event], str]] = {
+    Token: "token",
+    Step: "step",
+    Progress: "progress",
+    Checkpoint: "checkpoint",
+    ToolCall: "tool_call",
+    ToolResult: "tool_result",
+    Policy: "policy",
+    Custom: "custom",
+    Started: "started",
+    Interrupt: "interrupt",
+    Complete: "complete",
+    Failed: "error",
+    Cancelled: "cancelled",
+}
+
+
 class RunStatus(StrEnum):
     ACCEPTED = "ACCEPTED"
     RUNNING = "RUNNING"

@@ -12,6 +12,7 @@ import msgspec
 
 from dockrion.events.jsonable import encode, encode_text
 from dockrion.events.model import (
+    KINDS,
     Batch,
     Cancelled,
     Checkpoint,
@@ -107,22 +108,9 @@ def event_fields(event: Event) -> tuple[str, dict[str, Any]]:
             | Failed()
             | Cancelled()
         ):
-            return _TYPES[type(event)], msgspec.structs.asdict(event)
+            return KINDS[type(event)], msgspec.structs.asdict(event)
         case _:
             assert_never(event)
-
-
-_TYPES: Final[dict[type[Event], str]] = {
-    Step: "step",
-    Progress: "progress",
-    Checkpoint: "checkpoint",
-    ToolCall: "tool_call",
-    ToolResult: "tool_result",
-    Policy: "policy",
-    Interrupt: "interrupt",
-    Failed: "error",
-    Cancelled: "cancelled",
-}
 
 
 def _without_none(event: msgspec.Struct, *optional: str) -> dict[str, Any]:

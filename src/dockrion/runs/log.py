@@ -54,7 +54,9 @@ class Clock:
         self._text = ""
 
     def now(self) -> str:
-        now = time.time()
+        return self.text_of(time.time())
+
+    def text_of(self, now: float) -> str:
         second = int(now)
         if second != self._second:
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from dockrion.errors import InvalidOutputError, PolicyViolationError
 from dockrion.events.base import Stage
-from dockrion.events.context import StreamContext
+from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.jsonable import plain
 from dockrion.events.model import (
     Batch,
@@ -26,6 +25,7 @@ from dockrion.events.model import (
 )
 from dockrion.events.outbox import Outbox
 from dockrion.runs.log import RunLog
+from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
 from dockrion.runs.sentence import ErrorSentences
 
@@ -60,6 +60,13 @@ class RunRules(msgspec.Struct, frozen=True):
     framework: str
     output: OutputRules
     sentences: ErrorSentences
+    observer: RunObserver
+
+
+class Worker(Protocol):
+    """What the agent runs on, a task or a job of a thread; to cancel it is to wait for it no more."""
+
+    def cancel(self) -> object: ...
 
 
 class Run:
@@ -72,15 +79,17 @@ class Run:
     __slots__ = (
         "_endings",
         "_log",
+        "_made_at",
         "_on_end",
         "_rules",
         "_sealed",
         "_stages",
         "_started_at",
-        "_task",
         "_tokens",
+        "_worker",
         "context",
         "outbox",
+        "terminal",
     )
 
     def __init__(
@@ -101,9 +110,11 @@ class Run:
         # A list, because `append` is atomic from any thread: the first one in it is the ending.
         self._endings: list[Ending] = []
         self._sealed = False
-        self._started_at = perf_counter()
+        self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
-        self._task: asyncio.Task[None] | None = None
+        self._worker: Worker | None = None
+        # How it ended: for the one who read its last batch, or left before that.
+        self.terminal: Terminal | None = None
         outbox.on_overflow = self._overflowed
 
     @property
@@ -128,11 +139,11 @@ class Run:
         if streams:
             self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
 
-    def attach(self, task: asyncio.Task[None]) -> None:
-        """Remember the agent's task, to cancel it."""
-        self._task = task
+    def attach(self, worker: Worker) -> None:
+        """Remember what the agent runs on, to cancel it."""
+        self._worker = worker
         if self._endings:
-            task.cancel()
+            worker.cancel()
 
     def conclude(self, ending: Ending) -> None:
         """End the run; a later ending is ignored. From any thread."""
@@ -144,8 +155,8 @@ class Run:
         if self._endings:
             return
         self.conclude(Stopped(terminal))
-        if self._task is not None:
-            self._task.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
 
     # The reader's side
 
@@ -178,6 +189,11 @@ class Run:
         events = self._checked(self.outbox.drain())
         return self._log.append_now(events) if events else None
 
+    def beat(self) -> None:
+        """Tell that the reader sends a heartbeat, which is an event only where the filter allows it."""
+        if self.context.events_filter.heartbeat:
+            self._rules.observer.heartbeat()
+
     def _checked(self, events: list[Event]) -> list[Event]:
         try:
             return self._through_stages(events)
@@ -188,6 +204,8 @@ class Run:
     async def _seal(self, events: list[Event], ending: Ending) -> Batch:
         if self._sealed:
             raise RuntimeError("a run has only one last batch")
+        # In the reader's task: what is logged here is the run's all the same.
+        token = set_current_context(self.context)
         try:
             events = self._through_stages(events, last=True)
             terminal = self._through_stage_alone(self._terminal(ending))
@@ -196,7 +214,10 @@ class Run:
         ) as exc:  # what an agent returned may raise anything when it becomes JSON
             logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
             events, terminal = [], _INTERNAL
+        finally:
+            reset_current_context(token)
         self._release()
+        self._over(terminal)
         return await self._log.append([*events, terminal])
 
     def leave(self) -> None:
@@ -204,6 +225,11 @@ class Run:
         self.stop(CALLER_LEFT)
         if not self._sealed:
             self._release()
+            self._over(CALLER_LEFT)
+
+    def _over(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._rules.observer.ended(terminal)
 
     def _release(self) -> None:
         self._sealed = True
@@ -216,15 +242,31 @@ class Run:
             events = stage.feed(events)
             if last:
                 events = [*events, *stage.flush()]
+        return self._counted(events)
+
+    def _counted(self, events: list[Event]) -> list[Event]:
+        """Count the tokens, keep their text, and return what is to be sent."""
+        if not events:
+            return events
+        before = self._tokens.count
         self._tokens.note(events)
+        tokens = self._tokens.count - before
+        observer = self._rules.observer
         if not self.context.events_filter.token:
-            events = [event for event in events if type(event) is not Token]
+            if tokens:
+                events = [event for event in events if type(event) is not Token]
+            observer.batch(events, tokens=tokens, sent=0)
+            return events
+        if tokens and not before:
+            observer.first_token(perf_counter() - self._made_at)
+        observer.batch(events, tokens=tokens, sent=tokens)
         return events
 
-    def _through_stage_alone(self, terminal: Terminal) -> Event:
+    def _through_stage_alone(self, terminal: Terminal) -> Terminal:
         event: Event = terminal
         for stage in self._stages:
             [event] = stage.feed([event])
+        assert isinstance(event, Complete | Failed | Cancelled)
         return event
 
     def _terminal(self, ending: Ending) -> Terminal:
@@ -258,6 +300,7 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
+            self._rules.observer.violated(AGENTS_OWN_RULE)
             return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
@@ -266,12 +309,15 @@ class Run:
         logger.warning("run failed", extra={"run_id": self.run_id, "code": code})
 
     def _broken(self, exc: Exception) -> None:
-        logger.error("a stage raised", exc_info=exc, extra={"run_id": self.run_id})
+        ids = {"run_id": self.run_id, "request_id": self.context.request_id}
+        logger.error("a stage raised", exc_info=exc, extra=ids)
         self.stop(_INTERNAL)
 
     def _overflowed(self) -> None:
         self.stop(Failed("The agent emitted faster than its reader takes.", "OVERLOADED"))
 
 
+# The rule that an agent enforces by raising `PolicyViolationError` itself.
+AGENTS_OWN_RULE = "agent"
 CALLER_LEFT = Cancelled("The caller went away.")
 _INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")

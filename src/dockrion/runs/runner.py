@@ -74,16 +74,19 @@ class Runner:
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Event | None = None
+        # Those of `_active` that have no thread yet.
+        self._threadless: set[Run] = set()
         self._draining = False
 
     @property
     def active(self) -> int:
+        """Runs that have not ended, waiting ones included."""
         return len(self._active)
 
     @property
     def waiting(self) -> int:
-        """Runs that wait for their turn, or for a thread."""
-        return self._turns.waiting + self._threads.waiting
+        """Runs that have not begun: they wait for their turn, or for a thread."""
+        return self._turns.waiting + len(self._threadless)
 
     def start(
         self,
@@ -92,6 +95,7 @@ class Runner:
         run_id: str | None = None,
         thread_id: str | None = None,
         identity: Identity = ANONYMOUS,
+        request_id: str | None = None,
         streams: bool,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
@@ -114,6 +118,7 @@ class Runner:
             identity=identity,
             events_filter=self._filter if streams else _SEND_NOTHING,
             outbox=outbox,
+            request_id=request_id,
         )
         run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
         self._active[run.run_id] = run
@@ -180,13 +185,15 @@ class Runner:
         if begun:
             run.begin(streams=streams)
             self._deadlines.add(run)
+        else:
+            self._threadless.add(run)
         around = contextvars.copy_context()
 
         def job() -> None:
             if not run.ended:
                 around.run(self._work, run, payload, streams=streams, begun=begun)
 
-        self._threads.start(job)
+        run.attach(self._threads.start(job))
 
     def _work(self, run: Run, payload: Any, *, streams: bool, begun: bool) -> None:
         set_current_context(run.context)
@@ -194,7 +201,7 @@ class Runner:
         try:
             if not begun:
                 run.begin(streams=streams)
-                loop.call_soon_threadsafe(self._deadlines.add, run)
+                loop.call_soon_threadsafe(self._begun, run)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):
                 # A plain function that gave a coroutine or an async generator.
@@ -204,8 +211,13 @@ class Runner:
         except BaseException as exc:
             run.conclude(Raised(exc))
 
+    def _begun(self, run: Run) -> None:
+        self._threadless.discard(run)
+        self._deadlines.add(run)
+
     def _ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
+        self._threadless.discard(run)
         self._deadlines.discard(run)
         self._turns.give_back(run)
         if self._idle is not None and not self._active:

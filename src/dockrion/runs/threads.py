@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,10 +23,12 @@ class WorkerThreads(ThreadPoolExecutor):
     def __init__(self, limit: int) -> None:
         super().__init__(max_workers=limit)
         self._limit = limit
-        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._unfinished = 0
         self._started = 0
+        self._running: set[Job] = set()
+        self._abandoned: set[Job] = set()
 
     @property
     def has_room(self) -> bool:
@@ -34,12 +36,45 @@ class WorkerThreads(ThreadPoolExecutor):
         return self._unfinished < self._limit
 
     @property
-    def waiting(self) -> int:
-        """Jobs that queue."""
-        return max(0, self._unfinished - self._limit)
+    def abandoned(self) -> int:
+        """Jobs that keep their thread although nobody waits for them any more."""
+        return len(self._abandoned)
 
-    def start(self, job: Callable[[], object]) -> None:
-        """Run `job`, which must not raise, in a thread."""
+    def start(self, call: Callable[[], object]) -> Job:
+        """Run `call`, which must not raise, in a thread."""
+        job = Job(self, call)
+        self._start(job)
+        return job
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: _JobFuture[T] = _JobFuture()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as exc:
+                future.set_exception(exc)
+            else:
+                future.set_result(result)
+
+        future.job = Job(self, call)
+        self._start(future.job)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """Let idle threads end; does not wait for those that work."""
+        with self._mutex:
+            for _ in range(self._started):
+                self._jobs.put(None)
+
+    def abandon(self, job: Job) -> None:
+        with self._mutex:
+            if job in self._running:
+                self._abandoned.add(job)
+
+    def _start(self, job: Job) -> None:
         with self._mutex:
             self._unfinished += 1
             grow = self._unfinished > self._started and self._started < self._limit
@@ -50,37 +85,49 @@ class WorkerThreads(ThreadPoolExecutor):
             name = f"dockrion-worker-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-
-        def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as exc:
-                future.set_exception(exc)
-            else:
-                future.set_result(result)
-
-        self.start(job)
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Let idle threads end; does not wait for those that work."""
-        with self._mutex:
-            for _ in range(self._started):
-                self._jobs.put(None)
-
     def _work(self) -> None:
         while True:
-            job: Any = self._jobs.get()
+            job = self._jobs.get()
             if job is None:
                 return
+            with self._mutex:
+                self._running.add(job)
             try:
-                job()
+                job.run()
             finally:
-                # Nothing of a finished job, its run and its output, lives on in an idle thread.
-                del job
                 with self._mutex:
                     self._unfinished -= 1
+                    self._running.discard(job)
+                    self._abandoned.discard(job)
+                # Nothing of a finished job, its run and its output, lives on in an idle thread.
+                del job
+
+
+class Job:
+    """A call that a thread makes, or will make."""
+
+    __slots__ = ("_call", "_threads")
+
+    def __init__(self, threads: WorkerThreads, call: Callable[[], object]) -> None:
+        self._threads = threads
+        self._call: Callable[[], object] | None = call
+
+    def run(self) -> None:
+        # Let go of first: the call has a run, and the run has this job.
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+    def cancel(self) -> None:
+        """Wait for it no more; a thread that is at it already goes on."""
+        self._threads.abandon(self)
+
+
+class _JobFuture(Future[T]):
+    job: Job | None = None
+
+    def cancel(self) -> bool:
+        cancelled = super().cancel()
+        if not cancelled and self.job is not None:
+            self.job.cancel()
+        return cancelled

@@ -24,12 +24,15 @@ from dockrion.errors import (
     NotFoundError,
     ValidationError,
 )
+from dockrion.runtime.access import AccessLog
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
 from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
+from dockrion.runtime.endpoints.metrics import metrics_router
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.metrics import Metrics
 from dockrion.runtime.openapi import document, joined
 from dockrion.runtime.responses import error_body, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
@@ -79,11 +82,12 @@ class DockrionApp(FastAPI):
         self._host = host
         self._root_path = host.spec.expose.root_path
         self._invocations = _invocations(host)
-        routers = (status_router(host), docs_router(host))
+        routers = (status_router(host), metrics_router(Metrics(host)), docs_router(host))
         for router in routers:
             self.include_router(router, include_in_schema=False)
         ours = [route for router in routers for route in router.routes]
         self._paths = [*self._invocations, *(r.path for r in ours if isinstance(r, Route))]
+        host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
         self.add_exception_handler(HTTPException, _answer_http_exception)
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
 
@@ -195,7 +199,8 @@ class _WithRequestId:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            logger.exception("request failed", extra={"path": scope["path"]})
+            extra = {"path": scope["path"], "request_id": request_id.decode()}
+            logger.exception("request failed", extra=extra)
             if started:
                 raise
             await send_error(send, DockrionError("Internal error."), request_id)

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockrion.errors import MissingSecretError
 from dockrion.runtime.local import run_once
+from dockrion.runtime.logs import log_as
 from dockrion.spec import Dockfile, DockSpec, read_dockfile
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def read_for_agent(
 ) -> Dockfile:
     """Read a Dockfile whose agent is to run, here or in another process, and log what is doubtful about it."""
     dockfile = read_dockfile(path, env_file=env_file)
+    log_as(dockfile.spec)
     warnings = dockfile.spec.warnings
     if dockfile.missing_secrets:
         missing = MissingSecretError(dockfile.missing_secrets)

@@ -21,6 +21,7 @@ from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.streams import StreamClock
+from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec
 
@@ -40,6 +41,7 @@ class AgentHost:
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         self.timestamps: Final = Clock()
+        self.traffic: Final = Traffic()
         self.streams: Final = StreamClock(
             heartbeat_seconds=spec.streaming.events.heartbeat_interval,
             write_seconds=spec.expose.limits.write_timeout,
@@ -71,6 +73,10 @@ class AgentHost:
         if self.runner is not None:
             return "ready"
         return "loading" if self.agent_error is None else "failed"
+
+    @property
+    def abandoned_threads(self) -> int:
+        return self._threads.abandoned
 
     def start(self) -> None:
         """Begin to load, on the running loop; calling it again does nothing."""
@@ -136,6 +142,7 @@ class AgentHost:
         await self.drain()
         if self._watchdog is not None:
             self._watchdog.stop()
+        self.traffic.close()
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
         if self._agent is not None and self.runner is not None:
@@ -167,6 +174,7 @@ class AgentHost:
                 framework=agent.framework,
                 output=self._output,
                 sentences=self._sentences(),
+                observer=self.traffic,
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),

@@ -1,19 +1,74 @@
-"""How a dockrion process logs: one line a record on standard error, with the record's own fields."""
+"""How a dockrion process logs: JSON lines, or for a person at a terminal readable ones, in colours.
+
+Each line has `timestamp`, `level`, `event`, `agent`, `request_id`, `run_id` and `trace_id` (null where there is
+none), then `logger`, the record's own fields, and `exception`. The ids are there in whatever is logged inside
+a run, by the agent's own code too: they come from the run's context, when a line is written and not before.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
 
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+import msgspec
+
+from dockrion.events.context import get_current_context
+from dockrion.events.jsonable import encode, plain
+from dockrion.runs.log import Clock
+from dockrion.runtime.logfile import LogFile
+from dockrion.spec import DockSpec, process_setting
+
+logger = logging.getLogger(__name__)
+
+# A shorter secret would hide half of every line.
+MIN_SECRET_CHARS: Final = 4
+HIDDEN: Final = "***"
+
+_IDS: Final = ("request_id", "run_id", "trace_id")
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's copy of the message
+}
+# What would end a line or steer a terminal.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_COLOURS: Final = {"debug": "2", "info": "32", "warn": "33", "error": "31", "critical": "1;31"}
 
 
-def configure_logging(*, verbose: bool = False, reported: tuple[str, ...] = ()) -> None:
+class AccessLine(msgspec.Struct, kw_only=True, gc=False):
+    """The line of one invocation, in the order of its fields."""
+
+    timestamp: str
+    level: str = "info"
+    event: str = "request"
+    agent: str
+    request_id: str
+    run_id: str | None
+    trace_id: str | None = None
+    logger: str
+    method: str
+    path: str
+    status: int
+    duration_seconds: float
+    code: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def configure_logging(
+    *, verbose: bool = False, reported: tuple[str, ...] = (), for_people: bool = False
+) -> None:
     """Send the records of this process to standard error; `verbose` lets dockrion's debug ones through.
 
-    `reported` are loggers whose exceptions the process reports by itself: those records are left out.
+    `reported` are loggers whose exceptions the process reports by itself: those records are left out. With
+    `for_people` lines are readable outside a terminal too: what a command says, which is no server.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
+    handler = LogHandler(sys.stderr, for_people=for_people)
     handler.addFilter(lambda record: not (record.exc_info and record.name.startswith(reported)))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("dockrion").setLevel(logging.DEBUG if verbose else logging.NOTSET)
@@ -23,19 +78,200 @@ def configure_logging(*, verbose: bool = False, reported: tuple[str, ...] = ()) 
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
-def apply_log_level(level: str) -> None:
-    """Log from `level` (`debug`, `info`, `warn`, `error`) on, unless the command line asked for everything."""
-    if logging.getLogger("dockrion").level == logging.NOTSET:
-        logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
+def log_as(spec: DockSpec) -> None:
+    """Log from the Dockfile's level on, under its agent's name, without its secrets.
+
+    Only where `configure_logging` was called.
+    """
+    for handler in _own_handlers():
+        handler.agent = spec.agent.name
+        handler.hide(spec.secret_values)
+        # A command line that asked for everything gets everything.
+        if logging.getLogger("dockrion").level == logging.NOTSET:
+            level = spec.observability.log_level
+            logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
 
 
-class LineFormatter(logging.Formatter):
-    """`2025-01-31 12:00:00 WARNING dockrion.runs: the message run_id=... events=3`, then a traceback, if any."""
+def keep_log(path: Path) -> None:
+    """Write what is logged into a file, too; one that cannot be written is a warning.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    Only where `configure_logging` was called.
+    """
+    for handler in _own_handlers():
+        if handler.file is not None:
+            if handler.file.path == path:
+                continue
+            handler.file.close()
+        try:
+            handler.file = LogFile(path)
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            logger.warning(
+                "log file cannot be written", extra={"file": str(path), "reason": reason}
+            )
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
-        own = {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
-        own.pop("color_message", None)  # uvicorn's copy of the message
-        return " ".join([super().formatMessage(record), *(f"{k}={v}" for k, v in own.items())])
+
+def _own_handlers() -> list[LogHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
+
+
+class LogHandler(logging.Handler):
+    """Writes to `stream`, as JSON lines unless it is a terminal, and to `file`, always as JSON lines."""
+
+    def __init__(self, stream: TextIO, *, for_people: bool = False) -> None:
+        super().__init__()
+        self.agent: str | None = None
+        self.file: LogFile | None = None
+        self._stream = stream
+        self._clock = Clock()
+        terminal = stream.isatty()
+        self._readable = terminal or for_people
+        self._colours = terminal and not (
+            process_setting("NO_COLOR") or process_setting("TERM") == "dumb"
+        )
+        # Longest first, so that a secret within another one leaves nothing of it.
+        self._secrets: list[str] = []
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        known = {*self._secrets, *(text for text in secrets if len(text) >= MIN_SECRET_CHARS)}
+        self._secrets = sorted(known, key=len, reverse=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields = self._fields(record)
+            self._write(
+                b"%b\n" % json_line(fields) if self._writes_json else b"",
+                readable(fields, colours=self._colours) if self._readable else "",
+            )
+        except Exception:  # what a record holds may raise anything; logging's own way to tell
+            self.handleError(record)
+
+    def write_access(self, lines: Sequence[AccessLine]) -> None:
+        """Write many lines at once."""
+        text = ""
+        if self._readable:
+            text = "".join(
+                readable(msgspec.to_builtins(line), colours=self._colours) for line in lines
+            )
+        data = _encoder.encode_lines(lines) if self._writes_json else b""
+        self.acquire()
+        # Where standard error is gone there is nobody to tell.
+        with suppress(OSError, ValueError):
+            self._write(data, text)
+        self.release()
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        super().close()
+
+    @property
+    def _writes_json(self) -> bool:
+        return self.file is not None or not self._readable
+
+    def _write(self, data: bytes, text: str) -> None:
+        if self.file is not None and not self.file.write(data):
+            file, self.file = self.file, None
+            logger.warning("log file cannot be written any more", extra={"file": str(file.path)})
+        self._stream.write(text if self._readable else data.decode())
+        self._stream.flush()
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        context = get_current_context()
+        fields: dict[str, Any] = {
+            "timestamp": self._clock.text_of(record.created),
+            "level": level_word(record.levelno),
+            "event": record.getMessage(),
+            "agent": self.agent,
+            "request_id": None if context is None else context.request_id,
+            "run_id": None if context is None else context.run_id,
+            "trace_id": None,
+        }
+        fields.update({name: given.pop(name) for name in _IDS if given.get(name) is not None})
+        fields["logger"] = record.name
+        for name, value in given.items():
+            # A field of the agent's own never takes the place of ours.
+            fields[f"{name}_" if name in fields else name] = value
+        exception = _exception(record)
+        if exception:
+            fields["exception"] = exception
+        return _without(fields, self._secrets) if self._secrets else fields
+
+
+def level_word(number: int) -> str:
+    """Return the Dockfile's word for a level; one in between counts as the one below."""
+    for least, word in ((50, "critical"), (40, "error"), (30, "warn"), (20, "info")):
+        if number >= least:
+            return word
+    return "debug"
+
+
+def json_line(fields: Mapping[str, Any]) -> bytes:
+    """Return one line of JSON, for whatever takes line ends to be: JSON alone escapes only those of ASCII."""
+    line = encode(fields)
+    if not line.isascii():
+        for separator in ("\x85", "\u2028", "\u2029"):
+            line = line.replace(separator.encode(), b"\\u%04x" % ord(separator))
+    return line
+
+
+def readable(fields: Mapping[str, Any], *, colours: bool) -> str:
+    """Return a line for a person, with what is null left out, then the lines of a traceback, if any."""
+    shown = {name: value for name, value in fields.items() if value is not None}
+    level, event = shown.pop("level"), _visible(str(shown.pop("event")))
+    clock = time.strftime("%H:%M:%S")
+    traceback = str(shown.pop("exception", ""))
+    for name in ("timestamp", "agent", "logger"):
+        shown.pop(name, None)
+    details = " ".join(f"{_visible(name)}={_visible(str(value))}" for name, value in shown.items())
+    if colours:
+        colour = _COLOURS[level]
+        clock, details = f"\x1b[2m{clock}\x1b[0m", f"\x1b[2m{details}\x1b[0m" if details else ""
+        head = f"{clock} \x1b[{colour}m{level:<5}\x1b[0m {event}"
+    else:
+        head = f"{clock} {level:<5} {event}"
+    lines = [f"{head}  {details}" if details else head]
+    # Indented, so that no text of an exception passes for a line of its own.
+    lines += [f"    {_visible(line)}" for line in traceback.split("\n") if line]
+    return "\n".join(lines) + "\n"
+
+
+def _exception(record: logging.LogRecord) -> str | None:
+    parts: list[str] = []
+    if record.exc_info and record.exc_info[0] is not None:
+        parts.append(logging.Formatter().formatException(record.exc_info))
+    elif record.exc_text:
+        parts.append(record.exc_text)
+    if record.stack_info:
+        parts.append(record.stack_info)
+    return "\n".join(parts) or None
+
+
+def _visible(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _without(fields: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    return {name: _hidden(value, secrets) for name, value in fields.items()}
+
+
+def _hidden(value: Any, secrets: Sequence[str]) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            for secret in secrets:
+                value = value.replace(secret, HIDDEN)
+            return value
+        case list():
+            return [_hidden(item, secrets) for item in cast("list[Any]", value)]
+        case dict():
+            items = cast("dict[Any, Any]", value)
+            return {_hidden(name, secrets): _hidden(item, secrets) for name, item in items.items()}
+        case _:
+            # Now it is one of those above.
+            return _hidden(plain(value), secrets)
+
+
+_encoder: Final = msgspec.json.Encoder()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dockrion.errors import DockrionError, ValidationError
 from dockrion.runtime.banner import WILDCARD_HOSTS, banner
 from dockrion.runtime.dockfile import enter, read_for_agent
-from dockrion.runtime.logs import apply_log_level
+from dockrion.runtime.logfile import log_path
+from dockrion.runtime.logs import keep_log
 from dockrion.runtime.sockets import open_sockets
 from dockrion.spec import Dockfile, DockSpec, unbuilt_features
 
@@ -101,7 +102,7 @@ def _serve_reloading(serving: Serving) -> None:
 def _read(serving: Serving) -> Dockfile:
     dockfile = read_for_agent(serving.path, env_file=serving.env_file)
     spec = dockfile.spec
-    apply_log_level(spec.observability.log_level)
+    keep_log(log_path(spec.folder, spec.agent.name))
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)

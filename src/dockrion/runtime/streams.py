@@ -74,6 +74,10 @@ class StreamClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: asyncio.Event | None = None
 
+    @property
+    def open(self) -> int:
+        return len(self._streams)
+
     def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
 

@@ -43,6 +43,7 @@ class StreamWriter:
                     if not run.outbox.heartbeat_due:
                         continue
                     run.outbox.heartbeat_due = False
+                    run.beat()
                     body, last = self._wire.heartbeat(), False
                 else:
                     body, last = self._wire.encode(batch), batch.is_last

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockrion.spec.dockspec import DockSpec
 from dockrion.spec.dump import dump
-from dockrion.spec.env import Environment
+from dockrion.spec.env import METRICS_FOLDER, Environment, process_setting
 from dockrion.spec.frameworks import declare_framework, known_frameworks
 from dockrion.spec.jsonschema import generate_json_schema, write_json_schema
 from dockrion.spec.load import (
@@ -18,6 +18,7 @@ from dockrion.spec.load import (
 from dockrion.spec.unbuilt import unbuilt_features
 
 __all__ = [
+    "METRICS_FOLDER",
     "DockSpec",
     "Dockfile",
     "Environment",
@@ -28,6 +29,7 @@ __all__ = [
     "known_frameworks",
     "load_dockspec",
     "load_environment",
+    "process_setting",
     "read_dockfile",
     "unbuilt_features",
     "validate_dockspec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from dockrion.spec.problems import Problem, path_of
 
 SHELL: Final = "shell"
 DEFAULT: Final = "default"
+
+# Where server processes share their metrics; the name is that of the Prometheus client.
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=#'\"]+)[ \t]*=[ \t]*")
@@ -46,6 +50,11 @@ class Environment:
     def missing(self, names: Iterable[str]) -> list[str]:
         """Return the names without a value; an empty one is none."""
         return [name for name in names if not self.values.get(name)]
+
+
+def process_setting(name: str) -> str | None:
+    """Return a variable of the process that is about the process, not about the agent; an empty one is none."""
+    return os.environ.get(name) or None
 
 
 def parse_env_file(text: str, *, yaml: bool) -> tuple[dict[str, str], list[Problem]]:

@@ -50,8 +50,6 @@ ROWS = (
     Row("policies.tools"),
     Row("policies.safety"),
     Row("observability.tracing", values=(True,)),
-    Row("observability.metrics.latency", values=(True,)),
-    Row("observability.metrics.tokens", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
     Row("observability.langfuse"),
     Row("observability.otlp"),

@@ -31,14 +31,20 @@ class InvokeEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        try:
-            run = await start_run(self._host, request, receive, streams=False)
-        except CallerLeftError:
+        if scope["method"] != "POST":
+            await refuse_method(send, request)
             return
-        except DockrionError as exc:
-            await refuse(send, exc, request)
-            return
-        await self._answer(run, request, receive, send)
+        with self._host.traffic.begin("/invoke", request.request_id) as call:
+            try:
+                run = call.run = await start_run(self._host, request, receive, streams=False)
+            except CallerLeftError:
+                call.left()
+                return
+            except DockrionError as exc:
+                call.refused(exc)
+                await send_error(send, exc, request.request_id)
+                return
+            await self._answer(run, request, receive, send)
 
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
         clock = self._host.streams
@@ -73,59 +79,70 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
     exactly one terminal event, or with the caller gone.
     """
     request = Request(scope)
-    try:
-        run = await start_run(host, request, receive, streams=True)
-    except CallerLeftError:
+    if scope["method"] != "POST":
+        await refuse_method(send, request)
         return
-    except DockrionError as exc:
-        await refuse(send, exc, request)
-        return
-    wire = NativeWire(
-        run.run_id,
-        heartbeat_events=run.context.events_filter.heartbeat,
-        timestamps=host.timestamps.now,
-    )
-    extensions: Any = scope.get("extensions") or {}
-    stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
-    host.streams.watch(run, receive)
-    host.streams.add(stream)
-    try:
-        await start_stream(send, request, wire.content_type, run.run_id)
-        del request
-        await StreamWriter(run, wire, stream, send).write()
-    except OSError:
-        # Some servers say so when the caller has gone.
-        pass
-    except asyncio.CancelledError:
-        if not stream.gave_up:
-            raise
-        _abort(stream, extensions.get("dockrion.abort"))
-    finally:
-        host.streams.discard(stream)
-        host.streams.unwatch(run)
-        run.leave()
+    with host.traffic.begin("/invoke/stream", request.request_id) as call:
+        try:
+            run = call.run = await start_run(host, request, receive, streams=True)
+        except CallerLeftError:
+            call.left()
+            return
+        except DockrionError as exc:
+            call.refused(exc)
+            await send_error(send, exc, request.request_id)
+            return
+        wire = NativeWire(
+            run.run_id,
+            heartbeat_events=run.context.events_filter.heartbeat,
+            timestamps=host.timestamps.now,
+        )
+        extensions: Any = scope.get("extensions") or {}
+        stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
+        host.streams.watch(run, receive)
+        host.streams.add(stream)
+        try:
+            await start_stream(send, request, wire.content_type, run.run_id)
+            del request
+            await StreamWriter(run, wire, stream, send).write()
+        except OSError:
+            # Some servers say so when the caller has gone.
+            pass
+        except asyncio.CancelledError:
+            if not stream.gave_up:
+                raise
+            _abort(stream, extensions.get("dockrion.abort"))
+        finally:
+            host.streams.discard(stream)
+            host.streams.unwatch(run)
+            run.leave()
 
 
 async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:
     """Read, check and start one invocation."""
-    scope = request.scope
-    if scope["method"] != "POST":
-        raise MethodNotAllowedError(f"{scope['path']} takes POST, not {scope['method']}.")
     if streams:
         request.refuse_resume()
-    request.check_media_type(scope["path"])
+    request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
     runner = host.runner or await host.wait_for_runner()
-    return runner.start(payload, run_id=run_id, thread_id=thread_id, streams=streams)
+    return runner.start(
+        payload,
+        run_id=run_id,
+        thread_id=thread_id,
+        request_id=request.request_id.decode("latin-1"),
+        streams=streams,
+    )
 
 
-async def refuse(send: Send, error: DockrionError, request: Request) -> None:
-    headers = [(b"allow", b"POST")] if error.status == 405 else None
-    await send_error(send, error, request.request_id, headers)
+async def refuse_method(send: Send, request: Request) -> None:
+    """Answer what is no invocation: nothing but a POST is one."""
+    path, method = request.scope["path"], request.scope["method"]
+    error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
+    await send_error(send, error, request.request_id, [(b"allow", b"POST")])
 
 
 def _abort(stream: OpenStream, abort: Callable[[], None] | None) -> None:

@@ -10,7 +10,8 @@ import msgspec
 
 from dockrion.errors import DockrionError
 from dockrion.runtime.dockfile import enter, read_for_agent
-from dockrion.runtime.logs import apply_log_level, configure_logging
+from dockrion.runtime.logfile import log_path
+from dockrion.runtime.logs import configure_logging, keep_log
 from dockrion.runtime.supervisor.link import Link, Orders, Ready, news_of
 from dockrion.spec import DockSpec
 
@@ -45,7 +46,7 @@ def _serve(orders: Orders, link: Link) -> None:
         sock.set_inheritable(False)
     dockfile = read_for_agent(orders.path, env_file=orders.env_file, warn=False)
     spec = _without_grace(dockfile.spec) if orders.stays else dockfile.spec
-    apply_log_level(spec.observability.log_level)
+    keep_log(log_path(spec.folder, spec.agent.name))
     enter(dockfile)
     from dockrion.runtime.app import build_app
     from dockrion.runtime.server import serve

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
 from dockrion.errors import DockrionError
 from dockrion.runtime.supervisor.link import Orders
 from dockrion.runtime.supervisor.process import ServerProcess, how_it_ended
 from dockrion.runtime.supervisor.stopping import Stopping
+from dockrion.spec import METRICS_FOLDER, process_setting
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +35,22 @@ def serve_with_workers(
 
     Calls `on_ready` once, when every worker is ready or known not to be.
     """
-    asyncio.run(_Workers(orders, sockets, count, on_ready).run())
+    with _shared_metrics():
+        asyncio.run(_Workers(orders, sockets, count, on_ready).run())
+
+
+@contextmanager
+def _shared_metrics() -> Generator[None]:
+    """Give the workers an empty folder for their metrics, unless they have one already."""
+    if process_setting(METRICS_FOLDER) is not None:
+        yield
+        return
+    with TemporaryDirectory(prefix="dockrion-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[METRICS_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[METRICS_FOLDER]
 
 
 class _Workers:

@@ -1,0 +1,188 @@
+"""What passes through an app, counted: invocations, and what their runs do.
+
+Counting adds to plain numbers, on the event loop. They are handed on in bulk, as a `Tally`, every
+`TICK_SECONDS` while calls are open, and whenever somebody asks: what is done with them (metrics, access lines)
+costs nothing on the way of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from time import perf_counter, time
+from typing import Final, Self
+
+import msgspec
+
+from dockrion.errors import DockrionError, status_for
+from dockrion.events.model import (
+    KINDS,
+    Cancelled,
+    Complete,
+    Event,
+    Failed,
+    Policy,
+    Terminal,
+    Token,
+)
+from dockrion.runs.run import CALLER_LEFT, Run
+
+TICK_SECONDS: Final = 0.1
+# Few enough to be still in the processor's cache.
+MAX_CALLS: Final = 64
+# What proxies log when nobody waited for the answer.
+CALLER_LEFT_STATUS: Final = 499
+# Agents name the rules of their `policy` events; past so many, the rest counts as one.
+MAX_RULES: Final = 100
+OTHER_RULES: Final = "other"
+
+Counts = defaultdict[str, int]
+
+
+class Call(msgspec.Struct, gc=False):
+    """One invocation, open until its `with` block is left: from its head to the end of its answer.
+
+    `status` is that of the answer; of a stream that ended otherwise than it began, the one that its ending has
+    as an answer of `/invoke`. 499 stands for a caller who went away. `ended_at` is wall-clock time.
+
+    Closed calls are kept for a moment, so the garbage collector must not count them: it would run after every few
+    dozen requests, which costs more than all the counting. Nothing that a call refers to refers to it while it is open.
+    """
+
+    traffic: Traffic
+    endpoint: str
+    request_id: bytes
+    began: float
+    run: Run | None = None
+    run_id: str | None = None
+    status: int = 500
+    code: str | None = None
+    seconds: float = 0.0
+    ended_at: float = 0.0
+
+    def refused(self, error: DockrionError) -> None:
+        self.status, self.code = error.status, error.code
+
+    def left(self) -> None:
+        self.status = CALLER_LEFT_STATUS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = perf_counter() - self.began
+        self.ended_at = time()
+        run = self.run
+        if run is not None:
+            # Not the run itself, which has its output.
+            self.run = None
+            self.run_id = run.run_id
+            terminal = run.terminal
+            if type(terminal) is Complete:
+                self.status = 200
+            else:
+                self.status, self.code = _answer_of(terminal)
+        self.traffic.end(self)
+
+
+class Tally:
+    """What has been counted since the last one."""
+
+    __slots__ = ("calls", "ended", "events", "first_tokens", "tokens", "violations")
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.events: Counts = defaultdict(int)
+        self.first_tokens: list[float] = []
+        self.tokens = 0
+        self.violations: Counts = defaultdict(int)
+        self.ended: defaultdict[type[Terminal], int] = defaultdict(int)
+
+
+class Traffic:
+    """Counts for an app; the `RunObserver` of its runner. Each of `sinks` gets every tally, in order."""
+
+    def __init__(self) -> None:
+        self.sinks: list[Callable[[Tally], None]] = []
+        self.active = 0
+        self._tally = Tally()
+        self._rules: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Invocations
+
+    def begin(self, endpoint: str, request_id: bytes) -> Call:
+        """Return a call that counts as open until its `with` block is left."""
+        self.active += 1
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
+        return Call(self, endpoint, request_id, perf_counter())
+
+    def end(self, call: Call) -> None:
+        self.active -= 1
+        calls = self._tally.calls
+        calls.append(call)
+        if len(calls) >= MAX_CALLS:
+            self.flush()
+
+    # Runs
+
+    def batch(self, events: list[Event], *, tokens: int, sent: int) -> None:
+        tally = self._tally
+        tally.tokens += tokens
+        if sent:
+            tally.events["token"] += sent
+        if sent < len(events):
+            for event in events:
+                if type(event) is not Token:
+                    tally.events[KINDS[type(event)]] += 1
+                    if type(event) is Policy:
+                        self.violated(event.rule)
+
+    def first_token(self, seconds: float) -> None:
+        self._tally.first_tokens.append(seconds)
+
+    def violated(self, rule: str) -> None:
+        if rule not in self._rules:
+            if len(self._rules) >= MAX_RULES:
+                rule = OTHER_RULES
+            self._rules.add(rule)
+        self._tally.violations[rule] += 1
+
+    def heartbeat(self) -> None:
+        self._tally.events["heartbeat"] += 1
+
+    def ended(self, terminal: Terminal) -> None:
+        self._tally.ended[type(terminal)] += 1
+
+    # Handing on
+
+    def flush(self) -> None:
+        tally, self._tally = self._tally, Tally()
+        for sink in self.sinks:
+            sink(tally)
+
+    def close(self) -> None:
+        """Hand on what is left; nothing is open any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.flush()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        # The last tick comes after the last call has ended.
+        open_calls = self.active > 0
+        self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if open_calls else None
+        self.flush()
+
+
+def _answer_of(terminal: Terminal | None) -> tuple[int, str | None]:
+    match terminal:
+        case Failed(code=code):
+            return status_for(code), code
+        case Cancelled() if terminal is not CALLER_LEFT:
+            return 409, "CONFLICT"
+        case _:
+            return CALLER_LEFT_STATUS, None
