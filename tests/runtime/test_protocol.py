@@ -3,55 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
-from dockrion.runtime.protocol import ServerProtocol
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-@asynccontextmanager
-async def serving(app: App) -> AsyncGenerator[int]:
-    """Serve `app` with the protocol under test; yield the port."""
-    config = uvicorn.Config(
-        app,
-        http=ServerProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        log_config=None,
-    )
-    server = uvicorn.Server(config)
-    sock = socket.create_server(("127.0.0.1", 0))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve(sockets=[sock]))
-        try:
-            yield sock.getsockname()[1]
-        finally:
-            server.should_exit = True
-
-
-async def exchange(port: int, request: bytes) -> bytes:
-    """Send `request`, return all that comes until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    async with asyncio.timeout(10):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer
+from tests.runtime.connections import App, Receive, Scope, Send, exchange, serving
 
 
 def streaming(*pieces: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> App:
@@ -223,23 +180,3 @@ def test_the_application_sees_what_has_not_left_and_can_drop_the_connection() ->
     assert unsent[0] == 0
     assert unsent[1] > 1 << 20
     assert received < 64 << 20
-
-
-def test_an_offer_of_http_2_is_left_unanswered_and_the_body_is_read() -> None:
-    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-        body = (await receive())["body"]
-        length = str(len(body)).encode()
-        headers = [(b"content-length", length), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def call() -> bytes:
-        async with serving(echo) as port:
-            return await exchange(
-                port,
-                b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-                b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\nContent-Length: 9\r\n\r\n"
-                b'{"h2c":1}',
-            )
-
-    assert run(call()).endswith(b'\r\n\r\n{"h2c":1}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from dockrion.errors import AuthError, DockrionError, RateLimitError
@@ -43,6 +44,22 @@ async def send_error(
 ) -> None:
     extra = [*(headers or ()), *error_headers(error)]
     await send_json(send, error.status, error_body(error), request_id, extra)
+
+
+def raw_error(error: DockrionError, request_id: bytes) -> bytes:
+    """Return a whole answer, head and body, for a request that never reaches the application."""
+    body = encode(error_body(error))
+    reason = HTTPStatus(error.status).phrase.encode()
+    return b"".join(
+        (
+            b"HTTP/1.1 %d %b\r\n" % (error.status, reason),
+            b"content-type: application/json\r\n",
+            b"content-length: %d\r\n" % len(body),
+            b"x-request-id: %b\r\n" % request_id,
+            b"connection: close\r\n\r\n",
+            body,
+        )
+    )
 
 
 async def send_redirect(send: Send, scope: Scope) -> None:

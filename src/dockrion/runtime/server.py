@@ -9,15 +9,16 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from dockrion.errors import DockrionError
-from dockrion.runtime.protocol import ServerProtocol
+from dockrion.runtime.protocol import ConnectionLimits, ServerProtocol
 from dockrion.runtime.sockets import BACKLOG, raise_file_limit
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def serve(
     *,
     on_ready: Callable[[], None] = lambda: None,
     on_failed: Callable[[DockrionError], None] | None = None,
+    write_seconds: float = 60.0,
 ) -> None:
     """Serve `app` on listening sockets until SIGTERM or Ctrl-C.
+
+    The connection of a caller who takes nothing of an answer for `write_seconds` is dropped.
 
     Calls `on_ready` once the agent is loaded; raises what loading it raised, or, given `on_failed`, tells that
     and stays, without an agent. Returns although an agent ignores its cancellation; what is left of it then
@@ -53,7 +57,9 @@ def serve(
     raise_file_limit()
     config = uvicorn.Config(
         app,
-        http=ServerProtocol,
+        http=cast(
+            "Any", partial(ServerProtocol, limits=ConnectionLimits(write_seconds=write_seconds))
+        ),
         ws="none",
         loop="uvloop" if find_spec("uvloop") else "asyncio",
         interface="asgi3",

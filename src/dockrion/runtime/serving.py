@@ -73,7 +73,12 @@ def serve_dockfile(serving: Serving) -> None:
             from dockrion.runtime.app import build_app
             from dockrion.runtime.server import serve
 
-            serve(build_app(dockfile.spec), sockets, on_ready=greet)
+            serve(
+                build_app(dockfile.spec),
+                sockets,
+                on_ready=greet,
+                write_seconds=dockfile.spec.expose.limits.write_timeout,
+            )
         else:
             _need_posix("--workers")
             from dockrion.runtime.supervisor.workers import serve_with_workers

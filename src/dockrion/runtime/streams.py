@@ -21,6 +21,7 @@ class OpenStream:
     __slots__ = (
         "gave_up",
         "last_sent",
+        "looked_at",
         "outbox",
         "sending_since",
         "task",
@@ -35,7 +36,9 @@ class OpenStream:
         self.task = task
         # How many bytes the other side has not taken yet, where the server can tell.
         self.unsent = unsent
-        self.unsent_before: int | None = None
+        self.unsent_before = 0
+        # The `sending_since` that `unsent_before` belongs to.
+        self.looked_at = 0.0
         self.last_sent = monotonic()
         # 0 while no send is under way.
         self.sending_since = 0.0
@@ -126,8 +129,7 @@ class StreamClock:
         now = monotonic()
         for stream in self._streams:
             if stream.sending_since:
-                if now - stream.sending_since > self._write_seconds:
-                    self._stuck(stream, now)
+                self._look_at_send(stream, now)
             elif now - stream.last_sent >= self._heartbeat_seconds:
                 stream.last_sent = now
                 stream.outbox.heartbeat_due = True
@@ -136,16 +138,24 @@ class StreamClock:
             self._watchers[run] = loop.create_task(_until_gone(run, receive))
         self._unwatched.clear()
 
-    def _stuck(self, stream: OpenStream, now: float) -> None:
-        if stream.unsent is not None:
-            # A slow caller is not a gone one: a send may wait for long while bytes do leave.
+    def _look_at_send(self, stream: OpenStream, now: float) -> None:
+        """Give up a stream whose send waits, when its caller took nothing for too long.
+
+        A slow caller is not a gone one: one send may wait for long while bytes do leave.
+        """
+        if stream.unsent is None:
+            if now - stream.sending_since > self._write_seconds:
+                stream.give_up()
+        elif stream.looked_at != stream.sending_since:
+            # The first look at this send has nothing to compare with.
+            stream.looked_at = stream.sending_since
+            stream.unsent_before = stream.unsent()
+        elif now - stream.sending_since > self._write_seconds:
             unsent = stream.unsent()
-            # The first look has nothing to compare with: the whole time has passed, but perhaps slowly.
-            if stream.unsent_before is None or unsent != stream.unsent_before:
-                stream.unsent_before = unsent
-                stream.sending_since = now
-                return
-        stream.give_up()
+            if unsent == stream.unsent_before:
+                stream.give_up()
+            stream.unsent_before = unsent
+            stream.looked_at = stream.sending_since = now
 
 
 async def _until_gone(run: Run, receive: Receive) -> None:

@@ -56,6 +56,7 @@ def _serve(orders: Orders, link: Link) -> None:
         sockets,
         on_ready=lambda: link.tell(Ready()),
         on_failed=(lambda error: link.tell(news_of(error))) if orders.stays else None,
+        write_seconds=spec.expose.limits.write_timeout,
     )
 
 

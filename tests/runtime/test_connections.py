@@ -1,0 +1,388 @@
+"""Callers that send too much, too slowly, something else, or go away: what becomes of their connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from typing import Any
+
+import pytest
+import uvicorn
+
+from dockrion.runtime.protocol import ConnectionLimits
+from tests.runtime.connections import Receive, Scope, Send, exchange, serving
+
+OK = {"type": "http.response.start", "status": 200}
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def run(coroutine: Any) -> Any:
+    async def bounded() -> Any:
+        async with asyncio.timeout(20):
+            return await coroutine
+
+    return asyncio.run(bounded())
+
+
+async def whole_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError
+        body += message["body"]
+        if not message["more_body"]:
+            return body
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await whole_body(receive)
+    names = b",".join(name for name, _ in scope["headers"])
+    headers = [(b"content-length", str(len(body)).encode()), (b"x-seen", names)]
+    await send({**OK, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def pieces(port: int, *sent: bytes) -> bytes:
+    """Send the pieces one by one, each a packet of its own; return all that comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with contextlib.suppress(ConnectionError):
+        for piece in sent:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def parsed(answer: bytes) -> tuple[int, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nx-request-id: " in head
+    assert b"\r\ncontent-type: application/json" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+# Size
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        (b"GET / HTTP/1.1\r\nx-long: " + b"x" * 2000 + b"\r\n\r\n",),
+        (b"GET / HTTP/1.1\r\n", *[b"x-many: %d\r\n" % number for number in range(200)]),
+        (b"GET /", *[b"x" * 100] * 20),
+        (b"GET / HTTP/1.1\r\nx-long: ", *[b"x" * 100] * 20),
+    ],
+    ids=["at once", "many headers", "a long path", "a long header"],
+)
+def test_a_head_has_a_size(sent: tuple[bytes, ...]) -> None:
+    async def scenario() -> bytes:
+        async with serving(echo, limits=ConnectionLimits(head_bytes=1000)) as port:
+            return await pieces(port, *sent)
+
+    status, error = parsed(run(scenario()))
+    assert status == 431
+    assert error == {
+        "success": False,
+        "error": "The head of the request is larger than 1000 bytes.",
+        "code": "PAYLOAD_TOO_LARGE",
+        "details": None,
+    }
+
+
+def test_a_large_body_does_not_count_as_head() -> None:
+    body = b"x" * 5000
+    request = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5000\r\n\r\n"
+
+    async def scenario() -> bytes:
+        async with serving(echo, limits=ConnectionLimits(head_bytes=1000)) as port:
+            at_once = await exchange(port, request + body)
+            in_pieces = await pieces(port, request, *[b"x" * 500] * 10)
+            second = await exchange(port, request.replace(b"close", b"x") + body + request + body)
+            assert second.count(b"200 OK") == 2
+            assert at_once == in_pieces
+            return at_once
+
+    assert run(scenario()).endswith(body)
+
+
+def test_trailers_have_a_size_and_are_no_headers() -> None:
+    trailers = b"0\r\nx-run-id: mine\r\n"
+
+    async def scenario() -> tuple[bytes, bytes]:
+        async with serving(echo, limits=ConnectionLimits(head_bytes=1000)) as port:
+            one = CHUNKED.replace(b"host: x", b"connection: close")
+            short = await exchange(port, one + b"2\r\nhi\r\n" + trailers + b"\r\n")
+            endless = await pieces(
+                port, CHUNKED + b"2\r\nhi\r\n", trailers, *[b"x: y\r\n" * 50] * 9
+            )
+            return short, endless
+
+    short, endless = run(scenario())
+    assert short.endswith(b"\r\n\r\nhi")
+    assert b"x-run-id" not in short
+    assert parsed(endless)[0] == 431
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: x\r\n", "head"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", "body"),
+    ],
+)
+def test_a_request_has_a_time(sent: bytes, part: str) -> None:
+    left: list[BaseException] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await echo(scope, receive, send)
+        except ConnectionError as exc:
+            left.append(exc)
+
+    async def scenario() -> bytes:
+        limits = ConnectionLimits(head_seconds=0.05, request_seconds=0.05)
+        async with serving(app, limits=limits) as port:
+            return await exchange(port, sent)
+
+    status, error = parsed(run(scenario()))
+    assert status == 408
+    assert error["error"] == f"The {part} of the request did not come in time."
+    assert error["code"] == "TIMEOUT"
+    assert len(left) == (part == "body")
+
+
+def test_a_request_that_came_whole_has_no_time_any_more() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await whole_body(receive)
+        await asyncio.sleep(0.2)
+        await send({**OK, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async def scenario() -> bytes:
+        limits = ConnectionLimits(head_seconds=0.05, request_seconds=0.05)
+        async with serving(app, limits=limits) as port:
+            return await pieces(
+                port,
+                b"POST / HTTP/1.1\r\nconnection: close\r\n",
+                b"content-length: 2\r\n\r\n",
+                b"ab",
+            )
+
+    assert run(scenario()).endswith(b"late")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"], ids=["nothing", "empty lines"])
+def test_a_connection_without_a_request_is_closed(sent: bytes) -> None:
+    async def scenario() -> bytes:
+        async with serving(echo, keep_alive=1) as port:
+            return await exchange(port, sent)
+
+    assert run(scenario()) == b""
+
+
+def test_an_answer_that_came_before_the_end_of_the_body_does_not_keep_the_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**OK, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async def scenario() -> bytes:
+        async with serving(app, limits=ConnectionLimits(request_seconds=0.05)) as port:
+            return await exchange(port, CHUNKED + b"1\r\nx\r\n")
+
+    assert run(scenario()).count(b"HTTP/1.1") == 1
+
+
+# Callers that take nothing
+
+
+def test_a_caller_that_takes_nothing_of_an_answer_is_dropped() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        length = 64 << 20
+        await send({**OK, "headers": [(b"content-length", str(length).encode())]})
+        await send({"type": "http.response.body", "body": bytes(length)})
+
+    servers: list[uvicorn.Server] = []
+
+    async def scenario(*, reads: bool) -> int:
+        limits = ConnectionLimits(write_seconds=0.4)
+        async with serving(app, limits=limits, on_server=servers.append) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            received = len(await reader.read(1))
+            if not reads:
+                while servers[0].server_state.connections:
+                    await asyncio.sleep(0.01)
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(1 << 20):
+                    received += len(piece)
+                    # Slowly, but it does take something.
+                    await asyncio.sleep(0.001)
+            writer.close()
+            servers.clear()
+            return received
+
+    assert run(scenario(reads=False)) < 64 << 20
+    assert run(scenario(reads=True)) > 64 << 20
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize("sent", [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x00"])
+def test_what_is_no_request_is_400_in_the_form_of_every_error(sent: bytes) -> None:
+    async def scenario() -> bytes:
+        async with serving(echo) as port:
+            return await exchange(port, sent)
+
+    status, error = parsed(run(scenario()))
+    assert status == 400
+    assert error["code"] == "VALIDATION_ERROR"
+
+
+def test_what_comes_behind_a_request_does_not_get_into_its_answer() -> None:
+    went_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**OK, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await went_on.wait()
+        await send({"type": "http.response.body", "body": b"two"})
+
+    async def scenario() -> bytes:
+        async with serving(app) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readuntil(b"one\r\n")
+            writer.write(b"no request at all\r\n\r\n")
+            await asyncio.sleep(0.05)
+            went_on.set()
+            rest = await reader.read()
+            writer.close()
+            return rest
+
+    assert run(scenario()) == b"3\r\ntwo\r\n0\r\n\r\n"
+
+
+def test_a_caller_that_is_still_sending_reads_why_it_was_refused() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = [(b"content-length", b"9"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": b"too large"})
+
+    async def scenario() -> bytes:
+        async with serving(app) as port:
+            chunk = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+            return await pieces(port, CHUNKED, *[chunk] * 64, b"0\r\n\r\n")
+
+    assert run(scenario()).endswith(b"\r\n\r\ntoo large")
+
+
+# Offers of other protocols
+
+OFFERS = {
+    "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    "H2C": b"connection: keep-alive, upgrade\r\nupgrade: H2C\r\n",
+    "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: abc\r\n",
+    "TLS": b"Upgrade: TLS/1.0\r\nConnection: Upgrade\r\n",
+}
+BODY = b'{"text":"\\r\\nupgrade: h2c\\r\\nh2c"}'
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+def test_an_offer_of_another_protocol_is_left_unanswered_and_the_body_is_read(offer: bytes) -> None:
+    request = b"POST /%b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b"
+    last = request % (b"b", b"Connection: close\r\n", len(BODY), BODY)
+    both = request % (b"a", offer, len(BODY), BODY) + last
+
+    async def scenario() -> None:
+        async with serving(echo) as port:
+            expected = await exchange(port, both)
+            assert expected.count(BODY) == 2
+            assert expected.count(b"200 OK") == 2
+            assert b"upgrade" not in expected.lower().replace(BODY, b"")
+            for cut in range(1, len(both), 3):
+                assert await pieces(port, both[:cut], both[cut:]) == expected
+
+    run(scenario())
+
+
+def test_thousands_of_offers_in_one_packet_are_read_one_after_the_other() -> None:
+    offer = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n"
+
+    async def scenario() -> bytes:
+        async with serving(echo) as port:
+            return await exchange(port, offer * 2000 + last)
+
+    assert run(scenario()).count(b"HTTP/1.1 200 OK") == 2001
+
+
+def test_nobody_is_connected_elsewhere() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 405, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def scenario() -> bytes:
+        async with serving(app) as port:
+            return await exchange(
+                port, b"CONNECT /x HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+            )
+
+    assert run(scenario()).count(b"HTTP/1.1") == 1
+
+
+# Callers that leave
+
+
+@pytest.mark.parametrize("requests", [1, 2, 5])
+def test_every_request_of_a_connection_hears_that_its_caller_went_away(requests: int) -> None:
+    heard: list[str] = []
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**OK, "headers": []})
+        begun.set()
+        await receive()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.append(scope["path"])
+
+    async def scenario() -> None:
+        async with serving(app) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            for number in range(requests):
+                writer.write(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number)
+                await asyncio.sleep(0.01)
+            await begun.wait()
+            writer.close()
+            while not heard:
+                await asyncio.sleep(0.01)
+
+    run(scenario())
+    # Those behind it never began.
+    assert heard == ["/0"]
+
+
+def test_dropping_a_connection_is_no_error_of_the_application(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**OK, "headers": []})
+        scope["extensions"]["dockrion.abort"]()
+
+    async def scenario() -> None:
+        async with serving(app) as port:
+            with contextlib.suppress(ConnectionError):
+                await exchange(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    run(scenario())
+    assert not caplog.records
