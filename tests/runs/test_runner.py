@@ -423,13 +423,34 @@ async def test_heartbeats_stop_a_left_agent_and_give_the_loop_its_turns() -> Non
     assert turns == 3
 
 
-async def test_an_output_whose_conversion_exits_ends_the_run_all_the_same() -> None:
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_an_output_whose_conversion_exits_is_an_error_of_the_agent(in_thread: bool) -> None:
     class Exits:
         def __str__(self) -> str:
             raise SystemExit(1)
 
-    async def agent(payload: Any) -> Any:
+    async def on_loop(payload: Any) -> Any:
         return {"a": Exits()}
 
-    last = (await run_events(agent))[-1]
-    assert last == Failed("Internal error.", "INTERNAL_ERROR")
+    def in_a_thread(payload: Any) -> Any:
+        return {"a": Exits()}
+
+    last = (await run_events(in_a_thread if in_thread else on_loop))[-1]
+    assert isinstance(last, Failed)
+    assert last.code == "AGENT_EXECUTION_ERROR"
+
+
+async def test_the_output_of_a_sync_agent_is_made_in_its_thread() -> None:
+    converted_in: list[int] = []
+
+    class Slow:
+        def __str__(self) -> str:
+            converted_in.append(threading.get_ident())
+            return "text"
+
+    def agent(payload: Any) -> Any:
+        return {"thread": threading.get_ident(), "slow": Slow()}
+
+    output = await output_of(agent)
+    assert converted_in == [output["thread"]]
+    assert output["thread"] != threading.get_ident()

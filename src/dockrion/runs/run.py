@@ -38,6 +38,14 @@ class Returned(msgspec.Struct, frozen=True):
     value: Any
 
 
+class Finished(msgspec.Struct, frozen=True):
+    """The agent ended by itself, and its output has been made already; or this is what is wrong with it."""
+
+    output: Any
+    notes: dict[str, Any]
+    wrong: InvalidOutputError | None = None
+
+
 class Raised(msgspec.Struct, frozen=True):
     """The agent ended with an exception, whatever it is."""
 
@@ -50,7 +58,7 @@ class Stopped(msgspec.Struct, frozen=True):
     terminal: Failed | Cancelled
 
 
-Ending: TypeAlias = Returned | Raised | Stopped
+Ending: TypeAlias = Returned | Finished | Raised | Stopped
 
 
 class RunRules(msgspec.Struct, frozen=True):
@@ -133,6 +141,18 @@ class Run:
 
     # The runner's side
 
+    def finished(self, value: Any) -> Finished | Raised:
+        """Make the output of what the agent returned. In the agent's own thread, where it has one: a large one
+        takes long. Without a value, the tokens that have been read so far make it, so that is for the loop's thread.
+        """
+        try:
+            output, notes = self._rules.output.finish(value, self._tokens, run_id=self.run_id)
+        except InvalidOutputError as exc:
+            return Finished(None, {}, exc)
+        except BaseException as exc:  # of the agent's own objects, which say how they are text
+            return Raised(exc)
+        return Finished(output, notes)
+
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self._started_at = perf_counter()
@@ -209,9 +229,7 @@ class Run:
         try:
             events = self._through_stages(events, last=True)
             terminal = self._through_stage_alone(self._terminal(ending))
-        except (
-            BaseException
-        ) as exc:  # what an agent returned may raise anything when it becomes JSON
+        except BaseException as exc:  # what an agent raised may raise anything when it becomes text
             logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
             events, terminal = [], _INTERNAL
         finally:
@@ -272,7 +290,9 @@ class Run:
     def _terminal(self, ending: Ending) -> Terminal:
         match ending:
             case Returned():
-                return self._completed(ending.value)
+                return self._terminal(self.finished(ending.value))
+            case Finished():
+                return self._completed(ending)
             case Raised():
                 return self._failed(ending.exception)
             case Stopped(terminal=terminal):
@@ -280,22 +300,21 @@ class Run:
                     self._log_failure(terminal.code)
                 return terminal
 
-    def _completed(self, value: Any) -> Terminal:
+    def _completed(self, ending: Finished) -> Terminal:
         rules = self._rules
-        try:
-            output, notes = rules.output.finish(value, self._tokens, run_id=self.run_id)
-        except InvalidOutputError as exc:
-            self._log_failure(exc.code)
-            return Failed(rules.sentences.clean(exc.message), exc.code, exc.details)
+        if ending.wrong is not None:
+            self._log_failure(ending.wrong.code)
+            sentence = rules.sentences.clean(ending.wrong.message)
+            return Failed(sentence, ending.wrong.code, ending.wrong.details)
         latency = round(perf_counter() - self._started_at, 6)
         metadata = {
             "agent": rules.agent_name,
             "framework": rules.framework,
             "run_id": self.run_id,
             "latency_seconds": latency,
-            **notes,
+            **ending.notes,
         }
-        return Complete(output, latency, metadata)
+        return Complete(ending.output, latency, metadata)
 
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences

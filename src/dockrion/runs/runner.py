@@ -207,7 +207,8 @@ class Runner:
                 # A plain function that gave a coroutine or an async generator.
                 loop.call_soon_threadsafe(self._start_made, run, made)
                 return
-            run.conclude(Returned(settle_here(made, run.context, run.outbox)))
+            value = settle_here(made, run.context, run.outbox)
+            run.conclude(Returned(value) if value is None else run.finished(value))
         except BaseException as exc:
             run.conclude(Raised(exc))
 
