@@ -41,6 +41,16 @@ async def test_preflights_are_answered(path: str) -> None:
     assert exchange.headers["access-control-allow-origin"] == "*"
     assert "POST" in exchange.headers["access-control-allow-methods"]
     assert "last-event-id" in exchange.headers["access-control-allow-headers"]
+    assert exchange.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/nowhere", "/invoke", "/invoke/", "/docs"])
+async def test_every_answer_has_the_request_id_of_its_caller(path: str) -> None:
+    headers = {**ORIGIN, "X-Request-ID": "mine-1"}
+    async with running(app_for(speak)) as app:
+        async with request(app, "GET", path, headers=headers) as exchange:
+            await exchange.read()
+    assert exchange.headers["x-request-id"] == "mine-1"
 
 
 async def test_errors_too_can_be_read_by_a_page() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
@@ -34,6 +33,7 @@ from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.metrics import Metrics
 from dockrion.runtime.openapi import document, joined
+from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import error_body, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
 from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
@@ -186,7 +186,7 @@ class _WithRequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = os.urandom(16).hex().encode()
+        request_id = Request(scope).request_id
         started = False
 
         async def send_with_id(message: Message) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final, cast
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
+from dockrion.runtime.requests import new_request_id
 from dockrion.spec.expose import CorsSpec
 
 # What a browser client of ours sends and reads beside what the Dockfile lists.
@@ -27,7 +30,7 @@ def with_cors(app: ASGIApp, cors: CorsSpec) -> ASGIApp:
     """Answer preflights, and add the headers that browsers want, where a request has an `Origin`."""
     guarded = cast(
         "ASGIApp",
-        CORSMiddleware(
+        _Cors(
             app,  # pyright: ignore[reportArgumentType]  (the same shape under another name)
             allow_origins=cors.origins,
             allow_methods=cors.methods,
@@ -45,3 +48,10 @@ def with_cors(app: ASGIApp, cors: CorsSpec) -> ASGIApp:
         return app(scope, receive, send)
 
     return choose
+
+
+class _Cors(CORSMiddleware):
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        response.headers["X-Request-ID"] = new_request_id().decode()
+        return response

@@ -17,7 +17,6 @@ a connection whose caller takes nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -26,6 +25,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from dockrion.errors import DockrionError, PayloadTooLargeError, ValidationError
+from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
 from dockrion.runtime.transport import AnswerTransport
 
@@ -245,7 +245,7 @@ class ServerProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._next != _BODY or not self.cycle.response_complete:
-            self.transport.write(raw_error(error, os.urandom(16).hex().encode()))
+            self.transport.write(raw_error(error, new_request_id()))
         # More may be on its way.
         self.transport.body_is_open = True
         self.transport.close()

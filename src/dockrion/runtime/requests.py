@@ -39,6 +39,10 @@ class CallerLeftError(Exception):
     """The caller went away before its request was complete: there is nobody to answer."""
 
 
+def new_request_id() -> bytes:
+    return os.urandom(16).hex().encode()
+
+
 class Request:
     """Head of one invocation. Header names are lower case; of a header that comes twice the last one counts."""
 
@@ -49,9 +53,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = (
-            given
-            if given is not None and _REQUEST_ID.match(given)
-            else os.urandom(16).hex().encode()
+            given if given is not None and _REQUEST_ID.match(given) else new_request_id()
         )
 
     @property
