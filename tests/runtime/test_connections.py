@@ -377,7 +377,8 @@ def test_dropping_a_connection_is_no_error_of_the_application(
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**OK, "headers": []})
-        scope["extensions"]["dockrion.abort"]()
+        scope["extensions"]["dockrion.transport"].abort()
+        await asyncio.sleep(0)
 
     async def scenario() -> None:
         async with serving(app) as port:

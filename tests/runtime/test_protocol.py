@@ -156,11 +156,11 @@ def test_the_application_sees_what_has_not_left_and_can_drop_the_connection() ->
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         extensions = scope["extensions"]
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        unsent.append(extensions["dockrion.unsent"]())
+        unsent.append(extensions["dockrion.transport"].unsent())
         # More than any socket buffer takes while nobody reads.
         await send({"type": "http.response.body", "body": bytes(64 << 20), "more_body": True})
-        unsent.append(extensions["dockrion.unsent"]())
-        extensions["dockrion.abort"]()
+        unsent.append(extensions["dockrion.transport"].unsent())
+        extensions["dockrion.transport"].abort()
 
     async def scenario() -> int:
         async with serving(app) as port, asyncio.timeout(30):

@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from dockrion.errors import DockrionError, PayloadTooLargeError, ValidationError
 from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
-from dockrion.runtime.transport import AnswerTransport
+from dockrion.runtime.transport import AnswerTransport, SlowReaders
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
@@ -71,9 +71,22 @@ class HeadTooLargeError(PayloadTooLargeError):
 class ServerProtocol(HttpToolsProtocol):
     """One connection.
 
-    `scope["extensions"]` has `dockrion.unsent() -> int`, the bytes that wait for the caller to take them, and
-    `dockrion.abort()`, which closes the connection without them.
+    `scope["extensions"]["dockrion.transport"]` is its `AnswerTransport`.
     """
+
+    # Beside the dictionary of uvicorn's own: with these in there it would be too large to share its keys, which
+    # costs 2 KB a connection.
+    __slots__ = (
+        "_deadline",
+        "_extensions",
+        "_is_broken",
+        "_last_bytes",
+        "_limits",
+        "_next",
+        "_packet",
+        "_running",
+        "_unread",
+    )
 
     transport: AnswerTransport  # type: ignore[assignment]
 
@@ -100,10 +113,8 @@ class ServerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         answering = AnswerTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", answering))
-        self._extensions: dict[str, Any] = {
-            "dockrion.unsent": answering.unsent,
-            "dockrion.abort": self._abort,
-        }
+        self.flow = SlowReaders(answering)
+        self._extensions: dict[str, Any] = {"dockrion.transport": answering}
         self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -279,12 +290,6 @@ class ServerProtocol(HttpToolsProtocol):
             self._last_bytes = self.loop.call_later(
                 self._limits.write_seconds, self._look_at_last_bytes, unsent
             )
-
-    def _abort(self) -> None:
-        if self._running is not None:
-            # Else the application's end would count as one in the middle of its answer.
-            self._running.disconnected = True
-        self.transport.abort()
 
     def _wait_for_request(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dockrion.events.outbox import Outbox
 from dockrion.runs.run import CALLER_LEFT, Run
 from dockrion.runtime.asgi import Receive
+
+if TYPE_CHECKING:
+    from dockrion.runtime.transport import AnswerTransport
 
 # A caller who goes away is noticed within one period, and must be within a second.
 MAX_PERIOD_SECONDS: Final = 0.25
@@ -25,17 +27,17 @@ class OpenStream:
         "outbox",
         "sending_since",
         "task",
-        "unsent",
+        "transport",
         "unsent_before",
     )
 
     def __init__(
-        self, outbox: Outbox, task: asyncio.Task[Any] | None, unsent: Callable[[], int] | None
+        self, outbox: Outbox, task: asyncio.Task[Any] | None, transport: AnswerTransport | None
     ) -> None:
         self.outbox = outbox
         self.task = task
-        # How many bytes the other side has not taken yet, where the server can tell.
-        self.unsent = unsent
+        # Where the server is ours.
+        self.transport = transport
         self.unsent_before = 0
         # The `sending_since` that `unsent_before` belongs to.
         self.looked_at = 0.0
@@ -143,15 +145,15 @@ class StreamClock:
 
         A slow caller is not a gone one: one send may wait for long while bytes do leave.
         """
-        if stream.unsent is None:
+        if stream.transport is None:
             if now - stream.sending_since > self._write_seconds:
                 stream.give_up()
         elif stream.looked_at != stream.sending_since:
             # The first look at this send has nothing to compare with.
             stream.looked_at = stream.sending_since
-            stream.unsent_before = stream.unsent()
+            stream.unsent_before = stream.transport.unsent()
         elif now - stream.sending_since > self._write_seconds:
-            unsent = stream.unsent()
+            unsent = stream.transport.unsent()
             if unsent == stream.unsent_before:
                 stream.give_up()
             stream.unsent_before = unsent

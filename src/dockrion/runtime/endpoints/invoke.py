@@ -7,7 +7,6 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
@@ -98,7 +97,8 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             timestamps=host.timestamps.now,
         )
         extensions: Any = scope.get("extensions") or {}
-        stream = OpenStream(run.outbox, asyncio.current_task(), extensions.get("dockrion.unsent"))
+        transport = extensions.get("dockrion.transport")
+        stream = OpenStream(run.outbox, asyncio.current_task(), transport)
         host.streams.watch(run, receive)
         host.streams.add(stream)
         try:
@@ -111,7 +111,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         except asyncio.CancelledError:
             if not stream.gave_up:
                 raise
-            _abort(stream, extensions.get("dockrion.abort"))
+            await _drop(stream)
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(run)
@@ -145,9 +145,11 @@ async def refuse_method(send: Send, request: Request) -> None:
     await send_error(send, error, request.request_id, [(b"allow", b"POST")])
 
 
-def _abort(stream: OpenStream, abort: Callable[[], None] | None) -> None:
+async def _drop(stream: OpenStream) -> None:
     """Let the connection of a caller who takes nothing go, with what is still unsent."""
     if stream.task is not None:
         stream.task.uncancel()
-    if abort is not None:
-        abort()
+    if stream.transport is not None:
+        stream.transport.abort()
+        # The server has heard of it then: else this end would be one in the middle of an answer.
+        await asyncio.sleep(0)
