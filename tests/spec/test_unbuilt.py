@@ -11,8 +11,6 @@ from dockrion.spec import unbuilt_features
 from dockrion.spec.unbuilt import ROWS
 
 SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
-    ({"agent.framework": "langgraph"}, ["agent.framework: langgraph"]),
-    ({"agent.framework": "langchain"}, ["agent.framework: langchain"]),
     ({"expose.streaming": "websocket"}, ["expose.streaming: websocket"]),
     ({"expose.streaming": ["sse", "websocket"]}, ["expose.streaming: websocket"]),
     (
@@ -31,7 +29,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
         ["streaming.id_generator.type: custom"],
     ),
-    ({"streaming.events.nodes": ["a"]}, ["streaming.events.nodes"]),
     (
         {"streaming.connection.on_disconnect": "continue"},
         ["streaming.connection.on_disconnect: continue"],
@@ -65,6 +62,8 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
 NOTHING: list[dict[str, Any]] = [
     {},
     {"agent.framework": "custom"},
+    {"agent.framework": "langgraph", "streaming.events.nodes": ["a"]},
+    {"agent.framework": "langchain"},
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},

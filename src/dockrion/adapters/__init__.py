@@ -15,18 +15,36 @@ from dockrion.adapters.base import Agent, ForeignAdapter
 from dockrion.adapters.callables import CallableAgent, accepts
 from dockrion.adapters.loading import import_object, load_failure
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
+from dockrion.adapters.shapes import Shapes
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
 from dockrion.spec.agent import AgentSpec
 from dockrion.spec.frameworks import declare_framework
 
 logger = logging.getLogger(__name__)
 
-# Frameworks served by classes of other packages; `custom` is served here.
+_NO_SHAPES: Final = Shapes()
+
+# Frameworks served by classes of other packages.
 ADAPTERS: Final[Registry[Any]] = Registry("adapters", {}, extras={})
-BUILTIN: Final = frozenset({"custom"})
+# What serves an entrypoint's object here; `custom` is any object with `.invoke`.
+FRAMEWORKS: Final[Registry[Any]] = Registry(
+    "framework",
+    {
+        "langgraph": "dockrion.adapters.langgraph:GraphAgent",
+        "langchain": "dockrion.adapters.langchain:RunnableAgent",
+    },
+    extras={"langgraph": "langgraph", "langchain": "langchain"},
+)
+BUILTIN: Final = frozenset({"custom", *FRAMEWORKS.names()})
 
 
-async def load_agent(spec: AgentSpec, *, folder: Path, arguments: Mapping[str, Any]) -> Agent:
+async def load_agent(
+    spec: AgentSpec,
+    *,
+    folder: Path,
+    arguments: Mapping[str, Any],
+    shapes: Shapes = _NO_SHAPES,
+) -> Agent:
     """Load what `handler` or `entrypoint` names; both, when both are there, and the handler serves.
 
     Imports and sync factories run in a worker thread, async factories and context managers on this loop.
@@ -38,11 +56,11 @@ async def load_agent(spec: AgentSpec, *, folder: Path, arguments: Mapping[str, A
         handler = await _load_handler(spec, spec.handler, folder)
         if spec.entrypoint is None:
             return handler
-        entrypoint = await _load_entrypoint(spec, spec.entrypoint, folder, arguments)
+        entrypoint = await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes)
         return HandlerWithEntrypoint(handler, entrypoint)
     if spec.entrypoint is None:
         raise InvalidAgentError("agent: one of `handler`, `entrypoint` must be there")
-    return await _load_entrypoint(spec, spec.entrypoint, folder, arguments)
+    return await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes)
 
 
 class HandlerWithEntrypoint:
@@ -90,14 +108,21 @@ async def _load_handler(spec: AgentSpec, target: str, folder: Path) -> Agent:
 
 
 async def _load_entrypoint(
-    spec: AgentSpec, target: str, folder: Path, arguments: Mapping[str, Any]
+    spec: AgentSpec, target: str, folder: Path, arguments: Mapping[str, Any], shapes: Shapes
 ) -> Agent:
     if spec.framework not in BUILTIN:
         return await _load_foreign(spec.framework, target)
+    # The slow import of a framework, and the news that it is missing, come before the agent's own.
+    served_by = None
+    if spec.framework in FRAMEWORKS.names():
+        served_by = await asyncio.to_thread(FRAMEWORKS.get, spec.framework)
     made = await asyncio.to_thread(import_object, target, field="agent.entrypoint", folder=folder)
     closer = None
     if inspect.isclass(made) or not hasattr(made, "invoke"):
         made, closer = await _run_factory(made, target, arguments)
+    if served_by is not None:
+        agent: Agent = await served_by.load(made, name=target, shapes=shapes, closer=closer)
+        return agent
     return ObjectAgent(made, name=target, framework=spec.framework, closer=closer)
 
 

@@ -10,6 +10,8 @@ from dockrion.adapters.callables import accepts, is_async_callable
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
 
+Closer = Callable[[], Any]
+
 
 class ObjectAgent:
     """An object that is invoked: `.ainvoke` or `.invoke` once; `.astream` or `.stream` when it has one.
@@ -23,7 +25,7 @@ class ObjectAgent:
         *,
         name: str,
         framework: str = "custom",
-        closer: Callable[[], Any] | None = None,
+        closer: Closer | None = None,
     ) -> None:
         invoke = _method(target, "ainvoke") or _method(target, "invoke")
         if invoke is None:
@@ -60,10 +62,7 @@ class ObjectAgent:
         }
 
     async def close(self) -> None:
-        if self._closer is not None:
-            closed = self._closer()
-            if inspect.isawaitable(closed):
-                await closed
+        await close_with(self._closer)
 
 
 class ForeignAgent:
@@ -98,16 +97,19 @@ class ForeignAgent:
         }
 
     async def close(self) -> None:
-        close = _method(self._adapter, "close")
-        if close is not None:
-            closed = close()
-            if inspect.isawaitable(closed):
-                await closed
+        await close_with(_method(self._adapter, "close"))
 
 
 def run_config(context: StreamContext) -> dict[str, Any]:
     """The `config` of the LangChain family: the conversation thread and the run."""
     return {"configurable": {"thread_id": context.thread_id, "run_id": context.run_id}}
+
+
+async def close_with(closer: Closer | None) -> None:
+    if closer is not None:
+        closed = closer()
+        if inspect.isawaitable(closed):
+            await closed
 
 
 def _method(target: Any, name: str) -> Callable[..., Any] | None:

@@ -39,7 +39,16 @@ class StreamContext:
     tests of an agent) what it emits goes nowhere.
     """
 
-    __slots__ = ("_filter", "_outbox", "arguments", "identity", "request_id", "run_id", "thread_id")
+    __slots__ = (
+        "_describe",
+        "_filter",
+        "_outbox",
+        "arguments",
+        "identity",
+        "request_id",
+        "run_id",
+        "thread_id",
+    )
 
     def __init__(
         self,
@@ -51,7 +60,9 @@ class StreamContext:
         events_filter: EventsFilter = _SEND_ALL,
         outbox: Outbox | None = None,
         request_id: str | None = None,
+        describe: Callable[[BaseException], str] | None = None,
     ) -> None:
+        self._describe = describe
         self.run_id = run_id
         # Of the HTTP request that started the run: for log lines.
         self.request_id = request_id
@@ -64,6 +75,15 @@ class StreamContext:
     @property
     def events_filter(self) -> EventsFilter:
         return self._filter
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """Where adapters put what their framework tells; `None` without a run."""
+        return self._outbox
+
+    def describe_error(self, error: BaseException) -> str:
+        """Return what callers may be told of an exception, as `expose.error_details` says."""
+        return type(error).__name__ if self._describe is None else self._describe(error)
 
     @property
     def cancelled(self) -> bool:

@@ -75,6 +75,12 @@ class Interrupt(msgspec.Struct, frozen=True):
     interrupt_id: str
 
 
+class Interrupted(msgspec.Struct, frozen=True):
+    """How an agent ends that waits for answers: one `interrupt` event for each. No event itself."""
+
+    interrupts: list[Interrupt]
+
+
 class Complete(msgspec.Struct, frozen=True):
     output: Any
     latency_seconds: float
@@ -92,6 +98,8 @@ class Cancelled(msgspec.Struct, frozen=True, gc=False):
 
 
 Terminal: TypeAlias = Complete | Failed | Cancelled
+# How the agent's part is over: for good, or until its questions are answered.
+Outcome: TypeAlias = Terminal | Interrupted
 Event: TypeAlias = (
     Token
     | Step
@@ -163,4 +171,4 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_last(self) -> bool:
-        return isinstance(self.events[-1], Complete | Failed | Cancelled)
+        return isinstance(self.events[-1], Complete | Failed | Cancelled | Interrupt)

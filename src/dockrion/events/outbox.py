@@ -125,6 +125,11 @@ class Outbox:
         if self.closed:
             raise RunCancelled("the run is over")
 
+    def check(self) -> None:
+        """Raise `RunCancelled` when the run is over."""
+        if self.closed:
+            raise RunCancelled("the run is over")
+
     async def refuse(self) -> None:
         """Raise `RunCancelled`, after a turn: an agent that swallows it in a loop must not keep the loop."""
         await asyncio.sleep(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dockrion.events.model import Event, Terminal
+from dockrion.events.model import Event, Outcome
 
 
 class RunObserver(Protocol):
@@ -30,8 +30,8 @@ class RunObserver(Protocol):
         """A heartbeat event went to a run's reader."""
         ...
 
-    def ended(self, terminal: Terminal) -> None:
-        """A run is over, be its last batch read or not; once for each run."""
+    def ended(self, outcome: Outcome) -> None:
+        """A run is over, or waits for answers, be its last batch read or not."""
         ...
 
 
@@ -50,5 +50,5 @@ class Unobserved:
     def heartbeat(self) -> None:
         pass
 
-    def ended(self, terminal: Terminal) -> None:
+    def ended(self, outcome: Outcome) -> None:
         pass

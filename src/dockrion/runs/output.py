@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from io import StringIO
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
+from dockrion.adapters.shapes import text_key
 from dockrion.errors import InvalidOutputError
 from dockrion.events.jsonable import encode, well_formed
 from dockrion.events.model import Event, Token
@@ -61,7 +62,7 @@ class OutputRules:
         self._check = strict is not False and schema is not None
         self._enforce = strict == "enforce"
         self._root_type = "object" if self._schema is None else self._schema.root_type
-        self._joined_key = _joined_key(schema)
+        self._joined_key = text_key(schema)
 
     def finish(
         self, value: Any, tokens: JoinedTokens, *, run_id: str
@@ -119,17 +120,6 @@ class OutputRules:
                 "pointers": [problem["pointer"] for problem in problems],
             },
         )
-
-
-def _joined_key(schema: Mapping[str, Any] | None) -> str:
-    """The property that takes joined tokens: the one string property of the schema, else `content`."""
-    properties = cast("Mapping[str, Any]", (schema or {}).get("properties") or {})
-    strings = [
-        name
-        for name, rule in properties.items()
-        if isinstance(rule, Mapping) and cast("Mapping[str, Any]", rule).get("type") == "string"
-    ]
-    return strings[0] if len(strings) == 1 else "content"
 
 
 def _named(root_type: str) -> str:

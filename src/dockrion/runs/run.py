@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from dockrion.errors import InvalidOutputError, PolicyViolationError
+from dockrion.errors import AgentExecutionError, InvalidOutputError, PolicyViolationError
 from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.jsonable import plain
@@ -19,6 +19,9 @@ from dockrion.events.model import (
     Complete,
     Event,
     Failed,
+    Interrupt,
+    Interrupted,
+    Outcome,
     Started,
     Terminal,
     Token,
@@ -30,6 +33,8 @@ from dockrion.runs.output import JoinedTokens, OutputRules
 from dockrion.runs.sentence import ErrorSentences
 
 logger = logging.getLogger(__name__)
+
+Last = TypeVar("Last", Terminal, Interrupt)
 
 
 class Returned(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ class Run:
         "_worker",
         "context",
         "outbox",
-        "terminal",
+        "outcome",
     )
 
     def __init__(
@@ -122,7 +127,7 @@ class Run:
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._worker: Worker | None = None
         # How it ended: for the one who read its last batch, or left before that.
-        self.terminal: Terminal | None = None
+        self.outcome: Outcome | None = None
         outbox.on_overflow = self._overflowed
 
     @property
@@ -228,15 +233,24 @@ class Run:
         token = set_current_context(self.context)
         try:
             events = self._through_stages(events, last=True)
-            terminal = self._through_stage_alone(self._terminal(ending))
+            outcome, last = self._ended_with(ending)
         except BaseException as exc:  # what an agent raised may raise anything when it becomes text
             logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
-            events, terminal = [], _INTERNAL
+            events, outcome, last = [], _INTERNAL, [_INTERNAL]
         finally:
             reset_current_context(token)
         self._release()
-        self._over(terminal)
-        return await self._log.append([*events, terminal])
+        self._over(outcome)
+        return await self._log.append([*events, *last])
+
+    def _ended_with(self, ending: Ending) -> tuple[Outcome, Sequence[Event]]:
+        """Return how it ended, and the events that say so."""
+        if isinstance(ending, Returned) and isinstance(ending.value, Interrupted):
+            interrupts = [self._through_stage_alone(one) for one in ending.value.interrupts]
+            self._rules.observer.batch([*interrupts], tokens=0, sent=0)
+            return Interrupted(interrupts), interrupts
+        terminal = self._through_stage_alone(self._terminal(ending))
+        return terminal, [terminal]
 
     def leave(self) -> None:
         """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""
@@ -245,9 +259,9 @@ class Run:
             self._release()
             self._over(CALLER_LEFT)
 
-    def _over(self, terminal: Terminal) -> None:
-        self.terminal = terminal
-        self._rules.observer.ended(terminal)
+    def _over(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._rules.observer.ended(outcome)
 
     def _release(self) -> None:
         self._sealed = True
@@ -280,12 +294,12 @@ class Run:
         observer.batch(events, tokens=tokens, sent=tokens)
         return events
 
-    def _through_stage_alone(self, terminal: Terminal) -> Terminal:
-        event: Event = terminal
+    def _through_stage_alone(self, event: Last) -> Last:
+        """Pass one of the last events through stages that have given out all that they held."""
+        passed: Event = event
         for stage in self._stages:
-            [event] = stage.feed([event])
-        assert isinstance(event, Complete | Failed | Cancelled)
-        return event
+            [passed] = stage.feed([passed])
+        return cast("Last", passed)
 
     def _terminal(self, ending: Ending) -> Terminal:
         match ending:
@@ -306,21 +320,26 @@ class Run:
             self._log_failure(ending.wrong.code)
             sentence = rules.sentences.clean(ending.wrong.message)
             return Failed(sentence, ending.wrong.code, ending.wrong.details)
-        latency = round(perf_counter() - self._started_at, 6)
-        metadata = {
-            "agent": rules.agent_name,
-            "framework": rules.framework,
+        metadata = self.metadata()
+        return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what is said of every run, as of now."""
+        return {
+            "agent": self._rules.agent_name,
+            "framework": self._rules.framework,
             "run_id": self.run_id,
-            "latency_seconds": latency,
-            **ending.notes,
+            "latency_seconds": round(perf_counter() - self._started_at, 6),
         }
-        return Complete(ending.output, latency, metadata)
 
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
             self._rules.observer.violated(AGENTS_OWN_RULE)
             return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
+        if isinstance(exc, AgentExecutionError):
+            self._log_failure(exc.code)
+            return Failed(sentences.clean(exc.message), exc.code)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
 

@@ -119,6 +119,7 @@ class Runner:
             events_filter=self._filter if streams else _SEND_NOTHING,
             outbox=outbox,
             request_id=request_id,
+            describe=self._rules.sentences.brief,
         )
         run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
         self._active[run.run_id] = run

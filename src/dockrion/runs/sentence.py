@@ -40,6 +40,10 @@ class ErrorSentences:
         logger.error("agent raised", exc_info=exc, extra={"run_id": run_id})
         return self.clean(_described(exc))
 
+    def brief(self, exc: BaseException) -> str:
+        """Return the sentence for an exception that the agent itself deals with; it is not logged."""
+        return self.clean(_described(exc)) if self._reveal else "The tool failed."
+
     def of_loading(self, message: str) -> str:
         """Return what callers are told of an agent that could not be loaded; it has been logged."""
         return self.clean(message) if self._reveal else "The log says why."

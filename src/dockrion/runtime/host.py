@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
 from dockrion.adapters.loading import load_failure
+from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
@@ -153,7 +154,10 @@ class AgentHost:
         spec = self.spec
         try:
             agent = self._agent or await load_agent(
-                spec.agent, folder=spec.folder, arguments=spec.arguments
+                spec.agent,
+                folder=spec.folder,
+                arguments=spec.arguments,
+                shapes=shapes_of(spec),
             )
             description = plain(agent.describe())
         except (Exception, SystemExit) as exc:

@@ -11,14 +11,23 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from dockrion.events.model import KINDS, Cancelled, Complete, Failed, RunStatus, Terminal
+from dockrion.events.model import (
+    KINDS,
+    Cancelled,
+    Complete,
+    Event,
+    Failed,
+    Interrupted,
+    Outcome,
+    RunStatus,
+)
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.traffic import Call, Tally
 from dockrion.spec import METRICS_FOLDER, process_setting
@@ -29,7 +38,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
 
-_STATUS: Final[dict[type[Terminal], RunStatus]] = {
+_STATUS: Final[dict[type[Outcome], RunStatus]] = {
+    Interrupted: RunStatus.INTERRUPTED,
     Complete: RunStatus.COMPLETED,
     Failed: RunStatus.FAILED,
     Cancelled: RunStatus.CANCELLED,
@@ -178,9 +188,11 @@ class Runs:
             self._output_tokens.inc(tally.tokens)
         for rule, count in tally.violations.items():
             self._violations.labels(rule).inc(count)
-        for terminal, count in tally.ended.items():
-            self._by_type[KINDS[terminal]].inc(count)
-            self.ended[_STATUS[terminal]] += count
+        for outcome, count in tally.ended.items():
+            # The interrupts of a run have been counted one by one.
+            if outcome is not Interrupted:
+                self._by_type[KINDS[cast("type[Event]", outcome)]].inc(count)
+            self.ended[_STATUS[outcome]] += count
 
 
 class Gauges:

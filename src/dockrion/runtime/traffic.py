@@ -22,8 +22,9 @@ from dockrion.events.model import (
     Complete,
     Event,
     Failed,
+    Interrupted,
+    Outcome,
     Policy,
-    Terminal,
     Token,
 )
 from dockrion.runs.run import CALLER_LEFT, Run
@@ -78,11 +79,11 @@ class Call(msgspec.Struct, gc=False):
             # Not the run itself, which has its output.
             self.run = None
             self.run_id = run.run_id
-            terminal = run.terminal
-            if type(terminal) is Complete:
+            outcome = run.outcome
+            if type(outcome) is Complete:
                 self.status = 200
             else:
-                self.status, self.code = _answer_of(terminal)
+                self.status, self.code = _answer_of(outcome)
         self.traffic.end(self)
 
 
@@ -97,7 +98,7 @@ class Tally:
         self.first_tokens: list[float] = []
         self.tokens = 0
         self.violations: Counts = defaultdict(int)
-        self.ended: defaultdict[type[Terminal], int] = defaultdict(int)
+        self.ended: defaultdict[type[Outcome], int] = defaultdict(int)
 
 
 class Traffic:
@@ -154,8 +155,8 @@ class Traffic:
     def heartbeat(self) -> None:
         self._tally.events["heartbeat"] += 1
 
-    def ended(self, terminal: Terminal) -> None:
-        self._tally.ended[type(terminal)] += 1
+    def ended(self, outcome: Outcome) -> None:
+        self._tally.ended[type(outcome)] += 1
 
     # Handing on
 
@@ -178,11 +179,13 @@ class Traffic:
         self.flush()
 
 
-def _answer_of(terminal: Terminal | None) -> tuple[int, str | None]:
-    match terminal:
+def _answer_of(outcome: Outcome | None) -> tuple[int, str | None]:
+    match outcome:
+        case Interrupted():
+            return 202, None
         case Failed(code=code):
             return status_for(code), code
-        case Cancelled() if terminal is not CALLER_LEFT:
+        case Cancelled() if outcome is not CALLER_LEFT:
             return 409, "CONFLICT"
         case _:
             return CALLER_LEFT_STATUS, None

@@ -31,7 +31,6 @@ def _is_on(value: Any) -> bool:
 
 
 ROWS = (
-    Row("agent.framework", values=("langgraph", "langchain")),
     Row("expose.streaming", values=("websocket",)),
     Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
     Row("expose.chat"),
@@ -39,7 +38,6 @@ ROWS = (
     Row("streaming.backend", values=("sqlite", "redis")),
     Row("streaming.worker"),
     Row("streaming.id_generator.type", values=("custom",)),
-    Row("streaming.events.nodes"),
     Row("streaming.connection.on_disconnect", values=("continue",)),
     Row("streaming.connection.resume_window", when=_is_on),
     Row("runs"),

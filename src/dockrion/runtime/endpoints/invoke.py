@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
-from dockrion.events.model import Cancelled, Complete, Failed
+from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.run import CALLER_LEFT, Run
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.asgi import Receive, Scope, Send
@@ -55,19 +55,29 @@ class InvokeEndpoint:
         finally:
             clock.unwatch(run)
             run.leave()
-        terminal = batch.events[-1]
+        outcome = run.outcome
         headers = [(b"x-run-id", run.run_id.encode())]
-        match terminal:
+        match outcome:
             case Complete(output=output, metadata=metadata):
                 data = {"success": True, "output": output, "metadata": metadata}
                 await send_json(send, 200, data, request.request_id, headers)
             case Failed(code=code, error=message, details=details):
                 error = error_for(code, message, details=details)
                 await send_error(send, error, request.request_id, headers)
+            case Interrupted(interrupts=interrupts):
+                data = {
+                    "success": True,
+                    "status": RunStatus.INTERRUPTED,
+                    "interrupts": [
+                        {"interrupt_id": one.interrupt_id, "value": one.value} for one in interrupts
+                    ],
+                    "metadata": run.metadata(),
+                }
+                await send_json(send, 202, data, request.request_id, headers)
             case _:
                 # Cancelled: by a caller who left, and hears no answer, or by somebody else.
-                if terminal is not CALLER_LEFT and isinstance(terminal, Cancelled):
-                    error = error_for("CONFLICT", f"The run was cancelled: {terminal.reason}")
+                if outcome is not CALLER_LEFT and isinstance(outcome, Cancelled):
+                    error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
                     await send_error(send, error, request.request_id, headers)
 
 

@@ -1,0 +1,104 @@
+"""LangChain: any Runnable as an agent."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
+
+from dockrion.adapters.callbacks import FrameworkEvents
+from dockrion.adapters.objects import Closer, close_with, run_config
+from dockrion.adapters.shapes import Shapes
+from dockrion.errors import InvalidAgentError
+from dockrion.events.context import StreamContext
+from dockrion.events.model import Token
+
+
+class RunnableAgent:
+    """A Runnable, run with `astream` on the event loop; its sync parts run in worker threads.
+
+    Tokens are those of its models. Where none has any, the text that the Runnable itself streams is.
+    """
+
+    framework = "langchain"
+    in_thread = False
+
+    def __init__(
+        self,
+        runnable: Runnable[Any, Any],
+        *,
+        name: str,
+        shapes: Shapes,
+        closer: Closer | None = None,
+    ) -> None:
+        self._runnable = runnable
+        self._name = name
+        self._shapes = shapes
+        self._closer = closer
+
+    @classmethod
+    async def load(
+        cls, runnable: Any, *, name: str, shapes: Shapes, closer: Closer | None = None
+    ) -> RunnableAgent:
+        """Take what the entrypoint gave; raise `InvalidAgentError` when that is no Runnable."""
+        if not isinstance(runnable, Runnable):
+            raise InvalidAgentError(
+                f"agent.entrypoint: {name} must give a LangChain Runnable, "
+                f"got an object of {type(runnable).__name__}"
+            )
+        return cls(cast("Runnable[Any, Any]", runnable), name=name, shapes=shapes, closer=closer)
+
+    async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
+        outbox = context.outbox
+        config = run_config(context)
+        handler = None if outbox is None else FrameworkEvents(context, outbox)
+        if handler is not None:
+            config["callbacks"] = [handler]
+        whole: Any = None
+        async for piece in self._runnable.astream(self._input(payload), cast("Any", config)):
+            whole = piece if whole is None else _added(whole, piece)
+            if outbox is not None and handler is not None and not handler.has_spoken:
+                text = _text(piece)
+                if text:
+                    outbox.put(Token(text), len(text))
+                if outbox.turn_due:
+                    await outbox.turn()
+        return self._output(whole)
+
+    def _input(self, payload: Any) -> Any:
+        key = self._shapes.input_key
+        fields: Any = payload
+        alone = key is not None and isinstance(payload, dict) and list(fields) == [key]
+        return fields[key] if alone else fields
+
+    def _output(self, whole: Any) -> Any:
+        if not isinstance(whole, str):
+            return whole
+        key = self._shapes.text_key
+        return whole if key is None else {key: whole}
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "type": "entrypoint",
+            "entrypoint": self._name,
+            "class": type(self._runnable).__name__,
+            "streaming": True,
+        }
+
+    async def close(self) -> None:
+        await close_with(self._closer)
+
+
+def _added(whole: Any, piece: Any) -> Any:
+    """Put the pieces of a stream together as LangChain does: what cannot be added is the whole so far."""
+    try:
+        return whole + piece
+    except TypeError:
+        return piece
+
+
+def _text(piece: Any) -> str:
+    if isinstance(piece, BaseMessage):
+        return piece.content if isinstance(piece.content, str) else ""
+    return str.__str__(piece) if isinstance(piece, str) else ""

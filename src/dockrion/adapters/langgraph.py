@@ -1,0 +1,165 @@
+"""LangGraph: compiled graphs as agents.
+
+LangGraph's own event queue has no bound, and what a node writes and what it emits come out of it in another order
+than they were made in. So tokens, tool calls and steps are taken in a callback handler that the models await
+(`callbacks.py`), and the stream writer of the run is ours: both put straight into the run's outbox.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, cast
+
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME, CONFIG_KEY_STREAM
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.pregel import Pregel
+from langgraph.pregel._messages import StreamMessagesHandler
+from langgraph.pregel.protocol import StreamProtocol
+from langgraph.runtime import Runtime
+
+from dockrion.adapters.callbacks import FrameworkEvents
+from dockrion.adapters.checkpointers import usable_on_loop
+from dockrion.adapters.objects import Closer, close_with, run_config
+from dockrion.adapters.shapes import Shapes
+from dockrion.errors import AgentExecutionError, InvalidAgentError
+from dockrion.events import emitted
+from dockrion.events.context import StreamContext
+from dockrion.events.jsonable import plain
+from dockrion.events.model import Interrupt, Interrupted
+from dockrion.events.outbox import Outbox
+
+# Its own types say `Unknown` in too many places.
+Graph = Any
+_INTERRUPTS: Final = "__interrupt__"
+
+
+class GraphAgent:
+    """A compiled graph, run with `astream` on the event loop; its sync nodes run in worker threads."""
+
+    framework = "langgraph"
+    in_thread = False
+
+    def __init__(self, graph: Graph, *, name: str, shapes: Shapes, closer: Closer | None) -> None:
+        self._graph = graph
+        self._name = name
+        self._shapes = shapes
+        self._closer = closer
+
+    @classmethod
+    async def load(
+        cls, graph: Any, *, name: str, shapes: Shapes, closer: Closer | None = None
+    ) -> GraphAgent:
+        """Take what the entrypoint gave; raise `InvalidAgentError` when that is no compiled graph."""
+        if not isinstance(graph, Pregel):
+            hint = "; return graph.compile()" if hasattr(graph, "compile") else ""
+            raise InvalidAgentError(
+                f"agent.entrypoint: {name} must give a compiled LangGraph graph, "
+                f"got an object of {type(graph).__name__}{hint}"
+            )
+        usable = await _with_usable_checkpointer(cast("Graph", graph))
+        return cls(usable, name=name, shapes=shapes, closer=closer)
+
+    async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
+        outbox = context.outbox
+        final: Any = None
+        config = run_config(context)
+        if outbox is not None:
+            handler = GraphEvents(context, outbox, nodes=self._shapes.nodes)
+            config["callbacks"] = [handler]
+            config["configurable"] |= _writing_to(partial(_write, handler))
+        async for state in self._graph.astream(payload, config, stream_mode="values"):
+            final = state
+        return self._outcome(final)
+
+    def _outcome(self, final: Any) -> Any:
+        if not isinstance(final, Mapping):
+            return final
+        state = dict(cast("Mapping[str, Any]", final))
+        interrupts = state.pop(_INTERRUPTS, ())
+        if interrupts:
+            if self._graph.checkpointer in (None, False):
+                raise AgentExecutionError("interrupt() needs a checkpointer")
+            return Interrupted([Interrupt(plain(one.value), one.id) for one in interrupts])
+        keys = self._shapes.output_keys
+        if keys and all(key in state for key in keys):
+            return {key: state[key] for key in keys}
+        return state
+
+    def describe(self) -> dict[str, Any]:
+        checkpointer = self._graph.checkpointer
+        return {
+            "type": "entrypoint",
+            "entrypoint": self._name,
+            "class": type(self._graph).__name__,
+            "nodes": [str(node) for node in self._graph.nodes if not str(node).startswith("__")],
+            "checkpointer": type(checkpointer).__name__ if checkpointer else None,
+            "streaming": True,
+        }
+
+    async def close(self) -> None:
+        await close_with(self._closer)
+
+
+class GraphEvents(FrameworkEvents, StreamMessagesHandler):
+    """`FrameworkEvents` that LangGraph takes for one of its own.
+
+    For any other streaming handler it runs each node as a stream, which is slower and not the same.
+    """
+
+    subgraphs = True
+    parent_ns = None
+
+
+def _writing_to(write: Callable[[Any], None]) -> dict[str, Any]:
+    """Return what makes `get_stream_writer()` give `write`, in the graph and in graphs within it.
+
+    A graph takes the writer of its caller's runtime where it finds itself inside another graph's stream.
+    """
+    return {
+        CONFIG_KEY_RUNTIME: Runtime(stream_writer=write),
+        CONFIG_KEY_STREAM: StreamProtocol(_nothing, set()),
+    }
+
+
+def _nothing(_: Any) -> None:
+    pass
+
+
+def _write(handler: GraphEvents, value: Any) -> None:
+    """The stream writer of nodes: a `str` is a token, a mapping with an event's type that event, else `custom:data`."""
+    outbox: Outbox = handler.outbox
+    if isinstance(value, str):
+        outbox.put_and_wait(*emitted.token(value, node=_current_node()))
+        return
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        kind = fields.get("type")
+        if emitted.is_event_type(kind):
+            kind = cast("str", kind)
+            if kind == "token" or handler.context.events_filter.is_allowed(kind):
+                outbox.put_and_wait(*emitted.from_mapping(kind, fields))
+            else:
+                outbox.check()
+            return
+    handler.context.sync_emit("data", value)
+
+
+def _current_node() -> str | None:
+    config = var_child_runnable_config.get()
+    metadata: Any = None if config is None else config.get("metadata")
+    return None if metadata is None else metadata.get("langgraph_node")
+
+
+async def _with_usable_checkpointer(graph: Graph) -> Graph:
+    checkpointer: Any = graph.checkpointer
+    if not isinstance(checkpointer, BaseCheckpointSaver):
+        return graph
+    usable = await usable_on_loop(cast("Any", checkpointer))
+    if usable is checkpointer:
+        return graph
+    graph = copy.copy(graph)
+    graph.checkpointer = usable
+    return graph

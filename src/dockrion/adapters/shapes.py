@@ -1,0 +1,52 @@
+"""What an adapter of a framework is told of the Dockfile beside `agent`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from dockrion.spec.dockspec import DockSpec
+
+
+class Shapes(msgspec.Struct, frozen=True, kw_only=True):
+    """How payloads and outputs look, and whose tokens are wanted.
+
+    `input_key` is the one property of the input schema, if it has just one; `output_keys` are the properties
+    of the output schema; `text_key` is where text goes that is the whole output, none when it stands alone.
+    `nodes` are the graph nodes whose tokens are sent, none: all.
+    """
+
+    input_key: str | None = None
+    output_keys: tuple[str, ...] = ()
+    text_key: str | None = "content"
+    nodes: frozenset[str] | None = None
+
+
+def shapes_of(spec: DockSpec) -> Shapes:
+    inputs = properties_of(spec.io_schema.input)
+    output = spec.io_schema.output
+    nodes = spec.streaming.events.nodes
+    return Shapes(
+        input_key=next(iter(inputs)) if len(inputs) == 1 else None,
+        output_keys=tuple(properties_of(output)),
+        text_key=None
+        if output is not None and output.get("type") == "string"
+        else text_key(output),
+        nodes=None if nodes is None else frozenset(nodes),
+    )
+
+
+def text_key(schema: Mapping[str, Any] | None) -> str:
+    """Return the property that takes joined tokens: the one string property of the schema, else `content`."""
+    strings = [
+        name
+        for name, rule in properties_of(schema).items()
+        if isinstance(rule, Mapping) and cast("Mapping[str, Any]", rule).get("type") == "string"
+    ]
+    return strings[0] if len(strings) == 1 else "content"
+
+
+def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", (schema or {}).get("properties") or {})
