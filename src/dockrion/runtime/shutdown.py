@@ -16,7 +16,9 @@ from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, Final
 
+from dockrion.runs.runner import LAST_WORD_SECONDS
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.last_resort import LastResort
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 NOW: Final = getattr(signal, "SIGQUIT", None)
 # How long the loop gets for a second signal before the process ends without it: an agent may block it.
 FORCED_SECONDS: Final = 2.0
+# What a drain takes at most beyond its grace: the closing events, then the last bytes.
+DRAINED_SECONDS: Final = 2 * LAST_WORD_SECONDS
 
 
 class DrainOnSignal:
@@ -45,11 +49,13 @@ class DrainOnSignal:
         self._previous: dict[int, Any] = {}
         self._draining: asyncio.Task[None] | None = None
         self._received: list[int] = []
-        self._forced: threading.Timer | None = None
+        self._last_resort = LastResort(loop)
+        self._forced = False
 
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
+        self._last_resort.start()
         for number in (*SIGNALS, *((NOW,) if self._supervised and NOW is not None else ())):
             self._previous[number] = signal.signal(number, self._handle)
 
@@ -59,20 +65,20 @@ class DrainOnSignal:
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, handler)
         self._previous.clear()
-        if self._forced is not None:
-            self._forced.cancel()
+        self._last_resort.cancel()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(number)
         if not self._is_urgent(number):
             if len(self._received) == 1:
+                grace = float(self._host.spec.expose.shutdown_grace)
+                self._last_resort.end_if_stuck_after(grace + DRAINED_SECONDS)
                 self._loop.call_soon_threadsafe(self._begin, number)
             return
+        if not self._forced:
+            self._forced = True
+            self._last_resort.end_after(FORCED_SECONDS)
         self._loop.call_soon_threadsafe(self._end_now, number)
-        if self._forced is None:
-            self._forced = threading.Timer(FORCED_SECONDS, os._exit, [1])
-            self._forced.daemon = True
-            self._forced.start()
 
     def _is_urgent(self, number: int) -> bool:
         if not self._supervised:
