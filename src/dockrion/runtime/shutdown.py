@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+from functools import cache
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, Final
@@ -55,6 +56,7 @@ class DrainOnSignal:
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
+        _let_forked_children_go()
         self._last_resort.start()
         for number in (*SIGNALS, *((NOW,) if self._supervised and NOW is not None else ())):
             self._previous[number] = signal.signal(number, self._handle)
@@ -121,3 +123,28 @@ class DrainOnSignal:
         elif handler == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+@cache
+def _let_forked_children_go() -> None:
+    """Give a process that the agent forks the system's handlers: it has no loop that could drain.
+
+    With ours it would ignore SIGTERM, and wake the loop of this process, whose socket it has. Once a process: such a
+    hook cannot be taken back.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_signals)
+
+
+def _forget_signals() -> None:
+    ours = [
+        number
+        for number in (*SIGNALS, *(() if NOW is None else (NOW,)))
+        if isinstance(getattr(signal.getsignal(number), "__self__", None), DrainOnSignal)
+    ]
+    if not ours:
+        return
+    signal.set_wakeup_fd(-1)
+    for number in ours:
+        interrupts = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if interrupts else signal.SIG_DFL)
