@@ -63,6 +63,7 @@ class AgentHost:
         self.draining = False
         self._agent = self._given
         self._draining = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
 
@@ -117,8 +118,13 @@ class AgentHost:
         return self.runner
 
     async def drain(self) -> None:
-        """Refuse what is new, let what is there end within `shutdown_grace`."""
+        """Refuse what is new, let what is there end within `shutdown_grace`. Once: a second call waits for the first."""
         self._drain_begun()
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._end_runs())
+        await asyncio.shield(self._drain)
+
+    async def _end_runs(self) -> None:
         grace = float(self.spec.expose.shutdown_grace)
         began = monotonic()
         if self.runner is not None:
