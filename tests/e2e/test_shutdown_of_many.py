@@ -40,6 +40,11 @@ from pathlib import Path
 from dockrion import create_app
 app = create_app(Path(__file__).with_name("Dockfile.yaml"))
 """
+MOUNTED = """
+from fastapi import FastAPI
+parent = FastAPI()
+parent.mount("/", app)
+"""
 
 UVICORN = (sys.executable, "-m", "uvicorn", "main:app")
 # How it is served, by how many processes, and what its log has once for each when they are there.
@@ -64,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         }
         folder = tmp_path / str(len(servers))
         folder.mkdir()
-        (folder / "main.py").write_text(MAIN)
+        (folder / "main.py").write_text(MAIN + MOUNTED)
         servers.append(Server(folder, agent, handler="handle", sections=sections, command=command))
         return servers[-1]
 
@@ -172,3 +177,22 @@ def test_one_signal_ends_even_processes_whose_agent_blocks_the_loop_for_ever(ser
         for server in servers:
             server.wait(20)
             assert "ending without the event loop" in server.log
+
+
+def test_an_app_that_is_mounted_in_another_one_drains_too(serve: Serve, puppet: Puppet) -> None:
+    command = (sys.executable, "-m", "uvicorn", "main:parent")
+    server = serve(command, agent_source("puppet"), grace=30)
+    with Stream(server.port, puppet.payload) as stream:
+        stream.open()
+        stream.next()
+        server.signal(signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while server.get("/ready")[0] != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        puppet.token("still here")
+        assert stream.next().data["content"] == "still here"
+        puppet.finish({"answer": "drained"})
+        assert [frame.event for frame in stream.rest()] == ["complete"]
+        assert server.wait() == 0
+    assert "Traceback" not in server.log

@@ -154,3 +154,28 @@ def forked(work: Callable[[], object]) -> int:
         finally:
             os._exit(0)
     return os.waitpid(pid, 0)[1]
+
+
+async def test_a_mounted_app_leaves_the_signals_of_a_process_without_a_server_alone() -> None:
+    before = signal.getsignal(TERM)
+    drain = DrainOnSignal(FakeHost(), asyncio.get_running_loop())  # type: ignore[arg-type]
+    drain.install(mounted=True)
+    try:
+        assert signal.getsignal(TERM) is before
+    finally:
+        drain.restore()
+
+
+def test_signals_go_straight_to_the_server_where_the_loop_has_ended() -> None:
+    host, server = FakeHost(), FakeServer()
+    loop = asyncio.new_event_loop()
+    before = signal.signal(TERM, server.handle_exit)
+    drain = DrainOnSignal(host, loop)  # type: ignore[arg-type]
+    drain.install(mounted=True)
+    loop.close()
+    try:
+        signal.raise_signal(TERM)
+    finally:
+        drain.restore()
+        signal.signal(TERM, before)
+    assert server.raised_again == [TERM]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
@@ -33,11 +33,29 @@ LOADING_SECONDS: Final = 30.0
 State = Literal["loading", "ready", "failed", "draining"]
 
 
-class AgentHost:
-    """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names."""
+class Signals(Protocol):
+    """Drains a host when its process is told to end, from `install` to `restore`."""
 
-    def __init__(self, spec: DockSpec, agent: Agent | None = None) -> None:
+    def install(self, *, mounted: bool) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+class SignalsFor(Protocol):
+    def __call__(self, host: AgentHost, loop: asyncio.AbstractEventLoop, /) -> Signals: ...
+
+
+class AgentHost:
+    """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names.
+
+    Without `signals` those of the process are left alone.
+    """
+
+    def __init__(
+        self, spec: DockSpec, agent: Agent | None = None, *, signals: SignalsFor | None = None
+    ) -> None:
         self.spec: Final = spec
+        self._signals_for = signals
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         self.timestamps: Final = Clock()
@@ -66,6 +84,7 @@ class AgentHost:
         self._drain: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
+        self._signals: Signals | None = None
 
     @property
     def state(self) -> State:
@@ -79,10 +98,16 @@ class AgentHost:
     def abandoned_threads(self) -> int:
         return self._threads.abandoned
 
-    def start(self) -> None:
-        """Begin to load, on the running loop; calling it again does nothing."""
+    def start(self, *, mounted: bool = True) -> None:
+        """Begin to load, on the running loop; calling it again does nothing.
+
+        Not `mounted` where the app's own lifespan runs, whose server hands over the process's signals.
+        """
         if self._loading is None:
             loop = asyncio.get_running_loop()
+            if self._signals_for is not None:
+                self._signals = self._signals_for(self, loop)
+                self._signals.install(mounted=mounted)
             loop.set_default_executor(self._threads)
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
@@ -145,6 +170,14 @@ class AgentHost:
         self._draining.set()
 
     async def close(self) -> None:
+        try:
+            await self._close()
+        finally:
+            if self._signals is not None:
+                self._signals.restore()
+            self._begin_life()
+
+    async def _close(self) -> None:
         await self.drain()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -153,7 +186,6 @@ class AgentHost:
             self._loading.cancel()
         if self._agent is not None and self.runner is not None:
             await self._agent.close()
-        self._begin_life()
 
     async def _load(self) -> None:
         spec = self.spec

@@ -33,7 +33,10 @@ DRAINED_SECONDS: Final = 2 * LAST_WORD_SECONDS
 
 
 class DrainOnSignal:
-    """Installed while the app's lifespan runs; in the main thread only, where signals can be handled.
+    """Installed while a host is started; in the main thread only, where signals can be handled.
+
+    An app that is `mounted` in another one has no lifespan of its own, and learns of no end. So it takes signals only
+    from a server that had a handler for them, and where the loop has ended they go straight on to that one.
 
     A second signal ends at once. Not so where a supervisor starts and stops this process: one Ctrl-C, or one
     SIGTERM to a whole group, comes from the system and from the supervisor too. There SIGTERM says the same
@@ -53,8 +56,10 @@ class DrainOnSignal:
         self._last_resort = LastResort(loop)
         self._forced = False
 
-    def install(self) -> None:
+    def install(self, *, mounted: bool = False) -> None:
         if threading.current_thread() is not threading.main_thread():
+            return
+        if mounted and not callable(signal.getsignal(signal.SIGTERM)):
             return
         _let_forked_children_go()
         self._last_resort.start()
@@ -70,6 +75,9 @@ class DrainOnSignal:
         self._last_resort.cancel()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if not self._loop.is_running():
+            self._hand_over(number)
+            return
         self._received.append(number)
         if not self._is_urgent(number):
             if len(self._received) == 1:
