@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from dockrion.adapters import (
     register_adapter,
 )
 from dockrion.adapters.base import Agent
+from dockrion.adapters.objects import ForeignAgent
 from dockrion.errors import AdapterError, InvalidAgentError
 from dockrion.events.context import StreamContext
 from dockrion.events.filter import EventsFilter
@@ -195,6 +198,42 @@ async def test_a_context_manager_is_closed_at_shutdown(folder: Folder) -> None:
     assert sys.modules[module].closed == []
     await agent.close()
     assert sys.modules[module].closed == [1]
+
+
+async def test_an_async_context_manager_is_entered_and_left_in_one_task(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import anyio\nfrom contextlib import asynccontextmanager\nleft = []\n"
+        "@asynccontextmanager\nasync def made():\n"
+        "    async with anyio.create_task_group() as tasks:\n"
+        "        tasks.start_soon(anyio.sleep_forever)\n        yield Agent()\n"
+        "        tasks.cancel_scope.cancel()\n    left.append(1)\n"
+    )
+    agent = await asyncio.create_task(folder.load(entrypoint=f"{module}:made", framework="custom"))
+    await asyncio.create_task(agent.close())
+    assert sys.modules[module].left == [1]
+
+
+async def test_a_sync_context_manager_is_left_in_a_thread(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import threading\nfrom contextlib import contextmanager\nleft = []\n"
+        "@contextmanager\ndef made():\n    yield Agent()\n    left.append(threading.get_ident())\n"
+    )
+    agent = await folder.load(entrypoint=f"{module}:made", framework="custom")
+    await agent.close()
+    [ident] = sys.modules[module].left
+    assert ident != threading.get_ident()
+
+
+@pytest.mark.parametrize("leaves_with", ["SystemExit(3)", "ValueError('no')"])
+async def test_what_an_async_context_manager_raises_is_said(
+    folder: Folder, leaves_with: str
+) -> None:
+    module = folder.module(
+        f"{OBJECT}class made:\n    async def __aenter__(self):\n        raise {leaves_with}\n"
+        "    async def __aexit__(self, *_):\n        pass\n"
+    )
+    error = await failure(folder, entrypoint=f"{module}:made", framework="custom")
+    assert f"the factory {module}:made raised: {leaves_with.partition('(')[0]}" in error.message
 
 
 async def test_a_factory_gets_the_arguments_it_takes(folder: Folder) -> None:
@@ -423,3 +462,15 @@ async def test_text_of_a_subclass_of_str_streams_as_text() -> None:
     async with running(app_for(agent)) as app, post(app, "/invoke/stream", {}) as exchange:
         contents = [e.json().get("content") async for e in exchange.events() if e.event == "token"]
     assert contents == ["Hel", "lo"]
+
+
+async def test_a_sync_close_of_an_adapter_does_not_hold_up_the_loop() -> None:
+    seen: list[int] = []
+
+    class Adapter(Foreign):
+        def close(self) -> None:
+            seen.append(threading.get_ident())
+
+    await ForeignAgent(Adapter(), framework="foreign").close()
+    assert len(seen) == 1
+    assert seen != [threading.get_ident()]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from dockrion.adapters.callables import CallableAgent
+from dockrion.runtime import host as hosts
 from dockrion.runtime.host import AgentHost
 from dockrion.spec import DockSpec
 
@@ -54,3 +57,55 @@ async def test_what_was_drained_is_not_drained_again_when_it_is_closed(
         await draining
         await closing
     assert waits == [30]
+
+
+class Closing:
+    """An agent whose close does what the test says."""
+
+    framework = "custom"
+    in_thread = False
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        self.close = close
+
+    def call(self, payload: Any, context: Any, *, streams: bool) -> Any:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+async def closed(close: Callable[[], Awaitable[None]]) -> None:
+    host = host_for(Closing(close))
+    async with asyncio.timeout(SECONDS):
+        assert await host.loaded()
+        await host.close()
+    assert host.runner is None
+
+
+async def test_an_agent_that_does_not_close_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hosts, "CLOSING_SECONDS", 0.01)
+    released = asyncio.Event()
+
+    async def swallow_cancellation() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    await closed(swallow_cancellation)
+    released.set()
+    assert "agent does not close" in caplog.text
+
+
+@pytest.mark.parametrize("raised", [ValueError("disk is full"), SystemExit(3), KeyboardInterrupt()])
+async def test_what_closing_the_agent_raises_is_logged_and_ends_nothing(
+    raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise raised
+
+    await closed(fail)
+    assert "agent failed to close" in caplog.text
+    assert type(raised).__name__ in caplog.text

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from dockrion._registry import Registry
 from dockrion.adapters.base import Agent, ForeignAdapter
 from dockrion.adapters.callables import CallableAgent, accepts
+from dockrion.adapters.held import HeldContext
 from dockrion.adapters.loading import import_object, load_failure
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
@@ -61,8 +62,10 @@ class HandlerWithEntrypoint:
         return {**self._handler.describe(), "entrypoint": self._entrypoint.describe()}
 
     async def close(self) -> None:
-        await self._handler.close()
-        await self._entrypoint.close()
+        try:
+            await self._handler.close()
+        finally:
+            await self._entrypoint.close()
 
 
 def register_adapter(name: str, cls: type[Any]) -> None:
@@ -117,7 +120,7 @@ async def _load_foreign(framework: str, target: str) -> Agent:
 
 
 async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Call the factory; return what it made, and what closes it at shutdown."""
+    """Call the factory; return what it made, and what closes it at shutdown, as an awaitable."""
     if not callable(factory):
         raise InvalidAgentError(
             f"agent.entrypoint: {target} is neither an object with `.invoke` nor a factory, but {type(factory).__name__}"
@@ -142,8 +145,9 @@ async def _enter(made: Any) -> tuple[Any, Any]:
         return made, None
     kind = cast("Any", type(made))
     if hasattr(kind, "__aenter__"):
-        return await made.__aenter__(), lambda: made.__aexit__(None, None, None)
+        held = HeldContext(made)
+        return await held.enter(), held.leave
     if hasattr(kind, "__enter__"):
         entered = await asyncio.to_thread(made.__enter__)
-        return entered, lambda: made.__exit__(None, None, None)
+        return entered, lambda: asyncio.to_thread(made.__exit__, None, None, None)
     return made, None

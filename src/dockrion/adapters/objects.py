@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dockrion.adapters.callables import accepts, is_async_callable
@@ -23,7 +24,7 @@ class ObjectAgent:
         *,
         name: str,
         framework: str = "custom",
-        closer: Callable[[], Any] | None = None,
+        closer: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         invoke = _method(target, "ainvoke") or _method(target, "invoke")
         if invoke is None:
@@ -61,9 +62,7 @@ class ObjectAgent:
 
     async def close(self) -> None:
         if self._closer is not None:
-            closed = self._closer()
-            if inspect.isawaitable(closed):
-                await closed
+            await self._closer()
 
 
 class ForeignAgent:
@@ -99,10 +98,12 @@ class ForeignAgent:
 
     async def close(self) -> None:
         close = _method(self._adapter, "close")
-        if close is not None:
-            closed = close()
-            if inspect.isawaitable(closed):
-                await closed
+        if close is None:
+            return
+        # One that is not async may block.
+        closed = close() if is_async_callable(close) else await asyncio.to_thread(close)
+        if inspect.isawaitable(closed):
+            await closed
 
 
 def run_config(context: StreamContext) -> dict[str, Any]:

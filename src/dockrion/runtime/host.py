@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # How long a call waits for an agent that is still loading.
 LOADING_SECONDS: Final = 30.0
+# What an agent gets to close what it has opened.
+CLOSING_SECONDS: Final = 10.0
 
 State = Literal["loading", "ready", "failed", "draining"]
 
@@ -185,7 +187,7 @@ class AgentHost:
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
         if self._agent is not None and self.runner is not None:
-            await self._agent.close()
+            await _close_agent(self._agent)
 
     async def _load(self) -> None:
         spec = self.spec
@@ -202,7 +204,7 @@ class AgentHost:
             self.agent_error = self._sentences().of_loading(self.load_error.message)
             return
         if self.draining:
-            await agent.close()
+            await _close_agent(agent)
             return
         self._agent, self.description = agent, description
         self.runner = Runner(
@@ -237,3 +239,23 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
+
+
+async def _close_agent(agent: Agent) -> None:
+    """Close what the agent has opened, within `CLOSING_SECONDS`: the end of the process does not depend on it."""
+    closing = asyncio.get_running_loop().create_task(_close(agent))
+    _, late = await asyncio.wait({closing}, timeout=CLOSING_SECONDS)
+    if late:
+        closing.cancel()
+        logger.warning(
+            "agent does not close; it is left as it is", extra={"seconds": CLOSING_SECONDS}
+        )
+
+
+async def _close(agent: Agent) -> None:
+    try:
+        await agent.close()
+    except asyncio.CancelledError:
+        pass
+    except BaseException as exc:  # SystemExit too: one agent does not end the server
+        logger.error("agent failed to close", exc_info=exc)
