@@ -27,6 +27,7 @@ from dockrion.errors import AdapterError, InvalidAgentError
 from dockrion.events.context import StreamContext
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Complete, Progress
+from dockrion.runs.threads import WorkerThreads
 from dockrion.spec.agent import AgentSpec
 from dockrion.testing import app_for, post, running
 from tests.runs.kit import read_to_end, runner_for_agent, tokens
@@ -166,6 +167,14 @@ async def test_a_handler_without_context_is_not_given_one(folder: Folder) -> Non
     assert await output_of(agent) == {"options": {}}
 
 
+STRANGE = [
+    "asyncio.CancelledError()",
+    "GeneratorExit()",
+    "KeyboardInterrupt()",
+    "StopIteration()",
+    "SystemExit(3)",
+]
+
 OBJECT = "class Agent:\n    def invoke(self, payload):\n        return {'got': payload}\n"
 
 
@@ -224,16 +233,48 @@ async def test_a_sync_context_manager_is_left_in_a_thread(folder: Folder) -> Non
     assert ident != threading.get_ident()
 
 
-@pytest.mark.parametrize("leaves_with", ["SystemExit(3)", "ValueError('no')"])
-async def test_what_an_async_context_manager_raises_is_said(
-    folder: Folder, leaves_with: str
-) -> None:
+@pytest.mark.parametrize("raised", [*STRANGE, "ValueError('no')"])
+async def test_what_an_async_context_manager_raises_is_said(folder: Folder, raised: str) -> None:
     module = folder.module(
-        f"{OBJECT}class made:\n    async def __aenter__(self):\n        raise {leaves_with}\n"
+        "import asyncio\n"
+        f"class made:\n    async def __aenter__(self):\n        raise {raised}\n"
         "    async def __aexit__(self, *_):\n        pass\n"
     )
     error = await failure(folder, entrypoint=f"{module}:made", framework="custom")
-    assert f"the factory {module}:made raised: {leaves_with.partition('(')[0]}" in error.message
+    assert f"the factory {module}:made raised" in error.message
+
+
+@pytest.mark.parametrize("raised", STRANGE)
+@pytest.mark.parametrize("made", ["def made():", "async def made():"])
+async def test_a_factory_may_raise_anything(folder: Folder, made: str, raised: str) -> None:
+    asyncio.get_running_loop().set_default_executor(WorkerThreads(1))
+    module = folder.module(f"import asyncio\n{made}\n    raise {raised}\n")
+    with anyio.fail_after(5):
+        error = await failure(folder, entrypoint=f"{module}:made", framework="custom")
+    assert f"the factory {module}:made raised" in error.message
+
+
+@pytest.mark.parametrize("raised", STRANGE)
+async def test_a_module_may_raise_anything(folder: Folder, raised: str) -> None:
+    module = folder.module(f"import asyncio\nraise {raised}\n")
+    with anyio.fail_after(5):
+        error = await failure(folder, handler=f"{module}:handle")
+    assert f"agent.handler: module {module!r}" in error.message
+
+
+async def test_loading_can_be_cancelled(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import asyncio\nbegun = asyncio.Event()\n"
+        "async def made():\n    begun.set()\n    await asyncio.Event().wait()\n"
+    )
+    loading = asyncio.create_task(folder.load(entrypoint=f"{module}:made", framework="custom"))
+    with anyio.fail_after(5):
+        while module not in sys.modules or not hasattr(sys.modules[module], "made"):
+            await asyncio.sleep(0.001)
+        await sys.modules[module].begun.wait()
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
 
 
 async def test_a_factory_gets_the_arguments_it_takes(folder: Folder) -> None:

@@ -159,10 +159,21 @@ def test_an_app_can_be_run_on_one_event_loop_after_another() -> None:
     assert [asyncio.run(call()) for _ in range(3)] == [200, 200, 200]
 
 
-async def test_stop_iteration_in_a_thread_is_an_error_for_who_awaits_it() -> None:
-    loop = asyncio.get_running_loop()
-    with anyio.fail_after(SECONDS), pytest.raises(RuntimeError, match="StopIteration"):
-        await loop.run_in_executor(WorkerThreads(1), next, iter(()))
+@pytest.mark.parametrize("raised", [StopIteration, GeneratorExit])
+async def test_what_a_future_cannot_hold_is_an_error_for_who_awaits_it(
+    raised: type[BaseException],
+) -> None:
+    asyncio.get_running_loop().set_default_executor(WorkerThreads(1))
+
+    def call() -> None:
+        raise raised
+
+    async def caller() -> None:
+        with pytest.raises(RuntimeError, match=f"raised {raised.__name__}"):
+            await asyncio.to_thread(call)
+
+    with anyio.fail_after(SECONDS):
+        await caller()
 
 
 async def within(future: Future[Any]) -> Any:

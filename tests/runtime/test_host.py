@@ -109,3 +109,21 @@ async def test_what_closing_the_agent_raises_is_logged_and_ends_nothing(
     await closed(fail)
     assert "agent failed to close" in caplog.text
     assert type(raised).__name__ in caplog.text
+
+
+@pytest.mark.parametrize(
+    "raised", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(3), GeneratorExit()]
+)
+async def test_whatever_an_agent_raises_when_it_is_loaded_it_has_failed_to(
+    raised: BaseException,
+) -> None:
+    class Broken(Closing):
+        def describe(self) -> dict[str, Any]:
+            raise raised
+
+    host = host_for(Broken(asyncio.Event().wait))
+    async with asyncio.timeout(SECONDS):
+        assert not await host.loaded()
+    assert host.state == "failed"
+    assert type(raised).__name__ in str(host.agent_error)
+    await host.close()

@@ -14,7 +14,7 @@ from dockrion._registry import Registry
 from dockrion.adapters.base import Agent, ForeignAdapter
 from dockrion.adapters.callables import CallableAgent, accepts
 from dockrion.adapters.held import HeldContext
-from dockrion.adapters.loading import import_object, load_failure
+from dockrion.adapters.loading import comes_from_outside, import_object, load_failure
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
 from dockrion.spec.agent import AgentSpec
@@ -114,7 +114,9 @@ async def _load_foreign(framework: str, target: str) -> Agent:
             await loading
     except AdapterError:
         raise
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
+        if comes_from_outside(exc):
+            raise
         raise load_failure(what, exc) from exc
     return ForeignAgent(adapter, framework=framework)
 
@@ -136,7 +138,9 @@ async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) 
         return await _enter(made)
     except AdapterLoadError:
         raise
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
+        if comes_from_outside(exc):
+            raise
         raise load_failure(f"agent.entrypoint: the factory {target} raised", exc) from exc
 
 

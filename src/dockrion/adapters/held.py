@@ -15,20 +15,23 @@ class HeldContext:
 
     def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
         self._manager = manager
+        self._agent: Any = None
+        self._entered = asyncio.Event()
         self._leave = asyncio.Event()
         self._failure: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def enter(self) -> Any:
         """Return what the context manager gives; raise what it raises."""
-        loop = asyncio.get_running_loop()
-        entered: asyncio.Future[Any] = loop.create_future()
-        self._task = loop.create_task(self._hold(entered))
+        self._task = asyncio.get_running_loop().create_task(self._hold())
         try:
-            return await entered
+            await self._entered.wait()
         except asyncio.CancelledError:
             self._task.cancel()
             raise
+        if self._failure is not None:
+            raise self._failure
+        return self._agent
 
     async def leave(self) -> None:
         """Raise what leaving it raises."""
@@ -38,15 +41,15 @@ class HeldContext:
         if self._failure is not None:
             raise self._failure
 
-    async def _hold(self, entered: asyncio.Future[Any]) -> None:
+    async def _hold(self) -> None:
         try:
-            async with self._manager as agent:
-                entered.set_result(agent)
+            async with self._manager as self._agent:
+                self._entered.set()
                 await self._leave.wait()
         except BaseException as exc:  # SystemExit too: a task that raises it ends the loop
-            if not entered.done():
-                entered.set_exception(exc)
-            elif self._leave.is_set():
+            if not self._entered.is_set() or self._leave.is_set():
                 self._failure = exc
             elif not isinstance(exc, asyncio.CancelledError):
                 logger.error("the agent's context manager has ended by itself", exc_info=exc)
+        finally:
+            self._entered.set()

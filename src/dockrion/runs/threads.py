@@ -62,9 +62,10 @@ class WorkerThreads(ThreadPoolExecutor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except StopIteration as exc:
-                # asyncio's futures refuse it, and whoever awaits would wait for ever; PEP 479 has this answer.
-                error = RuntimeError("a call in a thread raised StopIteration")
+            except (StopIteration, GeneratorExit) as exc:
+                # asyncio's futures refuse the one, so that whoever awaits would wait for ever, and the other one closes
+                # the coroutine that awaits; PEP 479 has this answer.
+                error = RuntimeError(f"a call in a thread raised {type(exc).__name__}")
                 error.__cause__ = exc
                 future.set_exception(error)
             except BaseException as exc:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
-from dockrion.adapters.loading import load_failure
+from dockrion.adapters.loading import comes_from_outside, load_failure
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
@@ -196,7 +196,11 @@ class AgentHost:
                 spec.agent, folder=spec.folder, arguments=spec.arguments
             )
             description = plain(agent.describe())
-        except (Exception, SystemExit) as exc:
+        except (
+            BaseException
+        ) as exc:  # SystemExit and the like too: one agent does not end the server
+            if comes_from_outside(exc):
+                raise
             logger.error("agent failed to load", exc_info=exc)
             self.load_error = (
                 exc if isinstance(exc, DockrionError) else load_failure("agent: loading it", exc)
