@@ -112,6 +112,7 @@ class WorkerThreads(ThreadPoolExecutor):
             with self._mutex:
                 self._started -= jobs is self._jobs
                 if self._alive or job not in self._queued:
+                    logger.warning("no further worker thread can be started; jobs wait")
                     return
                 self._queued.discard(job)
                 self._unfinished -= 1
