@@ -19,6 +19,7 @@ import pytest
 
 from dockrion.errors import AdapterLoadError, DockrionError
 from dockrion.events.cancelled import RunCancelled
+from dockrion.runtime import last_resort
 from dockrion.runtime.server import serve
 from dockrion.runtime.sockets import open_sockets, raise_file_limit
 
@@ -224,6 +225,33 @@ def test_a_thread_of_the_agent_that_learns_of_the_end_leaves_without_a_traceback
 
     assert said == [ValueError]
     assert threading.excepthook is hook
+
+
+def test_a_task_that_blocks_the_loop_when_it_is_cancelled_does_not_keep_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process_ended = threading.Event()
+    monkeypatch.setattr(last_resort, "_end", process_ended.set)
+    monkeypatch.setattr(last_resort, "_STUCK_SECONDS", 0.05)
+    seen: list[bool] = []
+
+    async def block_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(process_ended.wait(5))
+
+    async def leave_a_task_behind() -> None:
+        tasks.append(asyncio.create_task(block_when_cancelled()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    serve_until(
+        FakeApp(at_end=leave_a_task_behind),
+        on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
+
+    assert seen == [True]
 
 
 def test_an_application_that_cannot_start_is_an_error_and_no_exit(

@@ -18,6 +18,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from dockrion.errors import DockrionError
 from dockrion.events.cancelled import RunCancelled
+from dockrion.runtime.last_resort import LastResort
 from dockrion.runtime.protocol import ServerProtocol
 from dockrion.runtime.sockets import BACKLOG, raise_file_limit
 
@@ -203,6 +204,16 @@ def _run(server: AgentServer, config: uvicorn.Config, sockets: list[socket.socke
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel and close what is left on the loop, as far as it lets itself be."""
+    last_resort = LastResort(loop)
+    last_resort.start()
+    last_resort.end_if_stuck_after(0)
+    try:
+        _cancel_and_close(loop)
+    finally:
+        last_resort.cancel()
+
+
+def _cancel_and_close(loop: asyncio.AbstractEventLoop) -> None:
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
