@@ -115,6 +115,27 @@ async def test_a_drained_server_is_stopped_without_its_handler() -> None:
     assert server.raised_again == []
 
 
+async def test_apps_that_are_mounted_beside_each_other_drain_at_the_same_time() -> None:
+    first, second, server = FakeHost(), FakeHost(), FakeServer()
+    with draining(first, server, supervised=False):
+        drain = DrainOnSignal(second, asyncio.get_running_loop())  # type: ignore[arg-type]
+        drain.install(mounted=True)
+        try:
+            signal.raise_signal(TERM)
+            assert await told(second, 1) == ["drain"]
+            assert await told(first, 1) == ["drain"]
+            second.may_end.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not server.should_exit
+            first.may_end.set()
+            async with asyncio.timeout(5):
+                while not server.should_exit:
+                    await asyncio.sleep(0)
+        finally:
+            drain.restore()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 async def test_a_forked_child_takes_signals_as_any_process_does() -> None:
     host = FakeHost()

@@ -108,7 +108,7 @@ class DrainOnSignal:
         self._draining = self._loop.create_task(self._drain(number))
 
     async def _drain(self, number: int) -> None:
-        await self._host.drain()
+        await asyncio.gather(*(host.drain() for host in self._hosts(number)))
         server = getattr(self._previous.get(number), "__self__", None)
         if isinstance(getattr(server, "should_exit", None), bool):
             # uvicorn. Its handler would raise the signal again at its end, and a drained process is to exit with 0:
@@ -116,6 +116,12 @@ class DrainOnSignal:
             server.should_exit = True  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         else:
             self._hand_over(number)
+
+    def _hosts(self, number: int) -> list[AgentHost]:
+        """Return this host, and those beside it in the process whose handlers were there before: they drain at once."""
+        before = getattr(self._previous.get(number), "__self__", None)
+        others = before._hosts(number) if isinstance(before, DrainOnSignal) else []
+        return [self._host, *others]
 
     def _end_now(self, number: int) -> None:
         logger.info("ending now", extra={"signal": signal.Signals(number).name})
