@@ -75,3 +75,16 @@ async def test_nothing_is_ended_after_a_cancel(ended: threading.Event, resort: L
     resort.end_if_stuck_after(0)
     resort.cancel()
     assert not ended.wait(0.2)
+
+
+async def test_a_system_without_a_thread_to_spare_is_served_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one = LastResort(asyncio.get_running_loop())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    one.start()
+    one.cancel()
+    assert "would not be ended" in caplog.text

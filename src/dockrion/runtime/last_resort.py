@@ -37,7 +37,12 @@ class LastResort:
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
 
     def start(self) -> None:
-        threading.Thread(target=self._wait, name="dockrion-last-resort", daemon=True).start()
+        thread = threading.Thread(target=self._wait, name="dockrion-last-resort", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            # A system without a thread to spare: what works without this one is to work.
+            logger.warning("a blocked event loop would not be ended", exc_info=exc)
 
     def end_if_stuck_after(self, seconds: float) -> None:
         """End the process once the loop is stuck, but not before `seconds` have passed."""
