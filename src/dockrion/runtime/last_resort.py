@@ -1,4 +1,4 @@
-"""Ending a process whose event loop no longer can: code of the agent has it, and does not give it back."""
+"""Ending a process whose event loop does not: code of the agent has it, and does not give it back."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LastResort:
 def _end() -> None:
     said = threading.Thread(
         target=logger.error,
-        args=("ending without the event loop: code of the agent blocks it",),
+        args=("ending without the event loop, which does not end by itself",),
         daemon=True,
     )
     try:
