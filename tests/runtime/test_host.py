@@ -65,8 +65,8 @@ class Closing:
     framework = "custom"
     in_thread = False
 
-    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
-        self.close = close
+    def __init__(self, close: Callable[[], Awaitable[object]]) -> None:
+        self._close = close
 
     def call(self, payload: Any, context: Any, *, streams: bool) -> Any:
         raise NotImplementedError
@@ -74,8 +74,11 @@ class Closing:
     def describe(self) -> dict[str, Any]:
         return {}
 
+    async def close(self) -> None:
+        await self._close()
 
-async def closed(close: Callable[[], Awaitable[None]]) -> None:
+
+async def closed(close: Callable[[], Awaitable[object]]) -> None:
     host = host_for(Closing(close))
     async with asyncio.timeout(SECONDS):
         assert await host.loaded()
