@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from dockrion.adapters import (
     register_adapter,
 )
 from dockrion.adapters.base import Agent
+from dockrion.adapters.objects import ForeignAgent
 from dockrion.errors import AdapterError, InvalidAgentError
 from dockrion.events.context import StreamContext
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Complete, Progress
+from dockrion.runs.threads import WorkerThreads
 from dockrion.spec.agent import AgentSpec
 from dockrion.testing import app_for, post, running
 from tests.runs.kit import read_to_end, runner_for_agent, tokens
@@ -163,6 +167,14 @@ async def test_a_handler_without_context_is_not_given_one(folder: Folder) -> Non
     assert await output_of(agent) == {"options": {}}
 
 
+STRANGE = [
+    "asyncio.CancelledError()",
+    "GeneratorExit()",
+    "KeyboardInterrupt()",
+    "StopIteration()",
+    "SystemExit(3)",
+]
+
 OBJECT = "class Agent:\n    def invoke(self, payload):\n        return {'got': payload}\n"
 
 
@@ -195,6 +207,74 @@ async def test_a_context_manager_is_closed_at_shutdown(folder: Folder) -> None:
     assert sys.modules[module].closed == []
     await agent.close()
     assert sys.modules[module].closed == [1]
+
+
+async def test_an_async_context_manager_is_entered_and_left_in_one_task(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import anyio\nfrom contextlib import asynccontextmanager\nleft = []\n"
+        "@asynccontextmanager\nasync def made():\n"
+        "    async with anyio.create_task_group() as tasks:\n"
+        "        tasks.start_soon(anyio.sleep_forever)\n        yield Agent()\n"
+        "        tasks.cancel_scope.cancel()\n    left.append(1)\n"
+    )
+    agent = await asyncio.create_task(folder.load(entrypoint=f"{module}:made", framework="custom"))
+    await asyncio.create_task(agent.close())
+    assert sys.modules[module].left == [1]
+
+
+async def test_a_sync_context_manager_is_left_in_a_thread(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import threading\nfrom contextlib import contextmanager\nleft = []\n"
+        "@contextmanager\ndef made():\n    yield Agent()\n    left.append(threading.get_ident())\n"
+    )
+    agent = await folder.load(entrypoint=f"{module}:made", framework="custom")
+    await agent.close()
+    [ident] = sys.modules[module].left
+    assert ident != threading.get_ident()
+
+
+@pytest.mark.parametrize("raised", [*STRANGE, "ValueError('no')"])
+async def test_what_an_async_context_manager_raises_is_said(folder: Folder, raised: str) -> None:
+    module = folder.module(
+        "import asyncio\n"
+        f"class made:\n    async def __aenter__(self):\n        raise {raised}\n"
+        "    async def __aexit__(self, *_):\n        pass\n"
+    )
+    error = await failure(folder, entrypoint=f"{module}:made", framework="custom")
+    assert f"the factory {module}:made raised" in error.message
+
+
+@pytest.mark.parametrize("raised", STRANGE)
+@pytest.mark.parametrize("made", ["def made():", "async def made():"])
+async def test_a_factory_may_raise_anything(folder: Folder, made: str, raised: str) -> None:
+    asyncio.get_running_loop().set_default_executor(WorkerThreads(1))
+    module = folder.module(f"import asyncio\n{made}\n    raise {raised}\n")
+    with anyio.fail_after(5):
+        error = await failure(folder, entrypoint=f"{module}:made", framework="custom")
+    assert f"the factory {module}:made raised" in error.message
+
+
+@pytest.mark.parametrize("raised", STRANGE)
+async def test_a_module_may_raise_anything(folder: Folder, raised: str) -> None:
+    module = folder.module(f"import asyncio\nraise {raised}\n")
+    with anyio.fail_after(5):
+        error = await failure(folder, handler=f"{module}:handle")
+    assert f"agent.handler: module {module!r}" in error.message
+
+
+async def test_loading_can_be_cancelled(folder: Folder) -> None:
+    module = folder.module(
+        f"{OBJECT}import asyncio\nbegun = asyncio.Event()\n"
+        "async def made():\n    begun.set()\n    await asyncio.Event().wait()\n"
+    )
+    loading = asyncio.create_task(folder.load(entrypoint=f"{module}:made", framework="custom"))
+    with anyio.fail_after(5):
+        while module not in sys.modules or not hasattr(sys.modules[module], "made"):
+            await asyncio.sleep(0.001)
+        await sys.modules[module].begun.wait()
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
 
 
 async def test_a_factory_gets_the_arguments_it_takes(folder: Folder) -> None:
@@ -423,3 +503,15 @@ async def test_text_of_a_subclass_of_str_streams_as_text() -> None:
     async with running(app_for(agent)) as app, post(app, "/invoke/stream", {}) as exchange:
         contents = [e.json().get("content") async for e in exchange.events() if e.event == "token"]
     assert contents == ["Hel", "lo"]
+
+
+async def test_a_sync_close_of_an_adapter_does_not_hold_up_the_loop() -> None:
+    seen: list[int] = []
+
+    class Adapter(Foreign):
+        def close(self) -> None:
+            seen.append(threading.get_ident())
+
+    await ForeignAgent(Adapter(), framework="foreign").close()
+    assert len(seen) == 1
+    assert seen != [threading.get_ident()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import pytest
 
 from .frames import Stream
 from .puppet import Puppet
-from .server import DOCKRION_RUN, Server, agent_source
+from .server import DOCKRION_RUN, HOST, Server, agent_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,11 @@ from pathlib import Path
 from dockrion import create_app
 app = create_app(Path(__file__).with_name("Dockfile.yaml"))
 """
+MOUNTED = """
+from fastapi import FastAPI
+parent = FastAPI()
+parent.mount("/", app)
+"""
 
 UVICORN = (sys.executable, "-m", "uvicorn", "main:app")
 # How it is served, by how many processes, and what its log has once for each when they are there.
@@ -52,17 +58,19 @@ SERVED = {
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    (tmp_path / "main.py").write_text(MAIN)
     servers: list[Server] = []
 
-    def start(command: tuple[str | Path, ...], agent: str = AGENT) -> Server:
+    def start(
+        command: tuple[str | Path, ...], agent: str = AGENT, *, grace: float = GRACE_SECONDS
+    ) -> Server:
         sections = {
-            "expose": {"shutdown_grace": GRACE_SECONDS},
+            "expose": {"shutdown_grace": grace},
             "streaming": {"async_runs": False},
         }
-        servers.append(
-            Server(tmp_path, agent, handler="handle", sections=sections, command=command)
-        )
+        folder = tmp_path / str(len(servers))
+        folder.mkdir()
+        (folder / "main.py").write_text(MAIN + MOUNTED)
+        servers.append(Server(folder, agent, handler="handle", sections=sections, command=command))
         return servers[-1]
 
     yield start
@@ -151,3 +159,40 @@ def test_a_second_signal_to_a_supervisor_ends_streams_at_once(serve: Serve, pupp
         assert (end.event, end.data["code"]) == ("error", "SHUTTING_DOWN")
         assert time.monotonic() - signalled < GRACE_SECONDS
         assert server.wait() == 0
+
+
+def test_one_signal_ends_even_processes_whose_agent_blocks_the_loop_for_ever(serve: Serve) -> None:
+    servers = [
+        serve(command, agent_source("blocking"), grace=0.1) for command, _, _ in SERVED.values()
+    ]
+    with ExitStack() as stack:
+        for server in servers:
+            puppet = stack.enter_context(socket.create_server((HOST, 0)))
+            stream = stack.enter_context(Stream(server.port, {"puppet": puppet.getsockname()[1]}))
+            stream.open()
+            strings = stack.enter_context(puppet.accept()[0])
+            assert strings.recv(5) == b"here\n"
+            # The loop is blocked in this step, or in the next moment.
+            server.signal(signal.SIGTERM)
+        for server in servers:
+            server.wait(20)
+            assert "ending without the event loop" in server.log
+
+
+def test_an_app_that_is_mounted_in_another_one_drains_too(serve: Serve, puppet: Puppet) -> None:
+    command = (sys.executable, "-m", "uvicorn", "main:parent")
+    server = serve(command, agent_source("puppet"), grace=30)
+    with Stream(server.port, puppet.payload) as stream:
+        stream.open()
+        stream.next()
+        server.signal(signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while server.get("/ready")[0] != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        puppet.token("still here")
+        assert stream.next().data["content"] == "still here"
+        puppet.finish({"answer": "drained"})
+        assert [frame.event for frame in stream.rest()] == ["complete"]
+        assert server.wait() == 0
+    assert "Traceback" not in server.log

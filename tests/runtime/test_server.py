@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from dockrion.errors import AdapterLoadError, DockrionError
+from dockrion.events.cancelled import RunCancelled
+from dockrion.runtime import last_resort
 from dockrion.runtime.server import serve
 from dockrion.runtime.sockets import open_sockets, raise_file_limit
 
@@ -170,6 +172,86 @@ def test_a_task_that_ignores_its_cancellation_does_not_keep_the_server(
     released.set()
     loop.run_until_complete(ended[0])
     loop.close()
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_nothing_that_a_task_raises_ends_the_server(
+    raised: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    went_on: list[bool] = []
+
+    async def fail() -> None:
+        raise raised
+
+    async def fail_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise raised
+
+    async def start_tasks() -> None:
+        tasks = [asyncio.create_task(fail()), asyncio.create_task(fail_when_cancelled())]
+        left.append(tasks[1])
+        await asyncio.wait(tasks[:1])
+        assert isinstance(tasks[0].exception(), raised)
+        went_on.append(True)
+
+    left: list[asyncio.Task[None]] = []
+    serve_until(FakeApp(at_end=start_tasks), on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    assert went_on == [True]
+    assert isinstance(left[0].exception(), raised)
+    assert caplog.text.count(f"a task of the agent raised {raised.__name__}") == 2
+
+
+def test_a_thread_of_the_agent_that_learns_of_the_end_leaves_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: said.append(args.exc_type))
+    hook = threading.excepthook
+
+    def end_with(exc: BaseException) -> None:
+        raise exc
+
+    def on_ready() -> None:
+        for exc in (RunCancelled("the run is over"), ValueError("a bug")):
+            thread = threading.Thread(target=end_with, args=(exc,))
+            thread.start()
+            thread.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve_until(FakeApp(), on_ready=on_ready)
+
+    assert said == [ValueError]
+    assert threading.excepthook is hook
+
+
+def test_a_task_that_blocks_the_loop_when_it_is_cancelled_does_not_keep_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process_ended = threading.Event()
+    monkeypatch.setattr(last_resort, "_end", process_ended.set)
+    monkeypatch.setattr(last_resort, "_STUCK_SECONDS", 0.05)
+    seen: list[bool] = []
+
+    async def block_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(process_ended.wait(5))
+
+    async def leave_a_task_behind() -> None:
+        tasks.append(asyncio.create_task(block_when_cancelled()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    serve_until(
+        FakeApp(at_end=leave_a_task_behind),
+        on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
+
+    assert seen == [True]
 
 
 def test_an_application_that_cannot_start_is_an_error_and_no_exit(

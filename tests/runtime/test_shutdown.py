@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Generator
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -110,3 +113,90 @@ async def test_a_drained_server_is_stopped_without_its_handler() -> None:
                 await asyncio.sleep(0)
 
     assert server.raised_again == []
+
+
+async def test_apps_that_are_mounted_beside_each_other_drain_at_the_same_time() -> None:
+    first, second, server = FakeHost(), FakeHost(), FakeServer()
+    with draining(first, server, supervised=False):
+        drain = DrainOnSignal(second, asyncio.get_running_loop())  # type: ignore[arg-type]
+        drain.install(mounted=True)
+        try:
+            signal.raise_signal(TERM)
+            assert await told(second, 1) == ["drain"]
+            assert await told(first, 1) == ["drain"]
+            second.may_end.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not server.should_exit
+            first.may_end.set()
+            async with asyncio.timeout(5):
+                while not server.should_exit:
+                    await asyncio.sleep(0)
+        finally:
+            drain.restore()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+async def test_a_forked_child_takes_signals_as_any_process_does() -> None:
+    host = FakeHost()
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+    wakes.setblocking(False)
+    with wakes, woken, draining(host, FakeServer(), supervised=True):
+        before = signal.set_wakeup_fd(wakes.fileno())
+        try:
+            child = forked(lambda: signal.raise_signal(TERM))
+            assert os.waitstatus_to_exitcode(child) == -TERM
+            interrupted = forked(interrupt)
+            assert os.waitstatus_to_exitcode(interrupted) == 7
+        finally:
+            signal.set_wakeup_fd(before)
+        with pytest.raises(BlockingIOError):
+            woken.recv(1)
+        assert host.told == []
+
+
+def interrupt() -> None:
+    try:
+        signal.raise_signal(INT)
+    except KeyboardInterrupt:
+        os._exit(7)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Do `work` in a forked child; return its wait status."""
+    with warnings.catch_warnings():
+        # Python warns of forks beside threads, from 3.12 on; that is what agents do.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+async def test_a_mounted_app_leaves_the_signals_of_a_process_without_a_server_alone() -> None:
+    before = signal.getsignal(TERM)
+    drain = DrainOnSignal(FakeHost(), asyncio.get_running_loop())  # type: ignore[arg-type]
+    drain.install(mounted=True)
+    try:
+        assert signal.getsignal(TERM) is before
+    finally:
+        drain.restore()
+
+
+def test_signals_go_straight_to_the_server_where_the_loop_has_ended() -> None:
+    host, server = FakeHost(), FakeServer()
+    loop = asyncio.new_event_loop()
+    before = signal.signal(TERM, server.handle_exit)
+    drain = DrainOnSignal(host, loop)  # type: ignore[arg-type]
+    drain.install(mounted=True)
+    loop.close()
+    try:
+        signal.raise_signal(TERM)
+    finally:
+        drain.restore()
+        signal.signal(TERM, before)
+    assert server.raised_again == [TERM]

@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 from dockrion._registry import Registry
 from dockrion.adapters.base import Agent, ForeignAdapter
 from dockrion.adapters.callables import CallableAgent, accepts
-from dockrion.adapters.loading import import_object, load_failure
+from dockrion.adapters.held import HeldContext
+from dockrion.adapters.loading import comes_from_outside, import_object, load_failure
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.adapters.shapes import Shapes
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
@@ -79,8 +80,10 @@ class HandlerWithEntrypoint:
         return {**self._handler.describe(), "entrypoint": self._entrypoint.describe()}
 
     async def close(self) -> None:
-        await self._handler.close()
-        await self._entrypoint.close()
+        try:
+            await self._handler.close()
+        finally:
+            await self._entrypoint.close()
 
 
 def register_adapter(name: str, cls: type[Any]) -> None:
@@ -136,13 +139,15 @@ async def _load_foreign(framework: str, target: str) -> Agent:
             await loading
     except AdapterError:
         raise
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
+        if comes_from_outside(exc):
+            raise
         raise load_failure(what, exc) from exc
     return ForeignAgent(adapter, framework=framework)
 
 
 async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Call the factory; return what it made, and what closes it at shutdown."""
+    """Call the factory; return what it made, and what closes it at shutdown, as an awaitable."""
     if not callable(factory):
         raise InvalidAgentError(
             f"agent.entrypoint: {target} is neither an object with `.invoke` nor a factory, but {type(factory).__name__}"
@@ -158,7 +163,9 @@ async def _run_factory(factory: Any, target: str, arguments: Mapping[str, Any]) 
         return await _enter(made)
     except AdapterLoadError:
         raise
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
+        if comes_from_outside(exc):
+            raise
         raise load_failure(f"agent.entrypoint: the factory {target} raised", exc) from exc
 
 
@@ -167,8 +174,9 @@ async def _enter(made: Any) -> tuple[Any, Any]:
         return made, None
     kind = cast("Any", type(made))
     if hasattr(kind, "__aenter__"):
-        return await made.__aenter__(), lambda: made.__aexit__(None, None, None)
+        held = HeldContext(made)
+        return await held.enter(), held.leave
     if hasattr(kind, "__enter__"):
         entered = await asyncio.to_thread(made.__enter__)
-        return entered, lambda: made.__exit__(None, None, None)
+        return entered, lambda: asyncio.to_thread(made.__exit__, None, None, None)
     return made, None

@@ -8,7 +8,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 
 from dockrion.adapters.callbacks import FrameworkEvents
-from dockrion.adapters.objects import Closer, close_with, run_config
+from dockrion.adapters.objects import Closer, run_config
 from dockrion.adapters.shapes import Shapes
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
@@ -87,7 +87,8 @@ class RunnableAgent:
         }
 
     async def close(self) -> None:
-        await close_with(self._closer)
+        if self._closer is not None:
+            await self._closer()
 
 
 def _added(whole: Any, piece: Any) -> Any:

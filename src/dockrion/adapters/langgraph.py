@@ -22,7 +22,7 @@ from langgraph.runtime import Runtime
 
 from dockrion.adapters.callbacks import FrameworkEvents
 from dockrion.adapters.checkpointers import usable_on_loop
-from dockrion.adapters.objects import Closer, close_with, run_config
+from dockrion.adapters.objects import Closer, run_config
 from dockrion.adapters.shapes import Shapes
 from dockrion.errors import AgentExecutionError, InvalidAgentError
 from dockrion.events import emitted
@@ -100,7 +100,8 @@ class GraphAgent:
         }
 
     async def close(self) -> None:
-        await close_with(self._closer)
+        if self._closer is not None:
+            await self._closer()
 
 
 class GraphEvents(FrameworkEvents, StreamMessagesHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib
 import logging
@@ -48,12 +49,12 @@ def _import_module(module_name: str, *, field: str, folder: Path) -> Any:
         raise AdapterLoadError(
             f"{field}: module {module_name!r} needs {missing!r}, which is not installed; pip install it, or fix the import"
         ) from exc
-    except Exception as exc:
-        raise _raised(f"{field}: module {module_name!r} failed to import", exc) from exc
     except SystemExit as exc:
         raise AdapterLoadError(
             f"{field}: module {module_name!r} called sys.exit({exc.code!r}) when it was imported"
         ) from exc
+    except BaseException as exc:  # in a thread, where nobody else interrupts or cancels
+        raise _raised(f"{field}: module {module_name!r} failed to import", exc) from exc
 
 
 def _check_not_hidden(module_name: str, *, field: str, folder: Path) -> None:
@@ -84,12 +85,25 @@ def _raised(what: str, exc: BaseException) -> AdapterLoadError:
     if isinstance(exc, SyntaxError) and exc.filename:
         place = f" ({Path(exc.filename).name}, line {exc.lineno})"
         return AdapterLoadError(f"{what}: {type(exc).__name__}: {exc.msg}{place}")
-    return AdapterLoadError(f"{what}: {type(exc).__name__}: {exc}")
+    text = str(exc)
+    return AdapterLoadError(f"{what}: {type(exc).__name__}{f': {text}' if text else ''}")
 
 
 def load_failure(what: str, exc: BaseException) -> AdapterLoadError:
     """Return the error for a factory or an adapter's `load` that raised `exc`."""
     return exc if isinstance(exc, AdapterLoadError) else _raised(what, exc)
+
+
+def comes_from_outside(exc: BaseException) -> bool:
+    """Whether the task that loads is cancelled or thrown away, so that the agent's code did not raise `exc` itself."""
+    match exc:
+        case asyncio.CancelledError():
+            task = asyncio.current_task()
+            return task is None or task.cancelling() > 0
+        case GeneratorExit():
+            return asyncio._get_running_loop() is None  # pyright: ignore[reportPrivateUsage]
+        case _:
+            return False
 
 
 def _modules_in(folder: Path, missing: str) -> list[str]:

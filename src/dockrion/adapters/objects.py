@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dockrion.adapters.callables import accepts, is_async_callable
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
 
-Closer = Callable[[], Any]
+Closer = Callable[[], Awaitable[object]]
 
 
 class ObjectAgent:
@@ -62,7 +63,8 @@ class ObjectAgent:
         }
 
     async def close(self) -> None:
-        await close_with(self._closer)
+        if self._closer is not None:
+            await self._closer()
 
 
 class ForeignAgent:
@@ -97,19 +99,18 @@ class ForeignAgent:
         }
 
     async def close(self) -> None:
-        await close_with(_method(self._adapter, "close"))
+        close = _method(self._adapter, "close")
+        if close is None:
+            return
+        # One that is not async may block.
+        closed = close() if is_async_callable(close) else await asyncio.to_thread(close)
+        if inspect.isawaitable(closed):
+            await closed
 
 
 def run_config(context: StreamContext) -> dict[str, Any]:
     """The `config` of the LangChain family: the conversation thread and the run."""
     return {"configurable": {"thread_id": context.thread_id, "run_id": context.run_id}}
-
-
-async def close_with(closer: Closer | None) -> None:
-    if closer is not None:
-        closed = closer()
-        if inspect.isawaitable(closed):
-            await closed
 
 
 def _method(target: Any, name: str) -> Callable[..., Any] | None:

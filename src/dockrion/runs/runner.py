@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from dockrion.adapters.base import Agent
-from dockrion.errors import ConflictError, ShuttingDownError
+from dockrion.errors import ConflictError, OverloadedError, ShuttingDownError
 from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext, set_current_context
 from dockrion.events.filter import EventsFilter
@@ -102,7 +102,7 @@ class Runner:
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
-        and `OverloadedError` when too many wait.
+        and `OverloadedError` when too many wait or there can be no thread for it.
         """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
@@ -123,7 +123,13 @@ class Runner:
         )
         run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
         self._active[run.run_id] = run
-        self._turns.take(run, partial(self._launch, run, payload, streams=streams))
+        launch = partial(self._launch, run, payload, streams=streams)
+        if self._turns.take(run, partial(_launch_late, run, launch)):
+            try:
+                launch()
+            except OverloadedError:
+                self._ended(run)
+                raise
         return run
 
     def _launch(self, run: Run, payload: Any, *, streams: bool) -> None:
@@ -194,7 +200,13 @@ class Runner:
             if not run.ended:
                 around.run(self._work, run, payload, streams=streams, begun=begun)
 
-        run.attach(self._threads.start(job))
+        try:
+            run.attach(self._threads.start(job))
+        except RuntimeError as exc:
+            logger.error("no thread can be started for a run", exc_info=exc)
+            raise OverloadedError(
+                "The server cannot start another thread for the run; try again later."
+            ) from exc
 
     def _work(self, run: Run, payload: Any, *, streams: bool, begun: bool) -> None:
         set_current_context(run.context)
@@ -224,6 +236,14 @@ class Runner:
         self._turns.give_back(run)
         if self._idle is not None and not self._active:
             self._idle.set()
+
+
+def _launch_late(run: Run, launch: Callable[[], None]) -> None:
+    """Launch a run that has a reader already: what goes wrong is its ending."""
+    try:
+        launch()
+    except OverloadedError as exc:
+        run.stop(Failed(exc.message, exc.code))
 
 
 def new_run_id() -> str:

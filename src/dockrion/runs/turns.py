@@ -35,14 +35,14 @@ class Turns:
                 f"{waiting} runs wait for their turn already (expose.limits.max_queue); try again later."
             )
 
-    def take(self, run: Run, launch: Callable[[], None]) -> None:
-        """Call `launch` now, or when it is the run's turn."""
-        if self.free:
-            if self._limit:
-                self._running.add(run)
-            launch()
-        else:
+    def take(self, run: Run, launch: Callable[[], None]) -> bool:
+        """Return whether it is the run's turn; if not, `launch`, which must not raise, is called when it is."""
+        if not self.free:
             self._waiting[run] = launch
+            return False
+        if self._limit:
+            self._running.add(run)
+        return True
 
     def give_back(self, run: Run) -> None:
         """The run is over, or left the queue."""

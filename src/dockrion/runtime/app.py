@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -63,20 +62,21 @@ def build_app(spec: DockSpec, agent: Agent | None = None, *, supervised: bool = 
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    return DockrionApp(AgentHost(spec, agent), supervised=supervised)
+    signals = partial(DrainOnSignal, supervised=supervised)
+    return DockrionApp(AgentHost(spec, agent, signals=signals))
 
 
 class DockrionApp(FastAPI):
     """FastAPI, with the invocation paths in front of its own layers and behind the user's middleware."""
 
-    def __init__(self, host: AgentHost, *, supervised: bool = False) -> None:
+    def __init__(self, host: AgentHost) -> None:
         super().__init__(
             title=host.spec.agent.name,
             version=VERSION,
             docs_url=None,
             redoc_url=None,
             openapi_url=None,
-            lifespan=partial(_lifespan, host, supervised),
+            lifespan=partial(_lifespan, host),
         )
         self.state.dockrion = host
         self._host = host
@@ -155,14 +155,11 @@ def _put_below(scope: Scope, root_path: str) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(host: AgentHost, supervised: bool, _app: FastAPI) -> AsyncGenerator[None]:
-    drain = DrainOnSignal(host, asyncio.get_running_loop(), supervised=supervised)
-    drain.install()
-    host.start()
+async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
+    host.start(mounted=False)
     try:
         yield
     finally:
-        drain.restore()
         await host.close()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
-from dockrion.adapters.loading import load_failure
+from dockrion.adapters.loading import comes_from_outside, load_failure
 from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
@@ -30,15 +30,35 @@ logger = logging.getLogger(__name__)
 
 # How long a call waits for an agent that is still loading.
 LOADING_SECONDS: Final = 30.0
+# What an agent gets to close what it has opened.
+CLOSING_SECONDS: Final = 10.0
 
 State = Literal["loading", "ready", "failed", "draining"]
 
 
-class AgentHost:
-    """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names."""
+class Signals(Protocol):
+    """Drains a host when its process is told to end, from `install` to `restore`."""
 
-    def __init__(self, spec: DockSpec, agent: Agent | None = None) -> None:
+    def install(self, *, mounted: bool) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+class SignalsFor(Protocol):
+    def __call__(self, host: AgentHost, loop: asyncio.AbstractEventLoop, /) -> Signals: ...
+
+
+class AgentHost:
+    """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names.
+
+    Without `signals` those of the process are left alone.
+    """
+
+    def __init__(
+        self, spec: DockSpec, agent: Agent | None = None, *, signals: SignalsFor | None = None
+    ) -> None:
         self.spec: Final = spec
+        self._signals_for = signals
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         self.timestamps: Final = Clock()
@@ -64,8 +84,10 @@ class AgentHost:
         self.draining = False
         self._agent = self._given
         self._draining = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
+        self._signals: Signals | None = None
 
     @property
     def state(self) -> State:
@@ -79,10 +101,16 @@ class AgentHost:
     def abandoned_threads(self) -> int:
         return self._threads.abandoned
 
-    def start(self) -> None:
-        """Begin to load, on the running loop; calling it again does nothing."""
+    def start(self, *, mounted: bool = True) -> None:
+        """Begin to load, on the running loop; calling it again does nothing.
+
+        Not `mounted` where the app's own lifespan runs, whose server hands over the process's signals.
+        """
         if self._loading is None:
             loop = asyncio.get_running_loop()
+            if self._signals_for is not None:
+                self._signals = self._signals_for(self, loop)
+                self._signals.install(mounted=mounted)
             loop.set_default_executor(self._threads)
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
@@ -118,8 +146,13 @@ class AgentHost:
         return self.runner
 
     async def drain(self) -> None:
-        """Refuse what is new, let what is there end within `shutdown_grace`."""
+        """Refuse what is new, let what is there end within `shutdown_grace`. Once: a second call waits for the first."""
         self._drain_begun()
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._end_runs())
+        await asyncio.shield(self._drain)
+
+    async def _end_runs(self) -> None:
         grace = float(self.spec.expose.shutdown_grace)
         began = monotonic()
         if self.runner is not None:
@@ -140,6 +173,14 @@ class AgentHost:
         self._draining.set()
 
     async def close(self) -> None:
+        try:
+            await self._close()
+        finally:
+            if self._signals is not None:
+                self._signals.restore()
+            self._begin_life()
+
+    async def _close(self) -> None:
         await self.drain()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -147,8 +188,7 @@ class AgentHost:
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
         if self._agent is not None and self.runner is not None:
-            await self._agent.close()
-        self._begin_life()
+            await _close_agent(self._agent)
 
     async def _load(self) -> None:
         spec = self.spec
@@ -160,7 +200,11 @@ class AgentHost:
                 shapes=shapes_of(spec),
             )
             description = plain(agent.describe())
-        except (Exception, SystemExit) as exc:
+        except (
+            BaseException
+        ) as exc:  # SystemExit and the like too: one agent does not end the server
+            if comes_from_outside(exc):
+                raise
             logger.error("agent failed to load", exc_info=exc)
             self.load_error = (
                 exc if isinstance(exc, DockrionError) else load_failure("agent: loading it", exc)
@@ -168,7 +212,7 @@ class AgentHost:
             self.agent_error = self._sentences().of_loading(self.load_error.message)
             return
         if self.draining:
-            await agent.close()
+            await _close_agent(agent)
             return
         self._agent, self.description = agent, description
         self.runner = Runner(
@@ -203,3 +247,23 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
+
+
+async def _close_agent(agent: Agent) -> None:
+    """Close what the agent has opened, within `CLOSING_SECONDS`: the end of the process does not depend on it."""
+    closing = asyncio.get_running_loop().create_task(_close(agent))
+    _, late = await asyncio.wait({closing}, timeout=CLOSING_SECONDS)
+    if late:
+        closing.cancel()
+        logger.warning(
+            "agent does not close; it is left as it is", extra={"seconds": CLOSING_SECONDS}
+        )
+
+
+async def _close(agent: Agent) -> None:
+    try:
+        await agent.close()
+    except asyncio.CancelledError:
+        pass
+    except BaseException as exc:  # SystemExit too: one agent does not end the server
+        logger.error("agent failed to close", exc_info=exc)

@@ -7,6 +7,7 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
@@ -18,6 +19,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.streams import OpenStream
+from dockrion.runtime.traffic import CALLER_LEFT_STATUS
 from dockrion.runtime.writer import StreamWriter
 from dockrion.wires.native import NativeWire
 
@@ -38,6 +40,7 @@ class InvokeEndpoint:
                 run = call.run = await start_run(self._host, request, receive, streams=False)
             except CallerLeftError:
                 call.left()
+                await _answer_nobody(send)
                 return
             except DockrionError as exc:
                 call.refused(exc)
@@ -74,11 +77,11 @@ class InvokeEndpoint:
                     "metadata": run.metadata(),
                 }
                 await send_json(send, 202, data, request.request_id, headers)
+            case Cancelled() if outcome is not CALLER_LEFT:
+                error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
+                await send_error(send, error, request.request_id, headers)
             case _:
-                # Cancelled: by a caller who left, and hears no answer, or by somebody else.
-                if outcome is not CALLER_LEFT and isinstance(outcome, Cancelled):
-                    error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
-                    await send_error(send, error, request.request_id, headers)
+                await _answer_nobody(send)
 
 
 async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +99,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             run = call.run = await start_run(host, request, receive, streams=True)
         except CallerLeftError:
             call.left()
+            await _answer_nobody(send)
             return
         except DockrionError as exc:
             call.refused(exc)
@@ -153,6 +157,16 @@ async def refuse_method(send: Send, request: Request) -> None:
     path, method = request.scope["path"], request.scope["method"]
     error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
     await send_error(send, error, request.request_id, [(b"allow", b"POST")])
+
+
+async def _answer_nobody(send: Send) -> None:
+    """Answer a caller who has gone: nobody sees it, but middleware of the user may take no answer for a bug."""
+    headers = [(b"content-length", b"0")]
+    with suppress(OSError):
+        await send(
+            {"type": "http.response.start", "status": CALLER_LEFT_STATUS, "headers": headers}
+        )
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _drop(stream: OpenStream) -> None:
