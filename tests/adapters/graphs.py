@@ -53,10 +53,10 @@ class Endless(BaseChatModel):
 
     def _chunk(self) -> ChatGenerationChunk:
         self.given[0] += 1
-        return ChatGenerationChunk(message=AIMessageChunk("token "))
+        return ChatGenerationChunk(message=AIMessageChunk(content="token "))
 
     def _stream(
-        self, _messages: Any, _stop: Any = None, run_manager: Any = None, **_: Any
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         while True:
             chunk = self._chunk()
@@ -65,7 +65,7 @@ class Endless(BaseChatModel):
             yield chunk
 
     async def _astream(
-        self, _messages: Any, _stop: Any = None, run_manager: Any = None, **_: Any
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         while True:
             chunk = self._chunk()
