@@ -386,6 +386,17 @@ async def test_a_trailing_slash_is_redirected_to_where_the_caller_came_from(path
     assert answer.headers["location"] == path.replace("/?", "?").removesuffix("/")
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("PUT", "/health")])
+async def test_an_answer_names_the_path_and_is_short_however_long_that_is(
+    method: str, path: str
+) -> None:
+    async with running(app_for(echo)) as app:
+        async with request(app, method, path) as answer:
+            assert path in (await answer.json())["error"]
+        async with request(app, method, "/" + "a" * 5000) as answer:
+            assert len((await answer.json())["error"]) < 300
+
+
 async def test_probes_may_ask_by_head() -> None:
     async with running(app_for(echo)) as app:
         for path in ("/health", "/"):
