@@ -45,6 +45,7 @@ async def test_the_answer_of_invoke() -> None:
         (b"{", {}, 400, "VALIDATION_ERROR", "not JSON"),
         (b'{"q": NaN}', {}, 400, "VALIDATION_ERROR", "not JSON: it has no NaN; send null."),
         (b'{"q": -Infinity}', {}, 400, "VALIDATION_ERROR", "it has no -Infinity; send null."),
+        (b'{"q": -1e999}', {}, 400, "VALIDATION_ERROR", "The body has a number that is too large."),
         (b'{"q": "NaN",}', {}, 400, "VALIDATION_ERROR", "not JSON: trailing comma in object"),
         (b'{"q": "\xff"}', {}, 400, "VALIDATION_ERROR", "not UTF-8"),
         (b"[" * 200 + b"]" * 200, {}, 400, "VALIDATION_ERROR", "128 deep"),

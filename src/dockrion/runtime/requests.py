@@ -189,6 +189,8 @@ def _why_not(body: bytes, exc: Exception) -> str:
         return "has half of a surrogate pair (\\ud800 to \\udfff) by itself."
     if word := _NO_NUMBER.search(_STRING.sub(b"", body)):
         return f"is not JSON: it has no {word[0].decode()}; send null."
+    if isinstance(exc, msgspec.ValidationError):  # of numbers alone, where no type is asked for
+        return "has a number that is too large."
     return f"is not JSON: {str(exc).removeprefix('JSON is malformed: ')}"
 
 
