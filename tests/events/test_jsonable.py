@@ -80,6 +80,8 @@ NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC)
         (Scalar(), 1.5),
         (Whole(3), 3),
         (10**40, 10**40),
+        ([10**5000, -1], ["<int>", -1]),
+        ([True, "\ud800"], [True, "\ufffd"]),
         (Unprintable(), "<Unprintable>"),
         ("a\ud800b", "a\ufffdb"),
         ({"k\udfff": ["\ud83d\ude00"]}, {"k\ufffd": ["😀"]}),

@@ -86,18 +86,17 @@ def _payload_text(payload: str | None, payload_file: Path | None) -> bytes:
 
 
 def _parse(text: bytes, *, of_file: bool) -> Any:
-    import msgspec
+    from dockrion.runtime.requests import decode_payload
 
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        error = ValidationError(f"the payload is not JSON: {exc}")
-        error.add_note(
+        return decode_payload(text, name="the payload")
+    except ValidationError as exc:
+        exc.add_note(
             "a payload is one JSON value in UTF-8"
             if of_file
             else """quote it for the shell: -p '{"query": "hello"}'"""
         )
-        raise error from exc
+        raise
 
 
 def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def encode(value: Any) -> bytes:
     """Return strict JSON in UTF-8; what a value holds never makes it raise.
 
     NaN and infinities become null, lone surrogates U+FFFD, a cycle `"<cycle>"`, bytes base64, sets and other
-    sequences arrays, mappings and pydantic models objects; what is left becomes its `str`.
+    sequences arrays, mappings and pydantic models objects; what is left becomes its `str`, or the name of its
+    class where it has none (an integer of more digits than Python writes).
     """
     try:
         data = _encoder.encode(value)
@@ -126,6 +127,8 @@ def _careful(value: Any, parents: set[int], depth: int) -> Any:
             return float(value) if math.isfinite(value) else None
         case decimal.Decimal() if not value.is_finite():
             return None
+        case int():
+            return _written(int(value))
         case _:
             known = _of_known_kind(value)
             if known is not _UNKNOWN:
@@ -139,6 +142,14 @@ def _careful(value: Any, parents: set[int], depth: int) -> Any:
         return _careful_container(value, parents, depth + 1)
     finally:
         parents.discard(id(value))
+
+
+def _written(value: int) -> int | str:
+    try:
+        str(value)
+    except ValueError:
+        return _text_of(value)
+    return value
 
 
 def _careful_container(value: Any, parents: set[int], depth: int) -> Any:
