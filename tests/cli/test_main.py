@@ -14,7 +14,7 @@ import pytest
 from dockrion.cli import COMMANDS, cli, main, version
 from dockrion.errors import DockrionError, MissingSecretError
 
-from .conftest import Result
+from .conftest import Result, dockrion
 
 Call = Callable[..., Result]
 
@@ -146,6 +146,21 @@ def test_debug_shows_the_traceback_wherever_it_stands(
 
     assert result.code == 1
     assert "Traceback (most recent call last)" in result.err
+
+
+@pytest.mark.parametrize("command", [("run", "--port", "0"), ("test", "-p", "{}")])
+def test_no_error_shows_the_value_of_a_secret(
+    agent: Callable[..., Path], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = agent(io_schema={}, secrets={"required": [{"name": "SPELLER_KEY"}]})
+    (tmp_path / ".env").write_text('SPELLER_KEY="first-half\\nother-half"\n')
+    (tmp_path / "service.py").write_text("import os\nraise KeyError(os.environ['SPELLER_KEY'])\n")
+
+    result = dockrion("--debug", command[0], path, *command[1:])
+
+    assert result.code == 1
+    assert "KeyError: '***'" in result.err
+    assert "half" not in result.out + result.err
 
 
 def test_ctrl_c_is_130(failing: Callable[[BaseException], None]) -> None:

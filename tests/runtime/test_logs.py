@@ -190,6 +190,49 @@ def test_secrets_are_replaced_wherever_they_stand(logged: Logged) -> None:
     assert line["exception"].endswith("ValueError: key ***")
 
 
+def test_a_secret_of_many_lines_is_in_no_traceback_and_no_file(
+    logged_to: Callable[[io.StringIO], Logged], tmp_path: Path
+) -> None:
+    logged = logged_to(Terminal())
+    logged.handler.hide(["first-line-of-it\nsecond-line-of-it"])
+    logged.handler.file = LogFile(tmp_path / "a.log")
+    try:
+        try:
+            raise KeyError("first-line-of-it\nsecond-line-of-it")
+        except KeyError as exc:
+            raise ExceptionGroup("first-line-of-it\nsecond-line-of-it", [exc]) from exc
+    except ExceptionGroup:
+        logging.getLogger("uvicorn.error").exception("first-line-of-it\nsecond-line-of-it")
+
+    for text in (logged.text, (tmp_path / "a.log").read_text()):
+        assert "***" in text
+        assert "line-of-it" not in text
+
+
+def test_a_secret_that_is_a_number_or_a_word_of_ours_is_replaced_too(
+    logged_to: Callable[[io.StringIO], Logged], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    logged = logged_to(Terminal())
+    logged.handler.hide(["info", "48151623"])
+
+    log.info("info", extra={"pin": 48151623, "on": True})
+
+    assert logged.text.endswith(" info  ***  pin=*** on=True\n")
+
+
+def test_a_message_that_cannot_be_formatted_is_told_without_its_arguments(
+    logged: Logged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Past pytest's own handler, which raises.
+    record = logging.LogRecord("tests.agent", 30, "", 0, "%d of %d", ("s3cr3t",), None)
+    logged.handler.handle(record)
+
+    [line] = logged.lines
+    assert line["event"] == "'%d of %d' cannot be formatted: TypeError"
+    assert capsys.readouterr().err == ""
+
+
 # The ids of the run
 
 

@@ -36,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.Abort:  # also what click makes of Ctrl-C
         return EXIT_INTERRUPTED
     except Exception as exc:
-        report(exc, debug=settings.debug)
+        report(exc, settings)
         return EXIT_ERROR
     return result if isinstance(result, int) else 0
 

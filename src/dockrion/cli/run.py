@@ -83,6 +83,7 @@ def command(
     from dockrion.runtime.serving import Serving, serve_dockfile
 
     def prepare(read: Dockfile) -> None:
+        settings.secrets = read.spec.secret_values
         if verbose:
             _show_secrets(read)
         _write_runtime(dockfile, read)
@@ -99,7 +100,7 @@ def command(
             verbose=verbose,
             debug=settings.debug,
             on_read=prepare,
-            on_error=lambda error: report(error, debug=settings.debug),
+            on_error=lambda error: report(error, settings),
         )
     )
     # An agent that ignored its cancellation is still there; how it takes the interpreter's end is no news.

@@ -8,10 +8,11 @@ import secrets as tokens
 from collections.abc import Sequence
 from typing import Final
 
+from dockrion.spec import Hider
+
 logger = logging.getLogger(__name__)
 
 MAX_CHARS: Final = 1000
-MIN_SECRET_CHARS: Final = 4
 # An address stays as it is; of an absolute path of two parts or more (POSIX, Windows, UNC) the last part stays.
 _ADDRESS_OR_PATH: Final = re.compile(
     r"(?P<address>(?<![\w+.-])(?!file:)[A-Za-z][\w+.-]*://[^\s/][^\s]*)"
@@ -24,10 +25,7 @@ class ErrorSentences:
 
     def __init__(self, *, reveal: bool, secrets: Sequence[str] = ()) -> None:
         self._reveal = reveal
-        # Longest first, so that a secret within another one leaves nothing of it.
-        # Of a very short one, every second word would be made unreadable.
-        long_enough = {secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
-        self._secrets = sorted(long_enough, key=len, reverse=True)
+        self._secrets = Hider(secrets)
 
     def of(self, exc: BaseException, *, run_id: str) -> str:
         """Log `exc` with its traceback; return the sentence for the caller."""
@@ -45,9 +43,7 @@ class ErrorSentences:
         return self.clean(message) if self._reveal else "The log says why."
 
     def clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = _ADDRESS_OR_PATH.sub(_without_folders, text)
+        text = _ADDRESS_OR_PATH.sub(_without_folders, self._secrets.hide(text))
         return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
 
 
