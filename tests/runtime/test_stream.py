@@ -378,7 +378,7 @@ async def test_an_app_can_be_started_again() -> None:
 @pytest.mark.parametrize(
     ("raised", "told"),
     [
-        ("file:/home/u/app/x.py", "file:x.py"),
+        ("file:/home/u/app/x.py", "x.py"),
         ("sqlite:////home/u/app/x.db", "x.db"),
         ("open:/etc/app/conf.yaml failed", "open:conf.yaml failed"),
         ("PATH=/opt/a/b:/usr/local/bin", "PATH=b:bin"),
