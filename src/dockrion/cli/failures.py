@@ -23,7 +23,6 @@ from dockrion.errors import (
 )
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 
 # The first that fits; an error with a note of its own (`add_note`) knows better.
 _HINTS: tuple[tuple[type[DockrionError], str], ...] = (
