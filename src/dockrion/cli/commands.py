@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -27,6 +28,7 @@ COMMANDS = {
 
 def execute(args: Sequence[str] | None) -> int:
     """Run the command line and return its exit code."""
+    _open_what_is_closed()
     _print_what_the_terminal_can()
     settings = Settings()
     try:
@@ -40,6 +42,20 @@ def execute(args: Sequence[str] | None) -> int:
         report(exc, settings)
         return EXIT_ERROR
     return result if isinstance(result, int) else 0
+
+
+def _open_what_is_closed() -> None:
+    """Open the standard streams that the process was started without.
+
+    Else a socket or a file takes the place of one, and gets what is written to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            opened = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(opened, "w" if number else "r", encoding="utf-8"))
 
 
 def _print_what_the_terminal_can() -> None:

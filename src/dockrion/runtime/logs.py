@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,8 @@ from dockrion.runtime.logfile import LogFile
 from dockrion.spec import DockSpec, Hider, process_setting
 
 logger = logging.getLogger(__name__)
+# What Python tells of the agent's code; warnings are `py.warnings`.
+_python = logging.getLogger("py.exceptions")
 
 _IDS: Final = ("request_id", "run_id", "trace_id")
 # What no secret can be in, and what a line is laid out by.
@@ -74,6 +77,10 @@ def configure_logging(
     # itself.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    # Python's own ways to tell write to standard error past every handler.
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
 
 
 def log_as(spec: DockSpec) -> None:
@@ -107,6 +114,18 @@ def keep_log(path: Path) -> None:
             logger.warning(
                 "log file cannot be written", extra={"file": str(path), "reason": reason}
             )
+
+
+def _log_end_of_thread(args: threading.ExceptHookArgs, /) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = None if args.thread is None else args.thread.name
+        _python.error("thread raised", exc_info=args.exc_value, extra={"in_thread": name})
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs, /) -> None:
+    if args.exc_value is not None:
+        name = getattr(args.object, "__qualname__", type(args.object).__name__)
+        _python.error("exception is ignored", exc_info=args.exc_value, extra={"raised_in": name})
 
 
 def _own_handlers() -> list[LogHandler]:
