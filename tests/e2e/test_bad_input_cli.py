@@ -134,7 +134,7 @@ WORDS = [
     Row("no payload", ("test",), 2, ("Error: Give the payload with either -p/--payload or -f/--payload-file.",)),
     Row("two payloads", ("test", "-p", "{}", "-f", "a"), 2, ("Error: Give the payload with either -p/--payload or -f/--payload-file.",)),
     Row("no such port", ("run", "--port", "99999"), 2, ("Error: Invalid value for '--port': 99999 is not in the range 0<=x<=65535.",)),
-    Row("no such command", ("rn",), 2, ("Error: No such command 'rn'.",)),
+    Row("no such command", ("rn",), 2, ("Error: No such command 'rn'. Did you mean 'run'?",)),
 ]
 # fmt: on
 

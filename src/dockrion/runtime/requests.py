@@ -76,13 +76,13 @@ class Request:
 
     def _option(self, name: str, header: bytes, pattern: re.Pattern[str], says: str) -> str | None:
         """Return a query parameter, or else a header, as text; what is given must be right, used or not."""
-        given: list[str] = []
         in_header = self.headers.get(header)
-        if in_header is not None:
-            given.append(in_header.decode("latin-1"))
+        given = [] if in_header is None else [_text(in_header)]
         query = self.scope.get("query_string", b"")
         if query:
-            given += parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, ())
+            # In Latin-1 each character is a byte of the value, however it was written.
+            fields = parse_qs(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+            given += [_text(value.encode("latin-1")) for value in fields.get(name, ())]
         for value in given:
             if not pattern.fullmatch(value):
                 raise ValidationError(f"{name}: must be {says}, got {_shown(value)}")
@@ -211,6 +211,14 @@ def _too_large(limit: int) -> PayloadTooLargeError:
     return PayloadTooLargeError(
         f"The body is larger than {limit} bytes (expose.limits.max_body_bytes)."
     )
+
+
+def _text(value: bytes) -> str:
+    """Read it as UTF-8, as most callers write; what is none is Latin-1, as HTTP once had it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _shown(text: str) -> str:
