@@ -240,7 +240,7 @@ class AgentHost:
                 max_concurrency=spec.expose.limits.max_concurrency,
                 max_queue=spec.expose.limits.max_queue,
             ),
-            held=self.held or (),
+            held=() if self.held is None else self.held,
         )
 
     def _sentences(self) -> ErrorSentences:
