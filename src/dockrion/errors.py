@@ -5,6 +5,7 @@
     │   └── MissingSecretError  required secrets are not set
     ├── AuthError               nobody, or somebody who may not
     ├── RateLimitError          too often
+    │   └── TooManySubscribersError  too many readers of one run
     ├── NotFoundError, ConflictError, GoneError
     ├── PayloadTooLargeError, UnsupportedMediaTypeError, MethodNotAllowedError
     ├── ServiceUnavailableError not now
@@ -76,6 +77,10 @@ class AuthError(DockrionError):
 class RateLimitError(DockrionError):
     code = "RATE_LIMIT_EXCEEDED"
     status = 429
+
+
+class TooManySubscribersError(RateLimitError):
+    code = "TOO_MANY_SUBSCRIBERS"
 
 
 class NotFoundError(DockrionError):
@@ -195,6 +200,7 @@ _CLASSES: dict[str, type[DockrionError]] = {
         ValidationError,
         AuthError,
         RateLimitError,
+        TooManySubscribersError,
         NotFoundError,
         MethodNotAllowedError,
         ConflictError,

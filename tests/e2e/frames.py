@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .rawhttp import Connection, Head, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 _FRAME = re.compile(rb"event: ([^\r\n]+)\ndata: ([^\r\n]+)\n(?:id: ([^\r\n]+)\n)?\n")
@@ -67,9 +67,12 @@ class Stream:
         *,
         receive_buffer_bytes: int | None = None,
         version: str = "1.1",
+        headers: Iterable[str] = (),
     ) -> None:
         self.connection = Connection(port, receive_buffer_bytes=receive_buffer_bytes)
-        self.connection.send(request("POST", "/invoke/stream", payload, version=version))
+        self.connection.send(
+            request("POST", "/invoke/stream", payload, version=version, headers=headers)
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -77,6 +77,11 @@ def read_with_fetch_event_source(jobs: list[Job]) -> list[list[Seen]]:
     return _read_with_node("fetch-event-source.mjs", jobs)
 
 
+def read_resuming_with_fetch_event_source(jobs: list[Job]) -> list[list[Seen]]:
+    """The same client, which sends its POST again when a stream is cut."""
+    return _read_with_node("resuming.mjs", jobs)
+
+
 def _read_with_node(script: str, jobs: list[Job]) -> list[list[Seen]]:
     """Do all jobs in one Node process: starting it costs more than a hundred streams."""
     node = subprocess.run(

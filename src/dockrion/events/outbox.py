@@ -190,6 +190,16 @@ class Outbox:
             self._parked = False
             self._waiter = None
 
+    async def hold(self) -> None:
+        """Wait for a nudge or the close, not for events: producers fill the outbox meanwhile, and wait then."""
+        if self.nudged or self.closed:
+            return
+        waiter = self._waiter = self.loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
     def begin_step(self) -> None:
         """The agent's code runs now, on the loop: until `end_step` a reader that waits need not be woken."""
         self._asleep = self._parked

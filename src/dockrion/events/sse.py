@@ -97,6 +97,18 @@ def heartbeat(run_id: str, timestamp: str) -> bytes:
     return b"event: heartbeat\ndata: %b\n\n" % data
 
 
+def gap(run_id: str, timestamp: str, *, first: int, last: int) -> bytes:
+    """Frame a `gap` event: the connection goes on without the events `first` to `last`, which are kept no more."""
+    fields = {"type": "gap", "run_id": run_id, "timestamp": timestamp, "from": first, "to": last}
+    return b"event: gap\ndata: %b\n\n" % encode(fields)
+
+
+def skip(body: bytes, count: int) -> bytes:
+    """Return the frames of a batch without the first `count`."""
+    # No line of a frame is blank but its last one.
+    return body.split(b"\n\n", count)[count] if count else body
+
+
 def event_fields(event: Event) -> tuple[str, dict[str, Any]]:
     """Return an event's type and its own fields as callers see them."""
     match event:

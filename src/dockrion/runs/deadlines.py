@@ -1,52 +1,55 @@
-"""The deadline of all runs of one runner: one timer for all, not one each."""
+"""Things that come due a fixed time after they were added: one timer for all of them, not one each."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
-from dockrion.events.model import Failed
-
-if TYPE_CHECKING:
-    from dockrion.runs.run import Run
+K = TypeVar("K", bound=Hashable)
 
 
-class Deadlines:
-    """Stops each run `seconds` after `add` with `TIMEOUT`, unless `discard` comes first.
+class Deadlines(Generic[K]):
+    """Calls `due` with each item `seconds` after `add`, unless `discard` comes first.
 
-    All have the same span, so they come due in the order of their adding, which a `dict` keeps.
+    All have the same span, so they come due in the order of their adding, which a `dict` keeps. On the event
+    loop's thread only.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, due: Callable[[K], None]) -> None:
         self._seconds = seconds
-        self._due: dict[Run, float] = {}
+        self._call = due
+        self._due: dict[K, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         # An app without a lifespan may be called on one loop after another.
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def add(self, run: Run) -> None:
-        """Start the clock of `run`; on the event loop's thread."""
-        if run.ended:
-            return
-        loop = run.outbox.loop
-        self._due[run] = loop.time() + self._seconds
+    def add(self, item: K) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[item] = loop.time() + self._seconds
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(self._seconds, self._expire, loop)
 
-    def discard(self, run: Run) -> None:
-        self._due.pop(run, None)
+    def discard(self, item: K) -> None:
+        self._due.pop(item, None)
+
+    def clear(self) -> None:
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        late: list[Run] = []
-        for run, due in self._due.items():
+        late: list[K] = []
+        for item, due in self._due.items():
             if due > now:
-                # A run that ends leaves the timer as it is: it may find nothing due yet.
+                # What is discarded leaves the timer as it is: it may find nothing due yet.
                 self._timer = loop.call_at(due, self._expire, loop)
                 break
-            late.append(run)
-        for run in late:
-            del self._due[run]
-            run.stop(Failed(f"The run took longer than {self._seconds:g} s.", "TIMEOUT"))
+            late.append(item)
+        for item in late:
+            del self._due[item]
+            self._call(item)

@@ -214,9 +214,19 @@ class Run:
         events = self._checked(self.outbox.drain())
         return self._log.append_now(events) if events else None
 
+    @property
+    def heartbeat_events(self) -> bool:
+        """Whether heartbeats are events of this run's callers."""
+        return self.context.events_filter.heartbeat
+
+    @property
+    def heartbeats(self) -> Outbox:
+        """Where the reader hears that a heartbeat is due."""
+        return self.outbox
+
     def beat(self) -> None:
         """Tell that the reader sends a heartbeat, which is an event only where the filter allows it."""
-        if self.context.events_filter.heartbeat:
+        if self.heartbeat_events:
             self._rules.observer.heartbeat()
 
     def _checked(self, events: list[Event]) -> list[Event]:
@@ -251,6 +261,10 @@ class Run:
             return Interrupted(interrupts), interrupts
         terminal = self._through_stage_alone(self._terminal(ending))
         return terminal, [terminal]
+
+    def caller_left(self) -> None:
+        """End the run, since nobody waits for it; its reader still reads to the last batch."""
+        self.stop(CALLER_LEFT)
 
     def leave(self) -> None:
         """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""

@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -60,7 +60,9 @@ class Runner:
         stages: Callable[[], Sequence[Stage]],
         timestamps: Clock,
         limits: RunLimits,
+        held: Container[str] = (),
     ) -> None:
+        """`held` has the ids of runs that have ended and are still taken."""
         self._agent = agent
         self._rules = rules
         self._threads = threads
@@ -68,7 +70,9 @@ class Runner:
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
-        self._deadlines = Deadlines(limits.max_seconds)
+        self._held = held
+        self._max_seconds = limits.max_seconds
+        self._deadlines: Deadlines[Run] = Deadlines(limits.max_seconds, self._took_too_long)
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
@@ -106,7 +110,7 @@ class Runner:
         """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
-        if run_id is not None and run_id in self._active:
+        if run_id is not None and (run_id in self._active or run_id in self._held):
             raise ConflictError(f"A run with the id {run_id!r} exists already.")
         if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
             self._turns.admit(self.waiting)
@@ -137,7 +141,7 @@ class Runner:
             self._start_in_thread(run, payload, streams=streams)
             return
         run.begin(streams=streams)
-        self._deadlines.add(run)
+        self._start_deadline(run)
         self._start_task(run, lambda: self._agent.call(payload, run.context, streams=streams))
 
     async def shutdown(self, grace_seconds: float) -> None:
@@ -191,7 +195,7 @@ class Runner:
         begun = self._threads.has_room
         if begun:
             run.begin(streams=streams)
-            self._deadlines.add(run)
+            self._start_deadline(run)
         else:
             self._threadless.add(run)
         around = contextvars.copy_context()
@@ -227,7 +231,14 @@ class Runner:
 
     def _begun(self, run: Run) -> None:
         self._threadless.discard(run)
-        self._deadlines.add(run)
+        self._start_deadline(run)
+
+    def _start_deadline(self, run: Run) -> None:
+        if not run.ended:
+            self._deadlines.add(run)
+
+    def _took_too_long(self, run: Run) -> None:
+        run.stop(Failed(f"The run took longer than {self._max_seconds:g} s.", "TIMEOUT"))
 
     def _ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)

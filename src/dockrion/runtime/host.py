@@ -14,6 +14,7 @@ from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
+from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import RunRules
@@ -25,6 +26,7 @@ from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec
+from dockrion.spec.streaming import StreamingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,8 @@ class AgentHost:
     def _begin_life(self) -> None:
         """Set what belongs to one start of the app; tests start one app many times."""
         self.runner: Runner | None = None
+        # Where nothing is held, this is what a request looks at, and all.
+        self.held: HeldRuns | None = _held_runs(self.spec.streaming)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
         self.load_error: DockrionError | None = None
@@ -182,6 +186,8 @@ class AgentHost:
 
     async def _close(self) -> None:
         await self.drain()
+        if self.held is not None:
+            await self.held.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
@@ -234,6 +240,7 @@ class AgentHost:
                 max_concurrency=spec.expose.limits.max_concurrency,
                 max_queue=spec.expose.limits.max_queue,
             ),
+            held=() if self.held is None else self.held,
         )
 
     def _sentences(self) -> ErrorSentences:
@@ -247,6 +254,21 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
+
+
+def _held_runs(streaming: StreamingSpec) -> HeldRuns | None:
+    connection = streaming.connection
+    goes_on = connection.on_disconnect == "continue"
+    if not goes_on and not connection.resume_window:
+        return None
+    return HeldRuns(
+        HoldRules(
+            window_seconds=None if goes_on else connection.resume_window,
+            ttl_seconds=streaming.memory.stream_ttl_seconds,
+            max_events=streaming.memory.max_events_per_run,
+            max_readers=connection.max_subscribers_per_run,
+        )
+    )
 
 
 async def _close_agent(agent: Agent) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs
 import msgspec
 
 from dockrion.errors import (
-    GoneError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
     ValidationError,
@@ -88,15 +87,16 @@ class Request:
                 raise ValidationError(f"{name}: must be {says}, got {_shown(value)}")
         return given[-1] if given else None
 
-    def refuse_resume(self) -> None:
-        """A POST with `Last-Event-ID` comes from a client that reconnects; it must never start a run."""
+    def last_event(self) -> tuple[str, int] | None:
+        """Return run id and sequence of `Last-Event-ID`: such a POST comes from a client that reconnects."""
         value = self.headers.get(b"last-event-id")
         if value is None:
-            return
+            return None
         text = value.decode("latin-1")
         if not _EVENT_ID.fullmatch(text):
             raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {_shown(text)}")
-        raise GoneError(f"The run {text.partition(':')[0]!r} is not held here (any more).")
+        run_id, _, sequence = text.partition(":")
+        return run_id, int(sequence)
 
     def check_media_type(self, curl_path: str) -> None:
         """No Content-Type counts as JSON; a form type, which `curl -d` sends by default, gets the right line."""

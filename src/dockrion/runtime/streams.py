@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from dockrion.events.outbox import Outbox
-from dockrion.runs.run import CALLER_LEFT, Run
 from dockrion.runtime.asgi import Receive
 
 if TYPE_CHECKING:
@@ -17,14 +15,28 @@ if TYPE_CHECKING:
 MAX_PERIOD_SECONDS: Final = 0.25
 
 
+class Heartbeats(Protocol):
+    """Where a stream's writer hears that a heartbeat is due."""
+
+    heartbeat_due: bool
+
+    def nudge(self) -> None: ...
+
+
+class Awaited(Protocol):
+    """What a caller waits for, told when it has gone."""
+
+    def caller_left(self) -> None: ...
+
+
 class OpenStream:
     """One stream's times, in `monotonic` seconds; its endpoint says when a send begins and when it has ended."""
 
     __slots__ = (
         "gave_up",
+        "heartbeats",
         "last_sent",
         "looked_at",
-        "outbox",
         "sending_since",
         "task",
         "transport",
@@ -32,9 +44,12 @@ class OpenStream:
     )
 
     def __init__(
-        self, outbox: Outbox, task: asyncio.Task[Any] | None, transport: AnswerTransport | None
+        self,
+        heartbeats: Heartbeats,
+        task: asyncio.Task[Any] | None,
+        transport: AnswerTransport | None,
     ) -> None:
-        self.outbox = outbox
+        self.heartbeats = heartbeats
         self.task = task
         # Where the server is ours.
         self.transport = transport
@@ -62,8 +77,8 @@ class StreamClock:
     """Looks at all open requests every `period`: no timer and no task for each of them.
 
     A stream that sent nothing for `heartbeat_seconds` gets a heartbeat. One whose caller takes nothing for
-    `write_seconds` is given up: its task is cancelled with `gave_up` set. A run whose request is older than one
-    period gets a task that waits for its caller to go away; most runs end before they need one.
+    `write_seconds` is given up: its task is cancelled with `gave_up` set. A request that is older than one
+    period gets a task that waits for its caller to go away; most end before they need one.
     """
 
     def __init__(self, *, heartbeat_seconds: float, write_seconds: float) -> None:
@@ -73,8 +88,8 @@ class StreamClock:
             MAX_PERIOD_SECONDS, max(0.02, min(heartbeat_seconds, write_seconds) / 20)
         )
         self._streams: set[OpenStream] = set()
-        self._unwatched: dict[Run, Receive] = {}
-        self._watchers: dict[Run, asyncio.Task[None]] = {}
+        self._unwatched: dict[Awaited, Receive] = {}
+        self._watchers: dict[Awaited, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: asyncio.Event | None = None
@@ -103,17 +118,17 @@ class StreamClock:
             return False
         return True
 
-    def watch(self, run: Run, receive: Receive) -> None:
-        """Stop `run` when its caller goes away, until `unwatch`."""
-        self._unwatched[run] = receive
-        loop = run.outbox.loop
+    def watch(self, awaited: Awaited, receive: Receive) -> None:
+        """Tell `awaited` when its caller goes away, until `unwatch`."""
+        self._unwatched[awaited] = receive
+        loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(self._period, self._tick, loop)
 
-    def unwatch(self, run: Run) -> None:
-        if self._unwatched.pop(run, None) is None:
-            self._watchers.pop(run).cancel()
+    def unwatch(self, awaited: Awaited) -> None:
+        if self._unwatched.pop(awaited, None) is None:
+            self._watchers.pop(awaited).cancel()
 
     def give_up_all(self) -> None:
         """Drop the streams that are still open: at the end of a shutdown, those whose callers do not read."""
@@ -134,10 +149,10 @@ class StreamClock:
                 self._look_at_send(stream, now)
             elif now - stream.last_sent >= self._heartbeat_seconds:
                 stream.last_sent = now
-                stream.outbox.heartbeat_due = True
-                stream.outbox.nudge()
-        for run, receive in self._unwatched.items():
-            self._watchers[run] = loop.create_task(_until_gone(run, receive))
+                stream.heartbeats.heartbeat_due = True
+                stream.heartbeats.nudge()
+        for awaited, receive in self._unwatched.items():
+            self._watchers[awaited] = loop.create_task(_until_gone(awaited, receive))
         self._unwatched.clear()
 
     def _look_at_send(self, stream: OpenStream, now: float) -> None:
@@ -160,7 +175,7 @@ class StreamClock:
             stream.looked_at = stream.sending_since = now
 
 
-async def _until_gone(run: Run, receive: Receive) -> None:
+async def _until_gone(awaited: Awaited, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    run.stop(CALLER_LEFT)
+    awaited.caller_left()

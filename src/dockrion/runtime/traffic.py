@@ -11,7 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter, time
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 
@@ -27,7 +27,7 @@ from dockrion.events.model import (
     Policy,
     Token,
 )
-from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runs.run import CALLER_LEFT
 
 TICK_SECONDS: Final = 0.1
 # Few enough to be still in the processor's cache.
@@ -39,6 +39,16 @@ MAX_RULES: Final = 100
 OTHER_RULES: Final = "other"
 
 Counts = defaultdict[str, int]
+
+
+class Answered(Protocol):
+    """What a call is about: a run, or one reader of it. `outcome` is how it ended, for who saw that."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def outcome(self) -> Outcome | None: ...
 
 
 class Call(msgspec.Struct, gc=False):
@@ -55,7 +65,7 @@ class Call(msgspec.Struct, gc=False):
     endpoint: str
     request_id: bytes
     began: float
-    run: Run | None = None
+    run: Answered | None = None
     run_id: str | None = None
     status: int = 500
     code: str | None = None

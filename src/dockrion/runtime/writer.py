@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from dockrion.runs.held import Gap, HeldReader
 from dockrion.runs.run import CALLER_LEFT, Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
 from dockrion.wires.base import Wire
+from dockrion.wires.native import NativeWire
 
 
 class StreamWriter:
@@ -91,6 +93,44 @@ class StreamWriter:
         if unfinished is not None:
             await unfinished
             self._stream.sent()
+
+
+class HeldWriter:
+    """Writes what a reader of a held run reads, in its request's task."""
+
+    __slots__ = ("_reader", "_send", "_stream", "_wire")
+
+    def __init__(
+        self, reader: HeldReader, wire: NativeWire, stream: OpenStream, send: Send
+    ) -> None:
+        self._reader = reader
+        self._wire = wire
+        self._stream = stream
+        self._send = send
+
+    async def write(self) -> None:
+        """Send until the last event is out, or the caller gone."""
+        reader, stream = self._reader, self._stream
+        while reader.outcome is None:
+            read = await reader.next()
+            if reader.gone:
+                return
+            if read is None:
+                if not reader.heartbeat_due:
+                    continue
+                reader.heartbeat_due = False
+                reader.beat()
+                body = self._wire.heartbeat()
+            elif isinstance(read, Gap):
+                body = self._wire.gap(first=read.first, last=read.last)
+            else:
+                body = read.body
+            more = reader.outcome is None
+            stream.sending()
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+            stream.sent()
+            # What was sent must not live on while the stream is silent.
+            del read, body
 
 
 class _Unfinished:

@@ -26,10 +26,6 @@ class Row(NamedTuple):
     section: str | None = None
 
 
-def _is_on(value: Any) -> bool:
-    return value != 0
-
-
 ROWS = (
     Row("expose.streaming", values=("websocket",)),
     Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
@@ -38,8 +34,6 @@ ROWS = (
     Row("streaming.backend", values=("sqlite", "redis")),
     Row("streaming.worker"),
     Row("streaming.id_generator.type", values=("custom",)),
-    Row("streaming.connection.on_disconnect", values=("continue",)),
-    Row("streaming.connection.resume_window", when=_is_on),
     Row("runs"),
     Row("auth.mode", values=("api_key", "jwt", "oauth2"), section="auth"),
     Row("auth.roles", when=bool),

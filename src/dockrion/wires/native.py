@@ -29,3 +29,7 @@ class NativeWire:
         if self._heartbeat_events:
             return sse.heartbeat(self._run_id, self._timestamps())
         return sse.COMMENT_HEARTBEAT
+
+    def gap(self, *, first: int, last: int) -> bytes:
+        """Say that the events `first` to `last` are kept no more."""
+        return sse.gap(self._run_id, self._timestamps(), first=first, last=last)

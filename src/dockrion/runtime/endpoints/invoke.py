@@ -10,8 +10,10 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from dockrion.errors import DockrionError, MethodNotAllowedError, error_for
+from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
+from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
+from dockrion.runs.held import HeldReader
 from dockrion.runs.run import CALLER_LEFT, Run
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.asgi import Receive, Scope, Send
@@ -20,7 +22,7 @@ from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
-from dockrion.runtime.writer import StreamWriter
+from dockrion.runtime.writer import HeldWriter, StreamWriter
 from dockrion.wires.native import NativeWire
 
 
@@ -96,29 +98,37 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         return
     with host.traffic.begin("/invoke/stream", request.request_id) as call:
         try:
-            run = call.run = await start_run(host, request, receive, streams=True)
+            source = call.run = await _open(host, request, receive)
         except CallerLeftError:
             call.left()
             await _answer_nobody(send)
+            return
+        except _SeenAllError as exc:
+            call.status = 204
+            call.run_id = exc.run_id
+            await _answer_nothing(send, request, exc.run_id)
             return
         except DockrionError as exc:
             call.refused(exc)
             await send_error(send, exc, request.request_id)
             return
         wire = NativeWire(
-            run.run_id,
-            heartbeat_events=run.context.events_filter.heartbeat,
+            source.run_id,
+            heartbeat_events=source.heartbeat_events,
             timestamps=host.timestamps.now,
         )
         extensions: Any = scope.get("extensions") or {}
         transport = extensions.get("dockrion.transport")
-        stream = OpenStream(run.outbox, asyncio.current_task(), transport)
-        host.streams.watch(run, receive)
+        stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
+        host.streams.watch(source, receive)
         host.streams.add(stream)
         try:
-            await start_stream(send, request, wire.content_type, run.run_id)
+            await start_stream(send, request, wire.content_type, source.run_id)
             del request
-            await StreamWriter(run, wire, stream, send).write()
+            if isinstance(source, Run):
+                await StreamWriter(source, wire, stream, send).write()
+            else:
+                await HeldWriter(source, wire, stream, send).write()
         except OSError:
             # Some servers say so when the caller has gone.
             pass
@@ -128,14 +138,45 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             await _drop(stream)
         finally:
             host.streams.discard(stream)
-            host.streams.unwatch(run)
-            run.leave()
+            host.streams.unwatch(source)
+            source.leave()
+
+
+async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | HeldReader:
+    """Return what to stream from: a run of the caller's own, or a place in one that is held."""
+    last_event = request.last_event()
+    if last_event is not None:
+        return await _resume(host, request, receive, last_event)
+    run = await start_run(host, request, receive, streams=True)
+    return run if host.held is None else host.held.hold(run).follow(after=-1)
+
+
+async def _resume(
+    host: AgentHost, request: Request, receive: Receive, last_event: tuple[str, int]
+) -> HeldReader:
+    # It is no matter what the body says, but the connection is for the next request too.
+    await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+    run_id, sequence = last_event
+    held = None if host.held is None else host.held.find(run_id, ANONYMOUS)
+    if held is None:
+        raise GoneError(f"The run {run_id!r} is not held here (any more).")
+    if sequence >= held.kept.end:
+        raise GoneError(f"Last-Event-ID: the run {run_id!r} has no event {sequence} (yet).")
+    if held.outcome is not None and sequence == held.kept.end - 1:
+        raise _SeenAllError(run_id)
+    return held.follow(after=sequence)
+
+
+class _SeenAllError(Exception):
+    """The caller has seen the last event of the run already."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
 
 
 async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:
     """Read, check and start one invocation."""
-    if streams:
-        request.refuse_resume()
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
@@ -167,6 +208,12 @@ async def _answer_nobody(send: Send) -> None:
             {"type": "http.response.start", "status": CALLER_LEFT_STATUS, "headers": headers}
         )
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
+    headers = [(b"x-run-id", run_id.encode()), (b"x-request-id", request.request_id)]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _drop(stream: OpenStream) -> None:
