@@ -291,6 +291,12 @@ def test_every_address_of_a_host_gets_the_same_port() -> None:
             sock.close()
 
 
+@pytest.mark.parametrize("host", ["", " "])
+def test_a_blank_host_is_not_every_address(host: str) -> None:
+    with pytest.raises(DockrionError, match="host is blank"):
+        open_sockets(host, 0)
+
+
 def test_a_host_without_an_address_is_named() -> None:
     with pytest.raises(DockrionError, match=r"'no such host\.invalid' has no address") as caught:
         open_sockets("no such host.invalid", 0)

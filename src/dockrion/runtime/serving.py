@@ -92,7 +92,7 @@ def serve_dockfile(serving: Serving) -> None:
 
 def _serve_reloading(serving: Serving) -> None:
     _need_posix("--reload")
-    from dockrion.runtime.supervisor.changes import Sources
+    from dockrion.runtime.supervisor.changes import Sources, outputs_of_process
     from dockrion.runtime.supervisor.reload import Plan, serve_reloading
 
     def make_plan() -> Plan:
@@ -101,7 +101,7 @@ def _serve_reloading(serving: Serving) -> None:
         host, port = _address(spec, serving)
         return Plan(host, port, lambda bound_port: _greet(spec, host, bound_port, began))
 
-    sources = Sources(serving.path.parent, serving.env_file)
+    sources = Sources(serving.path.parent, serving.env_file, outputs=outputs_of_process())
     serve_reloading(_orders(serving), sources, make_plan, on_error=serving.on_error)
 
 

@@ -19,10 +19,11 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 
     Done before anything is loaded, so that a taken port is known at once. Callers wait meanwhile.
     """
+    if not host.strip():
+        # The system takes it for every address.
+        raise _wrong_host("host is blank")
     try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
         raise _wrong_host(f"host {host!r} has no address: {exc.strerror}") from exc
     sockets: list[socket.socket] = []

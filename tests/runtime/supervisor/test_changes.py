@@ -83,3 +83,13 @@ async def test_a_file_that_is_replaced_is_a_change(tmp_path: Path) -> None:
         stop.set()
 
     assert names == ["service.py"]
+
+
+def test_what_the_process_itself_writes_does_not_count(tmp_path: Path) -> None:
+    errors, notes = tmp_path / "err.txt", tmp_path / "notes.txt"
+    errors.touch()
+    notes.touch()
+    found = errors.stat()
+    sources = Sources(tmp_path, None, outputs=frozenset({(found.st_dev, found.st_ino)}))
+    assert not sources.count(str(errors))
+    assert sources.count(str(notes))

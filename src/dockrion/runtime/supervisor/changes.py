@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,10 +37,27 @@ _SUFFIXES: Final = frozenset(
 )
 
 
-class Sources:
-    """Decides which changed paths count."""
+def outputs_of_process() -> frozenset[tuple[int, int]]:
+    """Return device and inode of the files that this process writes its output and its errors to."""
+    files: set[tuple[int, int]] = set()
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            found = os.fstat(descriptor)
+            files.add((found.st_dev, found.st_ino))
+    return frozenset(files)
 
-    def __init__(self, folder: Path, env_file: Path | None) -> None:
+
+class Sources:
+    """Decides which changed paths count; the `outputs` of the process never do: each log line would change them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        env_file: Path | None,
+        *,
+        outputs: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
+        self._outputs = outputs
         self.folder: Final = Path(os.path.realpath(folder))
         # Its folder is watched, not the file: editors replace files, which a watch on one does not see.
         self.env_file: Final = (
@@ -53,7 +71,14 @@ class Sources:
         if not changed.is_relative_to(self.folder):
             return False
         *folders, name = changed.relative_to(self.folder).parts or ("",)
-        return _is_source(name) and not self._is_skipped(folders)
+        return _is_source(name) and not self._is_skipped(folders) and not self._is_output(changed)
+
+    def _is_output(self, path: Path) -> bool:
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) in self._outputs
 
     def _is_skipped(self, folders: list[str]) -> bool:
         at = self.folder
