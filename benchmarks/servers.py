@@ -45,7 +45,7 @@ _DOCKFILE = """\
 version: "1.0"
 agent:
   name: bench
-  handler: agents:{agent}
+  {agent}
 io_schema:
   input:
     type: object
@@ -96,7 +96,7 @@ def dockrion_command() -> str:
 
 @contextmanager
 def serving(kind: str, agent: str) -> Generator[Server]:
-    """Serve `agents:<agent>` in a process of its own, for as long as the block runs."""
+    """Serve `agents:<agent>`, or `graphs:<name>` for `graph-<name>`, in a process of its own, as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix="dockrion-bench-") as folder:
         log_path = Path(folder, "server.log")
         port = _free_port()
@@ -122,8 +122,14 @@ def serving(kind: str, agent: str) -> Generator[Server]:
 
 def _command(kind: str, agent: str, port: int, folder: Path) -> list[str]:
     if kind == DOCKRION:
-        shutil.copy(_HERE / "agents.py", folder)
-        Path(folder, "Dockfile.yaml").write_text(_DOCKFILE.format(agent=agent))
+        graph = agent.removeprefix("graph-") if agent.startswith("graph-") else None
+        shutil.copy(_HERE / ("agents.py" if graph is None else "graphs.py"), folder)
+        named = (
+            f"handler: agents:{agent}"
+            if graph is None
+            else f"framework: langgraph\n  entrypoint: graphs:{graph}"
+        )
+        Path(folder, "Dockfile.yaml").write_text(_DOCKFILE.format(agent=named))
         return [dockrion_command(), "run", "Dockfile.yaml", "--port", str(port)]
     return [
         *(sys.executable, "-m", "uvicorn", PEERS[kind], "--app-dir", str(_HERE)),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import loadclient
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TOKENS_A_SECOND = 20
 _INTERVAL = 1 / TOKENS_A_SECOND
+_HERE = Path(__file__).resolve().parent
 _BUSY_CLIENT = 0.7  # of its core; the highest seen is 0.4, with a read for each token
 _LATEST_MS = 5  # how long the server may go on after the last byte, before its CPU time is read
 
@@ -138,6 +140,19 @@ def _started_beside(payload: dict[str, Any], *, streams: int, requests: int) -> 
                 )
                 started = _times(loadclient.run(probe).first_event_ms)
         return {"p50": started.p50, "p99": started.p99}
+
+    return measure
+
+
+def _graph(name: str, *, tokens: int) -> Measure:
+    """CPU per token of a graph's stream, whole path, and over LangGraph's own `astream` without a server."""
+
+    def measure(kind: str, scale: float) -> Figures:
+        each = int(tokens * scale)
+        command = [sys.executable, str(_HERE / "graphs.py"), name, str(each)]
+        bare = float(subprocess.run(command, capture_output=True, check=True).stdout)
+        whole = _flat_out(f"graph-{name}", streams=1, tokens=tokens, slow={})(kind, scale)["cpu"]
+        return {"cpu": whole, "over": whole - bare}
 
     return measure
 
@@ -267,6 +282,22 @@ WORKLOADS: dict[str, Workload] = {
         },
         (DOCKRION, JOINED),
         _started_beside({"n": 100_000_000}, streams=64, requests=100),
+    ),
+    "graph-writer": Workload(
+        {
+            "cpu": Metric("a LangGraph node's stream writer", _PER_MILLION),
+            "over": Metric("the same, over `graph.astream` alone", _PER_MILLION, 3),
+        },
+        (DOCKRION,),
+        _graph("writer", tokens=300_000),
+    ),
+    "graph-model": Workload(
+        {
+            "cpu": Metric("a chat model in a LangGraph node", _PER_MILLION),
+            "over": Metric("the same, over `graph.astream` alone", _PER_MILLION, 3),
+        },
+        (DOCKRION,),
+        _graph("model", tokens=100_000),
     ),
     "commands": Workload(
         {

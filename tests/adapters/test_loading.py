@@ -28,6 +28,7 @@ from dockrion.events.context import StreamContext
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Complete, Progress
 from dockrion.runs.threads import WorkerThreads
+from dockrion.spec import frameworks as frameworks_of_spec
 from dockrion.spec.agent import AgentSpec
 from dockrion.testing import app_for, post, running
 from tests.runs.kit import read_to_end, runner_for_agent, tokens
@@ -391,6 +392,7 @@ def frameworks() -> Iterator[None]:
     yield
     for name in ("foreign", "foreign-stream", "foreign-async"):
         ADAPTERS._registered.pop(name)
+        frameworks_of_spec._declared.discard(name)
 
 
 @pytest.mark.usefixtures("frameworks")

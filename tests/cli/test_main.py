@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
-from dockrion.cli import COMMANDS, cli, main, version
+from dockrion.cli import main, version
+from dockrion.cli.commands import COMMANDS, cli
 from dockrion.errors import DockrionError, MissingSecretError
 
-from .conftest import Result
+from .conftest import Result, dockrion
 
 Call = Callable[..., Result]
 
@@ -83,6 +85,26 @@ def test_wrong_usage_is_2(call: Call, arguments: tuple[str, ...]) -> None:
     assert "Error: " in result.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rum",), "No such command 'rum'. Did you mean 'run'?"),
+        (("versions", "-h"), "No such command 'versions'. Did you mean 'version'?"),
+        (("nonsense",), "No such command 'nonsense'."),
+        (("run", "--prot", "80"), "--port"),
+        (("run", "--host", ""), "must not be blank; 0.0.0.0 listens on every address."),
+        (("run", "--host", " "), "must not be blank; 0.0.0.0 listens on every address."),
+    ],
+)
+def test_wrong_usage_says_what_may_be_meant(
+    call: Call, arguments: tuple[str, ...], said: str
+) -> None:
+    result = call(*arguments)
+
+    assert result.code == 2
+    assert said in result.err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("command", [("run",), ("validate",), ("test", "-p", "{}")])
 def test_a_missing_dockfile_is_1_everywhere(
     call: Call, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +116,30 @@ def test_a_missing_dockfile_is_1_everywhere(
     assert result.code == 1
     assert result.out == ""
     assert result.err.startswith("Error: Dockfile.yaml not found\nHint: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--port", "0", "-e"), "cannot be read: Is a directory"),
+        (("schema", "-o"), "cannot be written: Is a directory"),
+    ],
+)
+def test_what_cannot_be_used_as_a_file_is_told_in_our_words(
+    call: Call,
+    agent: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(agent().parent)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # as for whoever is not root
+
+    result = call(*arguments, "/")
+
+    assert result.code == 1
+    assert result.err.startswith(f"Error: / {said}\nHint: ")
+    assert "traceback" not in result.err
 
 
 def test_a_folder_stands_for_the_dockfile_in_it(call: Call, agent: Callable[..., Path]) -> None:
@@ -148,10 +194,57 @@ def test_debug_shows_the_traceback_wherever_it_stands(
     assert "Traceback (most recent call last)" in result.err
 
 
+@pytest.mark.parametrize("command", [("run", "--port", "0"), ("test", "-p", "{}")])
+def test_no_error_shows_the_value_of_a_secret(
+    agent: Callable[..., Path], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = agent(io_schema={}, secrets={"required": [{"name": "SPELLER_KEY"}]})
+    (tmp_path / ".env").write_text('SPELLER_KEY="first-half\\nother-half"\n')
+    (tmp_path / "service.py").write_text("import os\nraise KeyError(os.environ['SPELLER_KEY'])\n")
+
+    result = dockrion("--debug", command[0], path, *command[1:])
+
+    assert result.code == 1
+    assert "KeyError: '***'" in result.err
+    assert "half" not in result.out + result.err
+
+
 def test_ctrl_c_is_130(failing: Callable[[BaseException], None]) -> None:
     failing(KeyboardInterrupt())
 
     assert main(["version"]) == 130
+
+
+@pytest.mark.parametrize("module", ["click", "dockrion.spec", "pydantic"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["validate"], 130), (["test", "-p", "{}"], 130), (["run"], 0), (["--debug", "run"], 0)],
+)
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(
+    agent: Callable[..., Path], module: str, arguments: list[str], code: int
+) -> None:
+    script = f"""
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from dockrion.cli import main
+sys.exit(main({arguments}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=agent().parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (code, "", "")
 
 
 def test_a_terminal_that_is_not_utf_8_does_not_end_a_command(agent: Callable[..., Path]) -> None:
@@ -178,6 +271,7 @@ def test_version_says_both_versions_and_python(call: Call) -> None:
         f"Python {sys.version.split()[0]}",
     ]
     assert dockrion.__version__[0].isdigit()
+    assert call("--version") == result
 
 
 @pytest.mark.parametrize("code", ["import dockrion", "from dockrion.cli import main; main([])"])

@@ -6,12 +6,17 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import dockrion, running
+from .conftest import command_line, dockrion, running
 
 Agent = Callable[..., Path]
 
@@ -72,6 +77,44 @@ def test_log_level_in_the_environment_wins(
         server.end(signal.SIGTERM)
 
     assert (tmp_path / LOG).read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+@pytest.mark.parametrize("stderr", ["2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
+def test_a_server_that_can_tell_nobody_serves_and_keeps_its_log(
+    agent: Agent, tmp_path: Path, stderr: str
+) -> None:
+    if "full" in stderr and not Path("/dev/full").exists():
+        pytest.skip("Linux has it")
+    path = agent("fails", io_schema={})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = command_line(["run", path, "--host", "127.0.0.1", "--port", str(port)])
+    process = subprocess.Popen(["sh", "-c", f'exec "$@" {stderr}', "sh", *command])
+    try:
+        assert _status_of_call(f"http://127.0.0.1:{port}/invoke", process) == 500
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+    assert "LookupError: no such thing" in (tmp_path / LOG).read_text()
+
+
+def _status_of_call(url: str, process: subprocess.Popen[bytes]) -> int:
+    request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            return exc.code
+        except urllib.error.URLError:
+            time.sleep(0.05)  # it does not listen yet
+    pytest.fail(f"the server ended with {process.returncode}")
 
 
 def test_values_of_secrets_are_not_logged(

@@ -75,9 +75,11 @@ def test_verbose_shows_the_metadata(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("payload", "complaint"),
     [
-        ("", "not JSON"),
+        ("", "the payload is empty"),
         ("{query: 1}", "not JSON"),
-        ("NaN", "not JSON"),
+        ("NaN", "the payload is not JSON: it has no NaN; send null."),
+        ('"\\ud800"', "half of a surrogate pair"),
+        pytest.param("[" * 100_000, "nested over 128 deep", id="deep"),
         ("{}", "query"),
         ('{"query": 1}', "query"),
     ],
@@ -90,6 +92,23 @@ def test_a_wrong_payload_is_1(agent: Agent, payload: str, complaint: str) -> Non
     assert message.startswith("Error: ")
     assert complaint in message
     assert hint.startswith("Hint: ")
+
+
+def test_a_byte_order_mark_in_a_payload_file_is_fine(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_text('{"query": "é"}', encoding="utf-8-sig")
+
+    result = dockrion("test", agent(), "-f", tmp_path / "payload.json")
+
+    assert (result.code, json.loads(result.out)) == (0, {"answer": "É"})
+
+
+def test_a_payload_file_that_is_not_utf8_is_1(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_bytes(b'{"query": "\xe9"}')
+
+    result = dockrion("test", agent(), "-f", tmp_path / "payload.json")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("Error: the payload is not UTF-8: byte 11.\n")
 
 
 def test_a_missing_payload_file_is_1(agent: Agent) -> None:

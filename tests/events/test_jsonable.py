@@ -4,18 +4,22 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import json
 import pathlib
+import sys
 import uuid
 from collections import OrderedDict, UserDict, UserString, deque
 from typing import Any
 
+import msgspec
 import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockrion.events.jsonable import encode, encode_text, plain
+from dockrion.events import jsonable
+from dockrion.events.jsonable import MAX_DEPTH, TOO_DEEP, encode, encode_text, plain
 
 
 class Colour(enum.Enum):
@@ -80,6 +84,8 @@ NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC)
         (Scalar(), 1.5),
         (Whole(3), 3),
         (10**40, 10**40),
+        ([10**5000, -1], ["1" + "0" * 5000, -1]),
+        ([True, "\ud800"], [True, "\ufffd"]),
         (Unprintable(), "<Unprintable>"),
         ("a\ud800b", "a\ufffdb"),
         ({"k\udfff": ["\ud83d\ude00"]}, {"k\ufffd": ["😀"]}),
@@ -137,11 +143,83 @@ def test_the_same_object_twice_is_no_cycle() -> None:
     assert plain([shared, shared]) == [{"a": "\ufffd"}, {"a": "\ufffd"}]
 
 
-def test_a_value_nested_thousands_deep_is_cut() -> None:
-    deep: list[Any] = []
-    for _ in range(5000):
-        deep = [deep]
-    assert "<nested too deep>" in encode(deep).decode()
+def _nested(depth: int, inner: Any = None, *, text: str = "") -> Any:
+    for _ in range(depth):
+        inner = {"a": [text, inner]}
+    return inner
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "]", "{", '"\\"['])
+@pytest.mark.parametrize("depth", [200, 5000, 100_000])
+def test_a_value_nested_hundreds_deep_is_cut(depth: int, text: str) -> None:
+    copy = plain(_nested(depth, text=text))
+
+    for _ in range(MAX_DEPTH // 2):
+        assert copy["a"][0] == text
+        copy = copy["a"][1]
+    assert copy == TOO_DEEP
+
+
+@pytest.mark.parametrize("text", ["", "[", "}"])
+def test_a_value_that_is_not_so_deep_stays(text: str) -> None:
+    # As many brackets as in the deep ones, and text that looks as if it had more.
+    value = [_nested(MAX_DEPTH // 2 - 1, text=text)] * 20
+
+    assert plain(value) == value
+
+
+def test_a_value_that_is_given_deep_down_in_the_agents_own_calls_is_cut() -> None:
+    def call(depth: int) -> bytes:
+        return call(depth - 1) if depth else encode({"\ud800": _nested(60)})
+
+    left = sys.getrecursionlimit() - len(inspect.stack())
+    assert TOO_DEEP.encode() in call(left - 100)
+
+
+class Broken(UserDict[str, Any]):
+    def __iter__(self) -> Any:
+        raise KeyError
+
+    def __str__(self) -> str:
+        return "broken"
+
+
+def test_a_mapping_that_cannot_be_read_becomes_its_text() -> None:
+    assert plain([1, Broken(), 2]) == [1, "broken", 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (decimal.Decimal("1E+300"), 1e300),
+        (decimal.Decimal("1E+400"), "1E+400"),
+        (decimal.Decimal("-1E+400"), "-1E+400"),
+        (decimal.Decimal("9" * 400 + ".5"), "9" * 400 + ".5"),
+        (decimal.Decimal(10**5000), "1" + "0" * 5000),
+        (decimal.Decimal("1E-400"), 0.0),
+        (-(2**64), -(2**64)),
+        (10**400, 10**400),
+        (10**5000, "1" + "0" * 5000),
+        (-(10**5000), "-1" + "0" * 5000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_number_that_cannot_be_read_back_becomes_its_text(number: Any, expected: Any) -> None:
+    assert plain(number) == expected
+    assert plain({"a": [number], "b": 10**40}) == {"a": [expected], "b": 10**40}
+
+
+def test_a_decimal_may_be_a_key() -> None:
+    assert plain({decimal.Decimal("1.50"): 1, "a": 2}) == {"1.50": 1, "a": 2}
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1E+400"])
+def test_text_that_looks_like_an_odd_number_takes_the_quick_way(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonable, "_careful", pytest.fail)
+
+    assert plain({text: [text, decimal.Decimal("1.5"), float("nan")]}) == {text: [text, 1.5, None]}
 
 
 def test_plain_is_a_copy() -> None:
@@ -159,10 +237,10 @@ def test_any_text_becomes_a_json_string(text: str) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.decimals() | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
 def test_encoding_what_was_decoded_changes_nothing(value: Any) -> None:
-    once = encode(value)
-    assert encode(json.loads(once)) == once
+    once = encode(plain(value))
+    assert encode(msgspec.json.decode(once)) == encode(json.loads(once)) == once

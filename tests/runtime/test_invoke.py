@@ -43,8 +43,10 @@ async def test_the_answer_of_invoke() -> None:
         (b"", {"content-type": "application/json"}, 400, "VALIDATION_ERROR", "empty"),
         (b"  \n", {}, 400, "VALIDATION_ERROR", "empty"),
         (b"{", {}, 400, "VALIDATION_ERROR", "not JSON"),
-        (b'{"q": NaN}', {}, 400, "VALIDATION_ERROR", "not JSON"),
-        (b'{"q": Infinity}', {}, 400, "VALIDATION_ERROR", "not JSON"),
+        (b'{"q": NaN}', {}, 400, "VALIDATION_ERROR", "not JSON: it has no NaN; send null."),
+        (b'{"q": -Infinity}', {}, 400, "VALIDATION_ERROR", "it has no -Infinity; send null."),
+        (b'{"q": -1e999}', {}, 400, "VALIDATION_ERROR", "The body has a number that is too large."),
+        (b'{"q": "NaN",}', {}, 400, "VALIDATION_ERROR", "not JSON: trailing comma in object"),
         (b'{"q": "\xff"}', {}, 400, "VALIDATION_ERROR", "not UTF-8"),
         (b"[" * 200 + b"]" * 200, {}, 400, "VALIDATION_ERROR", "128 deep"),
         (b"[" * 100_000, {}, 400, "VALIDATION_ERROR", "128 deep"),
@@ -383,6 +385,17 @@ async def test_a_trailing_slash_is_redirected_to_where_the_caller_came_from(path
             await answer.read()
     assert answer.status == 307
     assert answer.headers["location"] == path.replace("/?", "?").removesuffix("/")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("PUT", "/health")])
+async def test_an_answer_names_the_path_and_is_short_however_long_that_is(
+    method: str, path: str
+) -> None:
+    async with running(app_for(echo)) as app:
+        async with request(app, method, path) as answer:
+            assert path in (await answer.json())["error"]
+        async with request(app, method, "/" + "a" * 5000) as answer:
+            assert len((await answer.json())["error"]) < 300
 
 
 async def test_probes_may_ask_by_head() -> None:

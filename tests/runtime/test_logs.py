@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -88,8 +91,11 @@ def root_restored() -> Generator[None]:
     root, own = logging.getLogger(), logging.getLogger("dockrion")
     uvicorn = logging.getLogger("uvicorn.error")
     before = root.handlers[:], root.level, own.level, uvicorn.level
+    hooks = threading.excepthook, sys.unraisablehook
     root.handlers[:] = []
     yield
+    logging.captureWarnings(capture=False)
+    threading.excepthook, sys.unraisablehook = hooks
     for handler in root.handlers:
         handler.close()
     root.handlers[:], root.level, own.level, uvicorn.level = before
@@ -188,6 +194,49 @@ def test_secrets_are_replaced_wherever_they_stand(logged: Logged) -> None:
     assert line["event"] == "*** abc"
     assert line["n"] == {"***": ["***", "/***"]}
     assert line["exception"].endswith("ValueError: key ***")
+
+
+def test_a_secret_of_many_lines_is_in_no_traceback_and_no_file(
+    logged_to: Callable[[io.StringIO], Logged], tmp_path: Path
+) -> None:
+    logged = logged_to(Terminal())
+    logged.handler.hide(["first-line-of-it\nsecond-line-of-it"])
+    logged.handler.file = LogFile(tmp_path / "a.log")
+    try:
+        try:
+            raise KeyError("first-line-of-it\nsecond-line-of-it")
+        except KeyError as exc:
+            raise ExceptionGroup("first-line-of-it\nsecond-line-of-it", [exc]) from exc
+    except ExceptionGroup:
+        logging.getLogger("uvicorn.error").exception("first-line-of-it\nsecond-line-of-it")
+
+    for text in (logged.text, (tmp_path / "a.log").read_text()):
+        assert "***" in text
+        assert "line-of-it" not in text
+
+
+def test_a_secret_that_is_a_number_or_a_word_of_ours_is_replaced_too(
+    logged_to: Callable[[io.StringIO], Logged], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    logged = logged_to(Terminal())
+    logged.handler.hide(["info", "48151623"])
+
+    log.info("info", extra={"pin": 48151623, "on": True})
+
+    assert logged.text.endswith(" info  ***  pin=*** on=True\n")
+
+
+def test_a_message_that_cannot_be_formatted_is_told_without_its_arguments(
+    logged: Logged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Past pytest's own handler, which raises.
+    record = logging.LogRecord("tests.agent", 30, "", 0, "%d of %d", ("s3cr3t",), None)
+    logged.handler.handle(record)
+
+    [line] = logged.lines
+    assert line["event"] == "'%d of %d' cannot be formatted: TypeError"
+    assert capsys.readouterr().err == ""
 
 
 # The ids of the run
@@ -392,6 +441,44 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     assert first["file"].endswith("test.log")
     assert first["reason"]
     assert second["event"] == "still here"
+
+
+@pytest.mark.usefixtures("root_restored")
+def test_what_python_tells_by_itself_is_logged_and_hides_secrets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Closing:
+        def __del__(self) -> None:
+            raise ValueError("s3cr3t-value in a finalizer")
+
+    def in_thread() -> None:
+        raise ValueError("s3cr3t-value in a thread")
+
+    configure_logging()
+    for handler in logging.getLogger().handlers:
+        assert isinstance(handler, LogHandler)
+        handler.hide(["s3cr3t-value"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # As it is outside of pytest, which keeps warnings for itself.
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("s3cr3t-value is old", stacklevel=1)
+        logging.captureWarnings(capture=False)
+    thread = threading.Thread(target=in_thread, name="of-the-agent")
+    thread.start()
+    thread.join()
+    del_me = Closing()
+    del del_me
+    gc.collect()
+
+    warning, raised, ignored = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (warning["logger"], warning["level"]) == ("py.warnings", "warn")
+    assert "UserWarning: *** is old" in warning["event"]
+    assert (raised["event"], raised["in_thread"]) == ("thread raised", "of-the-agent")
+    assert raised["exception"].endswith("ValueError: *** in a thread")
+    assert ignored["event"] == "exception is ignored"
+    assert ignored["raised_in"].endswith("Closing.__del__")
 
 
 # The file

@@ -292,8 +292,18 @@ def test_every_address_of_a_host_gets_the_same_port() -> None:
 
 
 def test_a_host_without_an_address_is_named() -> None:
-    with pytest.raises(DockrionError, match=r"'no such host\.invalid' has no address"):
+    with pytest.raises(DockrionError, match=r"'no such host\.invalid' has no address") as caught:
         open_sockets("no such host.invalid", 0)
+    assert "--host" in caught.value.__notes__[0]
+
+
+def test_a_host_that_is_another_machine_is_named() -> None:
+    # Of a block that is for documents only.
+    with pytest.raises(
+        DockrionError, match=r"^host '203\.0\.113\.7' is no address of this machine"
+    ) as caught:
+        open_sockets("203.0.113.7", 0)
+    assert "--host" in caught.value.__notes__[0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")

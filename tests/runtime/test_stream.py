@@ -228,6 +228,34 @@ async def test_a_reconnect_never_starts_a_run(
     assert agent.payloads == []
 
 
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?thread_id=%E2%9C%93-%C3%A9", {}),
+        ("?thread_id=✓-é", {}),
+        ("", {"x-thread-id": "✓-é".encode().decode("latin-1")}),
+    ],
+)
+async def test_a_thread_id_is_the_same_wherever_it_stands(
+    query: str, headers: dict[str, str]
+) -> None:
+    async with running(app_for(lambda payload, context: {"thread": context.thread_id})) as app:
+        async with post(app, f"/invoke{query}", {}, headers=headers) as exchange:
+            assert (await exchange.json())["output"] == {"thread": "✓-é"}
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [("?thread_id=%E9", {}), ("", {"x-thread-id": "é"})],
+)
+async def test_a_thread_id_that_is_not_utf_8_is_latin_1(
+    query: str, headers: dict[str, str]
+) -> None:
+    async with running(app_for(lambda payload, context: {"thread": context.thread_id})) as app:
+        async with post(app, f"/invoke{query}", {}, headers=headers) as exchange:
+            assert (await exchange.json())["output"] == {"thread": "é"}
+
+
 async def test_callers_choose_run_and_thread_ids() -> None:
     async def agent(payload: Any, context: StreamContext) -> dict[str, Any]:
         return {"run": context.run_id, "thread": context.thread_id}
@@ -378,7 +406,7 @@ async def test_an_app_can_be_started_again() -> None:
 @pytest.mark.parametrize(
     ("raised", "told"),
     [
-        ("file:/home/u/app/x.py", "file:x.py"),
+        ("file:/home/u/app/x.py", "x.py"),
         ("sqlite:////home/u/app/x.db", "x.db"),
         ("open:/etc/app/conf.yaml failed", "open:conf.yaml failed"),
         ("PATH=/opt/a/b:/usr/local/bin", "PATH=b:bin"),

@@ -85,8 +85,8 @@ arguments:
     [
         (b"", "is empty; a Dockfile has version, agent, io_schema and expose"),
         (b"# only a note\n", "is empty; a Dockfile has version, agent, io_schema and expose"),
-        (b"- a\n", "1:1: must be a mapping; a Dockfile has"),
-        (b"text\n", "1:1: must be a mapping; a Dockfile has"),
+        (b"- a\n", "1:1: must be a mapping, got a list; a Dockfile has"),
+        (b"PASSWORD=hunter2\n", "1:1: must be a mapping, got one value; a Dockfile has"),
         (b"a:\n\tb: 1\n", "2:1: no valid YAML: a tab cannot indent; use spaces"),
         (b"a: \xff\n", "is not UTF-8: byte 3"),
         (b"a: 'x\n", "2:1: no valid YAML: found unexpected end of stream"),

@@ -121,7 +121,9 @@ async def _load_entrypoint(
         served_by = await asyncio.to_thread(FRAMEWORKS.get, spec.framework)
     made = await asyncio.to_thread(import_object, target, field="agent.entrypoint", folder=folder)
     closer = None
-    if inspect.isclass(made) or not hasattr(made, "invoke"):
+    # What is neither is for the framework's own loader to refuse: it knows what is near.
+    makes = callable(made) or served_by is None
+    if inspect.isclass(made) or (makes and not hasattr(made, "invoke")):
         made, closer = await _run_factory(made, target, arguments)
     if served_by is not None:
         agent: Agent = await served_by.load(made, name=target, shapes=shapes, closer=closer)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from time import perf_counter
 from typing import Any, Final, cast
 from uuid import UUID
@@ -62,35 +61,42 @@ class InEither:
     def __init__(self, make: Callable[..., Emitted | None]) -> None:
         self._make = make
 
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
     def __get__(self, handler: FrameworkEvents | None, _owner: type) -> Any:
         if handler is None:
             return self
-        on_loop = threading.get_ident() == handler.loop_thread
-        return partial(_awaited if on_loop else _called, handler, self._make)
+        kinds = handler.kinds.get(self._name)
+        if kinds is None:
+            kinds = handler.kinds[self._name] = _kinds(handler, self._make)
+        return kinds[threading.get_ident() != handler.loop_thread]
 
 
-async def _awaited(
-    handler: FrameworkEvents, make: Callable[..., Emitted | None], *args: Any, **told: Any
-) -> None:
-    outbox = handler.outbox
-    if outbox.closed:
-        await outbox.refuse()
-    event = make(handler, *args, **told)
-    if event is not None:
-        outbox.put(*event)
-    # Elsewhere sync code has the loop, which waits for this coroutine: it must not wait for the loop.
-    if threading.get_ident() == handler.loop_thread and outbox.turn_due:
-        await outbox.turn()
+def _kinds(
+    handler: FrameworkEvents, make: Callable[..., Emitted | None]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the callback for the event loop, and the one for threads."""
+    outbox, loop_thread = handler.outbox, handler.loop_thread
 
+    async def awaited(*args: Any, **told: Any) -> None:
+        if outbox.closed:
+            await outbox.refuse()
+        event = make(handler, *args, **told)
+        if event is not None:
+            outbox.put(*event)
+        # Elsewhere sync code has the loop, which waits for this coroutine: it must not wait for the loop.
+        if outbox.turn_due and threading.get_ident() == loop_thread:
+            await outbox.turn()
 
-def _called(
-    handler: FrameworkEvents, make: Callable[..., Emitted | None], *args: Any, **told: Any
-) -> None:
-    event = make(handler, *args, **told)
-    if event is not None:
-        handler.outbox.put_and_wait(*event)
-    else:
-        handler.outbox.check()
+    def called(*args: Any, **told: Any) -> None:
+        event = make(handler, *args, **told)
+        if event is not None:
+            outbox.put_and_wait(*event)
+        else:
+            outbox.check()
+
+    return awaited, called
 
 
 class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
@@ -108,11 +114,16 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self.context = context
         self.outbox = outbox
         self.loop_thread = threading.get_ident()
+        self.kinds: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         # Whether any model has given a token.
         self.has_spoken = False
         self._nodes = nodes
         self._models: dict[UUID, ModelCall] = {}
         self._at_work: dict[UUID, Started] = {}
+
+    def release(self) -> None:
+        """Let go of what refers back to this handler: the run is over, and only the collector would find it."""
+        self.kinds.clear()
 
     def tap_output_aiter(self, run_id: UUID, output: Any) -> Any:  # noqa: ARG002
         return output

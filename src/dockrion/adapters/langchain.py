@@ -56,14 +56,18 @@ class RunnableAgent:
         if handler is not None:
             config["callbacks"] = [handler]
         whole: Any = None
-        async for piece in self._runnable.astream(self._input(payload), cast("Any", config)):
-            whole = piece if whole is None else _added(whole, piece)
-            if outbox is not None and handler is not None and not handler.has_spoken:
-                text = _text(piece)
-                if text:
-                    outbox.put(Token(text), len(text))
-                if outbox.turn_due:
-                    await outbox.turn()
+        try:
+            async for piece in self._runnable.astream(self._input(payload), cast("Any", config)):
+                whole = piece if whole is None else _added(whole, piece)
+                if outbox is not None and handler is not None and not handler.has_spoken:
+                    text = _text(piece)
+                    if text:
+                        outbox.put(Token(text), len(text))
+                    if outbox.turn_due:
+                        await outbox.turn()
+        finally:
+            if handler is not None:
+                handler.release()
         return self._output(whole)
 
     def _input(self, payload: Any) -> Any:

@@ -28,7 +28,7 @@ from dockrion.errors import AgentExecutionError, InvalidAgentError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
 from dockrion.events.jsonable import plain
-from dockrion.events.model import Interrupt, Interrupted
+from dockrion.events.model import Interrupt, Interrupted, Token
 from dockrion.events.outbox import Outbox
 
 # Its own types say `Unknown` in too many places.
@@ -66,12 +66,17 @@ class GraphAgent:
         outbox = context.outbox
         final: Any = None
         config = run_config(context)
+        handler = None
         if outbox is not None:
             handler = GraphEvents(context, outbox, nodes=self._shapes.nodes)
             config["callbacks"] = [handler]
             config["configurable"] |= _writing_to(partial(_write, handler))
-        async for state in self._graph.astream(payload, config, stream_mode="values"):
-            final = state
+        try:
+            async for state in self._graph.astream(payload, config, stream_mode="values"):
+                final = state
+        finally:
+            if handler is not None:
+                handler.release()
         return self._outcome(final)
 
     def _outcome(self, final: Any) -> Any:
@@ -132,6 +137,9 @@ def _nothing(_: Any) -> None:
 def _write(handler: GraphEvents, value: Any) -> None:
     """The stream writer of nodes: a `str` is a token, a mapping with an event's type that event, else `custom:data`."""
     outbox: Outbox = handler.outbox
+    if type(value) is str:
+        outbox.put_and_wait(Token(value, None, _current_node()), len(value))
+        return
     if isinstance(value, str):
         outbox.put_and_wait(*emitted.token(value, node=_current_node()))
         return

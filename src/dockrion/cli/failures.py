@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from textwrap import indent
 from typing import Any, cast
 
@@ -22,7 +23,6 @@ from dockrion.errors import (
 )
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 
 # The first that fits; an error with a note of its own (`add_note`) knows better.
 _HINTS: tuple[tuple[type[DockrionError], str], ...] = (
@@ -39,9 +39,13 @@ _DEFAULT_HINT = "--debug shows the traceback"
 
 @dataclass
 class Settings:
-    """What holds for every command; click carries it as `obj`."""
+    """What holds for every command; click carries it as `obj`.
+
+    `secrets` are the values that no error may show, known once a Dockfile has been read.
+    """
 
     debug: bool = False
+    secrets: list[str] = field(default_factory=list[str], repr=False)
 
 
 def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -59,14 +63,23 @@ debug_option = click.option(
 )
 
 
-def report(error: Exception, *, debug: bool) -> None:
-    if debug:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    message = _message(error)
+def report(error: Exception, settings: Settings) -> None:
+    hide = _hiding(settings.secrets)
+    if settings.debug:
+        click.echo(hide("".join(traceback.format_exception(error))), err=True, nl=False)
+    message = hide(_message(error))
     click.echo(
         f"Error:\n{indent(message, '  ')}" if "\n" in message else f"Error: {message}", err=True
     )
-    click.echo(f"Hint: {_hint(error)}", err=True)
+    click.echo(f"Hint: {hide(_hint(error))}", err=True)
+
+
+def _hiding(secrets: list[str]) -> Callable[[str], str]:
+    if not secrets:
+        return str
+    from dockrion.spec import Hider
+
+    return Hider(secrets).hide
 
 
 def _message(error: Exception) -> str:

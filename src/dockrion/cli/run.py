@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def _some_text(_ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("must not be blank; 0.0.0.0 listens on every address.")
+    return value
+
+
 @click.command()
 @dockfile_argument
-@click.option("--host", help="Address to listen on, instead of expose.host.")
+@click.option("--host", callback=_some_text, help="Address to listen on, instead of expose.host.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -43,7 +49,7 @@ logger = logging.getLogger(__name__)
 @click.option(
     "-e",
     "--env-file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="File with variables (dotenv or YAML); the shell's own win.",
 )
 @click.option(
@@ -83,6 +89,7 @@ def command(
     from dockrion.runtime.serving import Serving, serve_dockfile
 
     def prepare(read: Dockfile) -> None:
+        settings.secrets = read.spec.secret_values
         if verbose:
             _show_secrets(read)
         _write_runtime(dockfile, read)
@@ -99,7 +106,7 @@ def command(
             verbose=verbose,
             debug=settings.debug,
             on_read=prepare,
-            on_error=lambda error: report(error, debug=settings.debug),
+            on_error=lambda error: report(error, settings),
         )
     )
     # An agent that ignored its cancellation is still there; how it takes the interpreter's end is no news.

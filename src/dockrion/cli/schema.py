@@ -15,7 +15,7 @@ from dockrion.errors import DockrionError
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="File to write the schema to, instead of standard output.",
 )
 @debug_option
@@ -29,4 +29,8 @@ def command(output: Path | None) -> None:
     try:
         write_json_schema(output)
     except OSError as exc:
-        raise DockrionError(f"{output} cannot be written: {exc.strerror}") from exc
+        error = DockrionError(f"{output} cannot be written: {exc.strerror}")
+        error.add_note(
+            "-o names a file in a folder that is there; without it the schema is printed"
+        )
+        raise error from exc

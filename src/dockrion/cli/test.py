@@ -56,7 +56,7 @@ def command(
         _check_place(output)
     # Standard output is for the output alone: what the agent prints goes where people look.
     with redirect_stdout(sys.stderr):
-        result = _run(dockfile, value, stream=stream, debug=settings.debug)
+        result = _run(dockfile, value, settings, stream=stream)
     if verbose:
         click.echo(f"metadata {_json(result['metadata'])}", err=True)
     rendered = _json(result["output"], indent=2)
@@ -86,29 +86,29 @@ def _payload_text(payload: str | None, payload_file: Path | None) -> bytes:
 
 
 def _parse(text: bytes, *, of_file: bool) -> Any:
-    import msgspec
+    from dockrion.runtime.requests import decode_payload
 
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        error = ValidationError(f"the payload is not JSON: {exc}")
-        error.add_note(
+        return decode_payload(text, name="the payload")
+    except ValidationError as exc:
+        exc.add_note(
             "a payload is one JSON value in UTF-8"
             if of_file
             else """quote it for the shell: -p '{"query": "hello"}'"""
         )
-        raise error from exc
+        raise
 
 
-def _run(dockfile: Path, payload: Any, *, stream: bool, debug: bool) -> dict[str, Any]:
+def _run(dockfile: Path, payload: Any, settings: Settings, *, stream: bool) -> dict[str, Any]:
     from dockrion.runtime.dockfile import load_for_agent
     from dockrion.runtime.local import run_once
     from dockrion.runtime.logs import configure_logging
 
     configure_logging(
-        reported=("dockrion.runtime.host",) if debug else ("dockrion",), for_people=True
+        reported=("dockrion.runtime.host",) if settings.debug else ("dockrion",), for_people=True
     )
     spec = load_for_agent(dockfile, strict_secrets=False)
+    settings.secrets = spec.secret_values
     return _until_interrupted(run_once(spec, payload, on_event=_show if stream else None))
 
 

@@ -13,6 +13,10 @@ from dockrion.cli.failures import debug_option
 @debug_option
 def command() -> None:
     """Print the versions of dockrion and Python."""
+    show_versions()
+
+
+def show_versions() -> None:
     import dockrion
 
     click.echo(f"Dockrion CLI v{dockrion.__version__}")

@@ -10,10 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-import msgspec
-
 from dockrion.events.filter import CUSTOM_NAME
-from dockrion.events.jsonable import encode
+from dockrion.events.jsonable import plain_and_size
 from dockrion.events.model import (
     Checkpoint,
     Custom,
@@ -69,14 +67,14 @@ def step(
 
 def checkpoint(name: str, data: Any = None) -> Emitted:
     _text("checkpoint.name", name)
-    copy, weight = _copied(data)
+    copy, weight = plain_and_size(data)
     return Checkpoint(name, copy), weight
 
 
 def tool_call(tool: str, call_id: str | None = None, arguments: Any = None) -> Emitted:
     _text("tool_call.tool", tool)
     _optional_text("tool_call.call_id", call_id)
-    copy, weight = _copied(arguments)
+    copy, weight = plain_and_size(arguments)
     return ToolCall(tool, call_id, copy), weight
 
 
@@ -91,7 +89,7 @@ def tool_result(
     _optional_text("tool_result.call_id", call_id)
     _optional_text("tool_result.error", error)
     duration = None if duration_ms is None else _number("tool_result.duration_ms", duration_ms)
-    copy, weight = _copied(output)
+    copy, weight = plain_and_size(output)
     return ToolResult(tool, call_id, copy, duration, error), weight + len(error or "")
 
 
@@ -114,7 +112,7 @@ def custom(name: object, data: Any = None, fields: Mapping[str, Any] | None = No
             data = {**cast("Mapping[Any, Any]", data), **fields}
         else:
             data = {"data": data, **fields}
-    copy, weight = _copied(data)
+    copy, weight = plain_and_size(data)
     return Custom(bare, copy), weight
 
 
@@ -145,12 +143,6 @@ _MAKERS: Final[dict[str, Callable[..., Emitted]]] = {
     "tool_result": tool_result,
     "policy": policy,
 }
-
-
-def _copied(data: Any) -> tuple[Any, int]:
-    # A copy: the agent may go on to change what it gave.
-    raw = encode(data)
-    return msgspec.json.decode(raw), len(raw)
 
 
 def _keys(keys: Any) -> list[str] | None:

@@ -39,22 +39,35 @@ def frames(run_id: str, batch: Batch) -> bytes:
 
     `run_id` holds only letters, digits, `-` and `_`, so it needs no escapes.
     """
-    run = run_id.encode()
     sequence = batch.first
-    # A template a batch; what differs from token to token are its sequence and its text.
-    template = (
-        b'event: token\ndata: {"id":"%b:%%d","type":"token","run_id":"%b","sequence":%%d,"timestamp":"%b",'
-        b'"content":%%b,"finish_reason":null}\nid: %b:%%d\n\n'
-    ) % (run, run, batch.timestamp.encode(), run)
+    node = message_id = None
+    template = _token_template(run_id, batch.timestamp, node, message_id)
     parts: list[bytes] = []
     add = parts.append
     for event in batch.events:
-        if type(event) is Token and event.finish_reason is event.node is event.message_id is None:
+        if type(event) is Token and event.finish_reason is None:
+            if event.node != node or event.message_id != message_id:
+                node, message_id = event.node, event.message_id
+                template = _token_template(run_id, batch.timestamp, node, message_id)
             add(template % (sequence, sequence, encode_text(event.content), sequence))
         else:
             add(_frame(run_id, sequence, batch.timestamp, event))
         sequence += 1
     return b"".join(parts)
+
+
+def _token_template(run_id: str, timestamp: str, node: str | None, message_id: str | None) -> bytes:
+    """Return a token's frame without what differs from one to the next: its sequence (three times) and its text."""
+    run = run_id.encode()
+    known = b""
+    if node is not None:
+        known += b',"node":' + encode_text(node)
+    if message_id is not None:
+        known += b',"message_id":' + encode_text(message_id)
+    return (
+        b'event: token\ndata: {"id":"%b:%%d","type":"token","run_id":"%b","sequence":%%d,"timestamp":"%b",'
+        b'"content":%%b,"finish_reason":null%b}\nid: %b:%%d\n\n'
+    ) % (run, run, timestamp.encode(), known.replace(b"%", b"%%"), run)
 
 
 def _frame(run_id: str, sequence: int, timestamp: str, event: Event) -> bytes:

@@ -9,7 +9,7 @@ from dockrion.events.jsonable import encode, encode_text
 
 
 def cut_to_bytes(output: Any, limit: int) -> tuple[Any, bool]:
-    """Return `output` (plain JSON data) in at most `limit` bytes of JSON, and whether it fits.
+    """Return `output` (made by `plain`, so not too deep) in at most `limit` bytes of JSON, and whether it fits.
 
     String values are shortened, longest first, down to one common length. It does not fit when even without
     any text in its strings it is larger; then it comes back as it was.

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Literal
 
-import msgspec
-
 from dockrion.adapters.shapes import text_key
 from dockrion.errors import InvalidOutputError
-from dockrion.events.jsonable import encode, well_formed
+from dockrion.events.jsonable import encode, plain_and_size, well_formed
 from dockrion.events.model import Event, Token
 from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
 from dockrion.runs.schema import Schema
@@ -95,8 +93,7 @@ class OutputRules:
         return (cut if self._root_type == "string" else {self._joined_key: cut}), notes
 
     def _sized(self, value: Any) -> tuple[Any, dict[str, Any]]:
-        raw = encode(value)
-        output, size = msgspec.json.decode(raw), len(raw)
+        output, size = plain_and_size(value)
         if size <= self.max_bytes:
             return output, {}
         cut, fits = cut_to_bytes(output, self.max_bytes)

@@ -8,15 +8,22 @@ import secrets as tokens
 from collections.abc import Sequence
 from typing import Final
 
+from dockrion.spec import Hider
+
 logger = logging.getLogger(__name__)
 
 MAX_CHARS: Final = 1000
-MIN_SECRET_CHARS: Final = 4
-# An address stays as it is; of an absolute path of two parts or more (POSIX, Windows, UNC) the last part stays.
+# Of a message of megabytes, for paths.
+MAX_LOOKED_AT: Final = 20_000
+# Of an absolute path of two parts or more (POSIX, Windows, UNC, file:) the last part stays. Only quotes tell where
+# one with spaces ends. Other addresses stay as they are.
+_ROOT: Final = r"(?:(?i:file):(?://[\w.-]*(?=/))?)?(?:/*[A-Za-z]:(?=[\\/]))?[\\/]"
 _ADDRESS_OR_PATH: Final = re.compile(
-    r"(?P<address>(?<![\w+.-])(?!file:)[A-Za-z][\w+.-]*://[^\s/][^\s]*)"
-    r"|(?<![\w.])(?:[A-Za-z]:[\\/]|\\\\|/+)(?:[^\s/\\:'\"<>|]+[\\/]+)+(?P<last>[^\s/\\:'\"<>|]*)"
+    rf"(?P<quote>['\"`])(?P<quoted>{_ROOT}(?:(?!(?P=quote))[^:<>|\n])*+)(?P=quote)"
+    r"|(?P<address>(?<![\w+.-])(?!(?i:file):)[A-Za-z][\w+.-]*://[^\s/][^\s]*)"
+    rf"|(?<![\w.]){_ROOT}[^\s:'\"<>|]*+"
 )
+_SEPARATOR: Final = re.compile(r"[\\/]+")
 
 
 class ErrorSentences:
@@ -24,10 +31,7 @@ class ErrorSentences:
 
     def __init__(self, *, reveal: bool, secrets: Sequence[str] = ()) -> None:
         self._reveal = reveal
-        # Longest first, so that a secret within another one leaves nothing of it.
-        # Of a very short one, every second word would be made unreadable.
-        long_enough = {secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
-        self._secrets = sorted(long_enough, key=len, reverse=True)
+        self._secrets = Hider(secrets)
 
     def of(self, exc: BaseException, *, run_id: str) -> str:
         """Log `exc` with its traceback; return the sentence for the caller."""
@@ -49,14 +53,20 @@ class ErrorSentences:
         return self.clean(message) if self._reveal else "The log says why."
 
     def clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self._secrets.hide(text)[:MAX_LOOKED_AT]
         text = _ADDRESS_OR_PATH.sub(_without_folders, text)
         return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
 
 
 def _without_folders(match: re.Match[str]) -> str:
-    return match["address"] or match["last"]
+    if match["address"]:
+        return match["address"]
+    path = match["quoted"] or match[0]
+    parts = [part for part in _SEPARATOR.split(path) if part]
+    if len(parts) < 2:
+        return match[0]
+    quote = match["quote"] or ""
+    return f"{quote}{parts[-1]}{quote}"
 
 
 def _described(exc: BaseException) -> str:

@@ -209,13 +209,17 @@ def _answer_http_exception(request: StarletteRequest, exc: Exception) -> JSONRes
     error: DockrionError
     match exc.status_code:
         case 404:
-            error = NotFoundError(f"There is nothing at {path}.")
+            error = NotFoundError(f"There is nothing at {_shortened(path)}.")
         case 405:
-            error = MethodNotAllowedError(f"{path} does not take {request.method}.")
+            error = MethodNotAllowedError(f"{_shortened(path)} does not take {request.method}.")
         case _:
             error = DockrionError(str(exc.detail))
     headers = dict(exc.headers or {})
     return JSONResponse(error_body(error), status_code=exc.status_code, headers=headers)
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 200 else f"{path[:197]}..."
 
 
 def _answer_dockrion_error(_request: StarletteRequest, exc: Exception) -> JSONResponse:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -22,15 +23,15 @@ from dockrion.events.context import get_current_context
 from dockrion.events.jsonable import encode, plain
 from dockrion.runs.log import Clock
 from dockrion.runtime.logfile import LogFile
-from dockrion.spec import DockSpec, process_setting
+from dockrion.spec import DockSpec, Hider, process_setting
 
 logger = logging.getLogger(__name__)
-
-# A shorter secret would hide half of every line.
-MIN_SECRET_CHARS: Final = 4
-HIDDEN: Final = "***"
+# What Python tells of the agent's code; warnings are `py.warnings`.
+_python = logging.getLogger("py.exceptions")
 
 _IDS: Final = ("request_id", "run_id", "trace_id")
+# What no secret can be in, and what a line is laid out by.
+_OURS: Final = frozenset({"timestamp", "level"})
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -76,6 +77,10 @@ def configure_logging(
     # itself.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    # Python's own ways to tell write to standard error past every handler.
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
 
 
 def log_as(spec: DockSpec) -> None:
@@ -111,6 +116,18 @@ def keep_log(path: Path) -> None:
             )
 
 
+def _log_end_of_thread(args: threading.ExceptHookArgs, /) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = None if args.thread is None else args.thread.name
+        _python.error("thread raised", exc_info=args.exc_value, extra={"in_thread": name})
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs, /) -> None:
+    if args.exc_value is not None:
+        name = getattr(args.object, "__qualname__", type(args.object).__name__)
+        _python.error("exception is ignored", exc_info=args.exc_value, extra={"raised_in": name})
+
+
 def _own_handlers() -> list[LogHandler]:
     return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
 
@@ -129,22 +146,17 @@ class LogHandler(logging.Handler):
         self._colours = terminal and not (
             process_setting("NO_COLOR") or process_setting("TERM") == "dumb"
         )
-        # Longest first, so that a secret within another one leaves nothing of it.
-        self._secrets: list[str] = []
+        self._secrets = Hider()
 
     def hide(self, secrets: Iterable[str]) -> None:
-        known = {*self._secrets, *(text for text in secrets if len(text) >= MIN_SECRET_CHARS)}
-        self._secrets = sorted(known, key=len, reverse=True)
+        self._secrets.add(secrets)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            fields = self._fields(record)
-            self._write(
-                b"%b\n" % json_line(fields) if self._writes_json else b"",
-                readable(fields, colours=self._colours) if self._readable else "",
-            )
-        except Exception:  # what a record holds may raise anything; logging's own way to tell
-            self.handleError(record)
+        fields = self._fields(record)
+        self._write(
+            b"%b\n" % json_line(fields) if self._writes_json else b"",
+            readable(fields, colours=self._colours) if self._readable else "",
+        )
 
     def write_access(self, lines: Sequence[AccessLine]) -> None:
         """Write many lines at once."""
@@ -155,10 +167,10 @@ class LogHandler(logging.Handler):
             )
         data = _encoder.encode_lines(lines) if self._writes_json else b""
         self.acquire()
-        # Where standard error is gone there is nobody to tell.
-        with suppress(OSError, ValueError):
+        try:
             self._write(data, text)
-        self.release()
+        finally:
+            self.release()
 
     def close(self) -> None:
         if self.file is not None:
@@ -173,8 +185,10 @@ class LogHandler(logging.Handler):
         if self.file is not None and not self.file.write(data):
             file, self.file = self.file, None
             logger.warning("log file cannot be written any more", extra={"file": str(file.path)})
-        self._stream.write(text if self._readable else data.decode())
-        self._stream.flush()
+        # Where standard error is gone there is nobody to tell.
+        with suppress(OSError, ValueError):
+            self._stream.write(text if self._readable else data.decode())
+            self._stream.flush()
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
@@ -182,7 +196,7 @@ class LogHandler(logging.Handler):
         fields: dict[str, Any] = {
             "timestamp": self._clock.text_of(record.created),
             "level": level_word(record.levelno),
-            "event": record.getMessage(),
+            "event": _message(record),
             "agent": self.agent,
             "request_id": None if context is None else context.request_id,
             "run_id": None if context is None else context.run_id,
@@ -196,7 +210,11 @@ class LogHandler(logging.Handler):
         exception = _exception(record)
         if exception:
             fields["exception"] = exception
-        return _without(fields, self._secrets) if self._secrets else fields
+        plain_fields: dict[str, Any] = plain(fields)
+        return {
+            name: value if name in _OURS else _hidden(value, self._secrets.hide)
+            for name, value in plain_fields.items()
+        }
 
 
 def level_word(number: int) -> str:
@@ -237,6 +255,13 @@ def readable(fields: Mapping[str, Any], *, colours: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as exc:  # arguments that do not fit, or whose `__str__` raises
+        return f"{record.msg!r} cannot be formatted: {type(exc).__name__}"
+
+
 def _exception(record: logging.LogRecord) -> str | None:
     parts: list[str] = []
     if record.exc_info and record.exc_info[0] is not None:
@@ -252,26 +277,21 @@ def _visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _without(fields: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
-    return {name: _hidden(value, secrets) for name, value in fields.items()}
-
-
-def _hidden(value: Any, secrets: Sequence[str]) -> Any:
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
     match value:
-        case None | bool() | int() | float():
-            return value
         case str():
-            for secret in secrets:
-                value = value.replace(secret, HIDDEN)
-            return value
+            return hide(value)
         case list():
-            return [_hidden(item, secrets) for item in cast("list[Any]", value)]
+            return [_hidden(item, hide) for item in cast("list[Any]", value)]
         case dict():
-            items = cast("dict[Any, Any]", value)
-            return {_hidden(name, secrets): _hidden(item, secrets) for name, item in items.items()}
+            items = cast("dict[str, Any]", value)
+            return {hide(name): _hidden(item, hide) for name, item in items.items()}
+        case int() | float() if not isinstance(value, bool):
+            # A secret may be a number.
+            text = hide(str(value))
+            return value if text == str(value) else text
         case _:
-            # Now it is one of those above.
-            return _hidden(plain(value), secrets)
+            return value
 
 
 _encoder: Final = msgspec.json.Encoder()

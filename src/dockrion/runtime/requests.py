@@ -75,13 +75,13 @@ class Request:
 
     def _option(self, name: str, header: bytes, pattern: re.Pattern[str], says: str) -> str | None:
         """Return a query parameter, or else a header, as text; what is given must be right, used or not."""
-        given: list[str] = []
         in_header = self.headers.get(header)
-        if in_header is not None:
-            given.append(in_header.decode("latin-1"))
+        given = [] if in_header is None else [_text(in_header)]
         query = self.scope.get("query_string", b"")
         if query:
-            given += parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, ())
+            # In Latin-1 each character is a byte of the value, however it was written.
+            fields = parse_qs(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+            given += [_text(value.encode("latin-1")) for value in fields.get(name, ())]
         for value in given:
             if not pattern.fullmatch(value):
                 raise ValidationError(f"{name}: must be {says}, got {_shown(value)}")
@@ -135,19 +135,22 @@ class Request:
         return body
 
 
-def decode_payload(body: bytes) -> Any:
-    """Return the JSON value; raise `ValidationError` with `details` in the contract's form."""
+def decode_payload(body: bytes, *, name: str = "The body") -> Any:
+    """Return the JSON value; raise `ValidationError` with `details` in the contract's form.
+
+    `name` is what the message calls the payload.
+    """
     # RFC 8259, section 8.1: a byte order mark must not be sent, and may be ignored.
     body = body.removeprefix(BOM_UTF8)
     if not body.strip():
-        raise _invalid("The body is empty; send the agent's input as JSON.")
+        raise _invalid(f"{name} is empty; send the agent's input as JSON.")
     # Counting brackets is quick and sees too many only where text holds some: then look closely.
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and _depth(body) > MAX_NESTING:
-        raise _invalid(f"The body is nested over {MAX_NESTING} deep.")
+        raise _invalid(f"{name} is nested over {MAX_NESTING} deep.")
     try:
         return msgspec.json.decode(body)
     except (UnicodeDecodeError, msgspec.MsgspecError) as exc:
-        raise _why_not(body, exc) from None
+        raise _invalid(f"{name} {_why_not(body, exc)}") from None
 
 
 async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
@@ -176,20 +179,26 @@ _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = [1 if byte in b"[{" else -1 for byte in range(256)]
 
 
-def _why_not(body: bytes, exc: Exception) -> ValidationError:
+def _why_not(body: bytes, exc: Exception) -> str:
     """Say what is wrong with a body that the decoder refuses."""
     try:
         text = body.decode()
     except UnicodeDecodeError as unicode:
-        return _invalid(f"The body is not UTF-8: byte {unicode.start}.")
+        return f"is not UTF-8: byte {unicode.start}."
     if _LONE_SURROGATE.search(text):
-        return _invalid("The body has half of a surrogate pair (\\ud800 to \\udfff) by itself.")
-    return _invalid(f"The body is not JSON: {exc}")
+        return "has half of a surrogate pair (\\ud800 to \\udfff) by itself."
+    if word := _NO_NUMBER.search(_STRING.sub(b"", body)):
+        return f"is not JSON: it has no {word[0].decode()}; send null."
+    if isinstance(exc, msgspec.ValidationError):  # of numbers alone, where no type is asked for
+        return "has a number that is too large."
+    return f"is not JSON: {str(exc).removeprefix('JSON is malformed: ')}"
 
 
 _LONE_SURROGATE: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+# What Python's `json` writes for them.
+_NO_NUMBER: Final = re.compile(rb"NaN|-?Infinity")
 
 
 def _invalid(message: str) -> ValidationError:
@@ -202,6 +211,14 @@ def _too_large(limit: int) -> PayloadTooLargeError:
     return PayloadTooLargeError(
         f"The body is larger than {limit} bytes (expose.limits.max_body_bytes)."
     )
+
+
+def _text(value: bytes) -> str:
+    """Read it as UTF-8, as most callers write; what is none is Latin-1, as HTTP once had it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _shown(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -151,6 +152,9 @@ class AgentServer(uvicorn.Server):
             else:
                 self._on_failed(self.load_error)
         elif not self.should_exit:
+            # What is loaded by now stays: the collector would look at all of it again and again, for agents
+            # that make many objects at an eighth of their time.
+            gc.freeze()
             self._on_ready()
 
 

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +161,8 @@ def _address(spec: DockSpec, serving: Serving) -> tuple[str, int]:
 
 def _greet(spec: DockSpec, host: str, port: int, began: float) -> None:
     text = banner(spec, host=host, port=port, seconds=time.perf_counter() - began)
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  (for the person, not for the log)
+    with suppress(OSError):  # a server whose standard error takes nothing serves all the same
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  (for the person, not for the log)
 
 
 def _orders(serving: Serving) -> Orders:

@@ -24,7 +24,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except socket.gaierror as exc:
-        raise DockrionError(f"host {host!r} has no address: {exc.strerror}") from exc
+        raise _wrong_host(f"host {host!r} has no address: {exc.strerror}") from exc
     sockets: list[socket.socket] = []
     for family, _, _, _, address in dict.fromkeys(found):
         if sockets and port == 0:
@@ -38,7 +38,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
                 sock.close()
             raise _cannot_listen(exc, host, port) from exc
     if not sockets:
-        raise DockrionError(f"host {host!r} is no address of this machine")
+        raise _wrong_host(f"host {host!r} is no address of this machine")
     return sockets
 
 
@@ -63,9 +63,19 @@ def _cannot_listen(reason: OSError, host: str, port: int) -> DockrionError:
             error = DockrionError(f"port {port} on {host} is already in use")
         case errno.EACCES:
             error = DockrionError(f"port {port} on {host} may not be used by this user")
+        case errno.EADDRNOTAVAIL:
+            return _wrong_host(f"host {host!r} is no address of this machine")
         case _:
             error = DockrionError(f"cannot listen on port {port} of {host}: {reason.strerror}")
     error.add_note("choose another one with --port, or with expose.port in the Dockfile")
+    return error
+
+
+def _wrong_host(message: str) -> DockrionError:
+    error = DockrionError(message)
+    error.add_note(
+        "choose another one with --host, or with expose.host in the Dockfile; 0.0.0.0 is all of this machine"
+    )
     return error
 
 

@@ -6,6 +6,7 @@ from dockrion.spec.dockspec import DockSpec
 from dockrion.spec.dump import dump
 from dockrion.spec.env import METRICS_FOLDER, Environment, process_setting
 from dockrion.spec.frameworks import declare_framework, known_frameworks
+from dockrion.spec.hiding import Hider
 from dockrion.spec.jsonschema import generate_json_schema, write_json_schema
 from dockrion.spec.load import (
     Dockfile,
@@ -22,6 +23,7 @@ __all__ = [
     "DockSpec",
     "Dockfile",
     "Environment",
+    "Hider",
     "declare_framework",
     "dump",
     "expand_env_vars",

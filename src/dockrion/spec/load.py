@@ -120,9 +120,16 @@ def _read_mapping(path: Path, source: Source) -> Document:
     if is_mapping(document.data):
         return document
     if not document.problems:
-        found = "is empty" if document.data is None else "must be a mapping"
+        found = _instead_of_mapping(document.data)
         source.add((), f"{found}; a Dockfile has version, agent, io_schema and expose")
     raise invalid(source)
+
+
+def _instead_of_mapping(data: Any) -> str:
+    if data is None:
+        return "is empty"
+    # Not the value: the path of another file, one of passwords, may have been given.
+    return f"must be a mapping, got {'a list' if is_list(data) else 'one value'}"
 
 
 def _text(path: Path, name: str, *, hint: str) -> str:
