@@ -66,7 +66,7 @@ def _answer(server: socket.socket, client: socket.socket, cut: int | None) -> No
                 limit = _end_of_first_event(received)
                 limit = None if limit is None else limit + cut
             ready = received[:limit]
-            if len(ready) == limit and _ends_before_a_blank_line(ready):
+            if limit is not None and len(ready) == limit and _ends_before_a_blank_line(ready):
                 # After the `id:` line is the one place where a cut makes fetch-event-source lose an event: it takes
                 # the id when it has read its line, and the event only after the blank one.
                 ready = ready[:-1]

@@ -228,6 +228,31 @@ def test_errors_come_with_their_codes() -> None:
     assert codes("/invoke/stream") == {**refused, "410": ["GONE"]}
 
 
+@pytest.mark.parametrize("connection", [{"on_disconnect": "continue"}, {"resume_window": 5}])
+def test_streams_that_can_be_resumed_have_what_a_resume_answers(connection: Any) -> None:
+    def stream_of(**sections: Any) -> tuple[set[str], bool, str]:
+        whole = document_of(**sections)
+        operation = whole["paths"]["/invoke/stream"]["post"]
+        [last] = [one for one in operation["parameters"] if one["name"] == "Last-Event-ID"]
+        gap = "GapEvent" in whole["components"]["schemas"]
+        return set(operation["responses"]), gap, last["description"]
+
+    plain, no_gap, says = stream_of()
+    held, gap, says_more = stream_of(streaming={"connection": connection})
+    assert held - plain == {"204", "429"}
+    assert (no_gap, gap) == (False, True)
+    assert "goes on with the next event" in says_more
+    assert "goes on" not in says
+
+
+def test_a_gap_has_its_two_numbers_and_belongs_to_the_connection() -> None:
+    whole = document_of(streaming={"connection": {"resume_window": 5}})
+    gap = whole["components"]["schemas"]["GapEvent"]
+    assert set(gap["required"]) == {"type", "run_id", "timestamp", "from", "to"}
+    refused = whole["paths"]["/invoke/stream"]["post"]["responses"]["429"]
+    assert "TOO_MANY_SUBSCRIBERS" in str(refused["content"])
+
+
 def test_the_shapes_of_errors_are_those_that_are_sent() -> None:
     spec = spec_of()
     security = Security({"APIKeyHeader": {}}, (AuthError, RateLimitError))

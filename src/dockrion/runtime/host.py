@@ -258,9 +258,9 @@ class AgentHost:
 
 def _held_runs(streaming: StreamingSpec) -> HeldRuns | None:
     connection = streaming.connection
-    goes_on = connection.on_disconnect == "continue"
-    if not goes_on and not connection.resume_window:
+    if not connection.holds_runs:
         return None
+    goes_on = connection.on_disconnect == "continue"
     return HeldRuns(
         HoldRules(
             window_seconds=None if goes_on else connection.resume_window,

@@ -172,6 +172,11 @@ class ConnectionSpec(Section):
         default=0, description="Seconds to wait for the caller to come back before cancelling."
     )
 
+    @property
+    def holds_runs(self) -> bool:
+        """Whether direct streams outlive their connection, and can be resumed."""
+        return self.on_disconnect == "continue" or self.resume_window > 0
+
 
 class SqliteSpec(Section):
     path: Annotated[str, text()] = Field(

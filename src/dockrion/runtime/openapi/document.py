@@ -81,6 +81,8 @@ def joined(ours: dict[str, Any], users: dict[str, Any]) -> dict[str, Any]:
 def _operation(operation: Operation, spec: DockSpec, security: Security) -> dict[str, Any]:
     described = operation.describe(spec)
     errors = operation.errors
+    if spec.streaming.connection.holds_runs:
+        errors = (*errors, *operation.held_errors)
     if operation.protected and security.schemes:
         described["security"] = [{name: []} for name in security.schemes]
         errors = (*errors, *security.errors)

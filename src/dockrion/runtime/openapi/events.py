@@ -18,6 +18,7 @@ TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 KEYS_OR_NULL: Final = {"type": ["array", "null"], "items": TEXT}
 SECONDS: Final = {"type": "number", "minimum": 0}
 MILLISECONDS_OR_NULL: Final = {"type": ["number", "null"]}
+SEQUENCE: Final = {"type": "integer", "minimum": 0}
 TIMESTAMP: Final = {"type": "string", "format": "date-time"}
 
 # Of each type: what it tells, its own fields, and those of them that are there only when they are known.
@@ -93,6 +94,11 @@ _EVENTS: Final[dict[str, tuple[str, dict[str, Any], frozenset[str]]]] = {
         {},
         frozenset(),
     ),
+    "gap": (
+        "The events `from` to `to` are kept no more. It belongs to the connection: no `id`, no `sequence`.",
+        {"from": SEQUENCE, "to": SEQUENCE},
+        frozenset(),
+    ),
     "interrupt": (
         "The run waits for an answer.",
         {"value": ANY, "interrupt_id": TEXT},
@@ -115,6 +121,8 @@ _EVENTS: Final[dict[str, tuple[str, dict[str, Any], frozenset[str]]]] = {
     ),
     "cancelled": ("The run is over: it was cancelled. Terminal.", {"reason": TEXT}, frozenset()),
 }
+
+_OF_THE_CONNECTION: Final = ("heartbeat", "gap")
 
 
 def event_schemas(spec: DockSpec) -> dict[str, Any]:
@@ -169,8 +177,12 @@ def example_stream(spec: DockSpec) -> str:
 def _kinds(spec: DockSpec) -> tuple[list[str], frozenset[str]]:
     """Return the keys of the table that the Dockfile lets out, and the types that it names."""
     allowed = EventsFilter(spec.streaming.events.allowed).allowed
-    kinds = [kind for kind in _EVENTS if kind in allowed or (kind == "custom" and _custom(allowed))]
-    return kinds, allowed
+    there = set(allowed)
+    if _custom(allowed):
+        there.add("custom")
+    if spec.streaming.connection.holds_runs:
+        there.add("gap")
+    return [kind for kind in _EVENTS if kind in there], allowed
 
 
 def _custom(allowed: frozenset[str]) -> list[str]:
@@ -188,9 +200,9 @@ def _component(kind: str) -> str:
 def _event(kind: str, allowed: frozenset[str]) -> dict[str, Any]:
     says, own, optional = _EVENTS[kind]
     fields: dict[str, Any] = {"type": _type(kind, allowed), "run_id": TEXT, "timestamp": TIMESTAMP}
-    if kind != "heartbeat":
+    if kind not in _OF_THE_CONNECTION:
         fields["id"] = {**TEXT, "description": "`<run_id>:<sequence>`"}
-        fields["sequence"] = {"type": "integer", "minimum": 0}
+        fields["sequence"] = SEQUENCE
     fields |= own
     return {
         "type": "object",

@@ -16,6 +16,7 @@ from dockrion.errors import (
     RunTimeoutError,
     ServiceUnavailableError,
     ShuttingDownError,
+    TooManySubscribersError,
     UnsupportedMediaTypeError,
     ValidationError,
 )
@@ -41,16 +42,27 @@ _STREAM_SAYS: Final = (
     "numbers have no gap."
 )
 
+_SEEN_ALL: Final = {
+    "204": {
+        "description": "`Last-Event-ID` names the last event of the run: there is nothing more.",
+        "headers": {"X-Run-ID": {"$ref": "#/components/headers/RunId"}},
+    }
+}
+
 Errors = tuple[type[DockrionError], ...]
 
 
 class Operation(NamedTuple):
-    """`errors` are those that every caller may get; with `protected`, those without credentials get others."""
+    """`errors` are those that every caller may get, and `held_errors` where direct streams can be resumed.
+
+    With `protected`, callers without credentials get others.
+    """
 
     method: str
     describe: Callable[[DockSpec], dict[str, Any]]
     errors: Errors = ()
     protected: bool = False
+    held_errors: Errors = ()
 
 
 def _invoke(spec: DockSpec) -> dict[str, Any]:
@@ -71,11 +83,13 @@ def _invoke(spec: DockSpec) -> dict[str, Any]:
 
 
 def _stream(spec: DockSpec) -> dict[str, Any]:
+    resumes = spec.streaming.connection.holds_runs
     last_event_id = {
         "name": "Last-Event-ID",
         "in": "header",
         "description": (
-            "`<run_id>:<sequence>` of the last event seen. With it no run is started and the body is ignored."
+            "`<run_id>:<sequence>` of the last event seen. With it no run is started and the body is ignored"
+            + ("; the stream goes on with the next event." if resumes else ".")
         ),
         "schema": {"type": "string", "pattern": f"^{EVENT_ID}$"},
     }
@@ -96,7 +110,8 @@ def _stream(spec: DockSpec) -> dict[str, Any]:
                         "example": example_stream(spec),
                     }
                 },
-            }
+            },
+            **(_SEEN_ALL if resumes else {}),
         },
     }
 
@@ -182,7 +197,13 @@ ENDS: Final[Errors] = (AgentExecutionError, InvalidOutputError, RunTimeoutError)
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "/invoke": Operation("post", _invoke, (*REFUSALS, *ENDS), protected=True),
-    "/invoke/stream": Operation("post", _stream, (*REFUSALS, GoneError), protected=True),
+    "/invoke/stream": Operation(
+        "post",
+        _stream,
+        (*REFUSALS, GoneError),
+        protected=True,
+        held_errors=(TooManySubscribersError,),
+    ),
     "/health": Operation("get", _health),
     "/ready": Operation("get", _ready),
     "/schema": Operation("get", _schema),
