@@ -93,7 +93,7 @@ def error_body(error: DockrionError) -> dict[str, Any]:
 
 
 def error_headers(error: DockrionError) -> Headers:
-    if error.status == 503:
+    if error.status in (429, 503):
         return [(b"retry-after", RETRY_SECONDS)]
     if error.status == 413:
         # The rest of the body is not read, so nothing else can come on this connection.
