@@ -398,6 +398,14 @@ async def test_an_interrupt_ends_the_stream_and_is_202_of_invoke() -> None:
     assert body["metadata"]["run_id"] == answer.headers["x-run-id"]
 
 
+async def test_the_api_document_has_the_answer_of_an_interrupt_where_there_can_be_one() -> None:
+    agent = await agent_of(graph_of(asks, checkpointer=InMemorySaver()))
+    named = {"name": "test", "framework": "langgraph", "entrypoint": "m:graph"}
+    for app, has in [(app_for(agent, agent=named), True), (app_for(agent), False)]:
+        answers = app.openapi()["paths"]["/invoke"]["post"]["responses"]
+        assert ("202" in answers) is has
+
+
 async def test_an_interrupt_without_a_checkpointer_is_an_error() -> None:
     events = await events_of(graph_of(asks))
     assert events[-1] == Failed("interrupt() needs a checkpointer", "AGENT_EXECUTION_ERROR")

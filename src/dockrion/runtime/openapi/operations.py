@@ -77,9 +77,26 @@ def _invoke(spec: DockSpec) -> dict[str, Any]:
                 "description": "The agent's output.",
                 "headers": {"X-Run-ID": _header("RunId")},
                 "content": _json(reference(agent_names(spec).invoke_response)),
-            }
+            },
+            **(_waits() if spec.agent.framework == "langgraph" else {}),
         },
     }
+
+
+def _waits() -> dict[str, Any]:
+    asked = _closed({"interrupt_id": TEXT, "value": {"description": "What the agent asks."}})
+    fields = {
+        "success": {"const": True},
+        "status": {"const": "INTERRUPTED"},
+        "interrupts": {"type": "array", "minItems": 1, "items": asked},
+        "metadata": {"type": "object"},
+    }
+    answer = {
+        "description": "The agent waits for answers.",
+        "headers": {"X-Run-ID": _header("RunId")},
+        "content": _json(_closed(fields)),
+    }
+    return {"202": answer}
 
 
 def _stream(spec: DockSpec) -> dict[str, Any]:
