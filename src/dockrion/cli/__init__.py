@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,3 +24,17 @@ def main(args: Sequence[str] | None = None) -> int:
         words = [word for word in args or sys.argv[1:] if not word.startswith("-")]
         # A server ends that way.
         return 0 if words[:1] == ["run"] else EXIT_INTERRUPTED
+    finally:
+        _let_go_of_errors()
+
+
+def _let_go_of_errors() -> None:
+    """Give up what standard error does not take: Python would try once more at its end, and exit with 120."""
+    errors = sys.stderr
+    if errors is None:
+        return
+    try:
+        errors.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), errors.fileno())
