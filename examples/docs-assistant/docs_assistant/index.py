@@ -30,7 +30,6 @@ class Index:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = passages
-        self._stemmer: Any = cast("Any", snowballstemmer).stemmer("english")
         words = [self.words(f"{passage['heading']}\n{passage['text']}") for passage in passages]
         self._sections: dict[tuple[str, str], set[str]] = {}
         for passage, found in zip(passages, words, strict=True):
@@ -61,10 +60,9 @@ class Index:
         """Return the stems of the words that matter; of `max_body_bytes`, those of its parts, too."""
         whole = _WORD.findall(text.lower())
         parts = [part for word in whole if "_" in word for part in word.split("_") if part]
-        stems: list[str] = self._stemmer.stemWords(
-            [word for word in whole + parts if word not in _IGNORED]
-        )
-        return stems
+        # A stemmer holds the word that it is at, so threads must not share one; making one costs next to nothing.
+        stemmer: Any = cast("Any", snowballstemmer).stemmer("english")
+        return stemmer.stemWords([word for word in whole + parts if word not in _IGNORED])
 
     def _share(self, question: str, words: Iterable[str]) -> float:
         asked = set(self.words(question))

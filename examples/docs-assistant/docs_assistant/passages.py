@@ -29,13 +29,16 @@ def read_passages(paths: Iterable[Path]) -> list[Passage]:
     if not files:
         raise ValueError("docs: no Markdown file in what is named there")
     root = os.path.commonpath([file.parent for file in files])
-    return [
+    passages = [
         passage
         for file in files
         for passage in passages_of(
             file.read_text(encoding="utf-8"), file=file.relative_to(root).as_posix()
         )
     ]
+    if not passages:
+        raise ValueError("docs: the Markdown files that are named there are empty")
+    return passages
 
 
 def _markdown_files(path: Path) -> list[Path]:
