@@ -15,14 +15,14 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 .PHONY: help demo test lint wheel bench lock clean moved
 
 help:
-	@echo "make demo    serve examples/echo and stream one answer"
+	@echo "make demo    serve examples/docs-assistant and stream one answer"
 	@echo "make test    everything that CI checks; ARGS='-k name' goes to pytest"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make bench   the figures of docs/performance.md, measured here"
 	@echo "make lock    resolve requirements.lock anew"
 	@echo "make clean   remove what make has made"
 
-demo: .venv/.core
+demo: .venv/.demo
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.dev
@@ -55,12 +55,17 @@ clean:
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
 
-# What the demo needs: dockrion and its own dependencies, in the versions of the lock.
+# dockrion and its own dependencies, in the versions of the lock.
 .venv/.core: pyproject.toml requirements.lock $(MOVED) | .tools/bin/uv
 	@test -z '$(MOVED)' && test -f .venv/pyvenv.cfg && $(BIN)/python -c '' 2>/dev/null || \
 		{ rm -rf .venv && $(UV) venv -q --python $(PYTHON) .venv; }
 	$(UV) pip install -q -c requirements.lock -e .
 	@echo '$(CURDIR)' >$@
+
+# What the demo needs, too.
+.venv/.demo: .venv/.core examples/docs-assistant/requirements.txt
+	$(UV) pip install -q -c requirements.lock -r examples/docs-assistant/requirements.txt
+	@touch $@
 
 # The extras, the tests and the linters too.
 .venv/.dev: .venv/.core

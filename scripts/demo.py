@@ -1,4 +1,4 @@
-"""`make demo`: serve examples/echo, stream one answer with curl; in a terminal go on serving, else stop.
+"""`make demo`: serve examples/docs-assistant, stream one answer with curl; in a terminal go on serving, else stop.
 
 Standard library only. Its Python is the one of the environment that holds dockrion.
 """
@@ -20,12 +20,13 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCKFILE = ROOT / "examples" / "echo" / "Dockfile.yaml"
-PAYLOAD = json.dumps({"query": "Hello, dockrion! Send this back to me, one word at a time."})
+DOCKFILE = ROOT / "examples" / "docs-assistant" / "Dockfile.yaml"
+PAYLOAD = json.dumps({"question": "What happens to open streams when the server gets SIGTERM?"})
 CONTENT_TYPE = "application/json"
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
 TAKEN = "is already in use"
 
 
@@ -62,7 +63,9 @@ def start(port: int) -> subprocess.Popen[str]:
     print(f"$ {shlex.join(['dockrion', 'run', str(DOCKFILE.relative_to(ROOT)), *options])}\n")
     # Not the installed script, which names the folder that it was installed in.
     command = [sys.executable, "-m", "dockrion.cli", "run", str(DOCKFILE), *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # The answer is one of quotes, whatever keys the shell has: a model's would cost money, and need more packages.
+    offline = {name: value for name, value in os.environ.items() if name not in MODEL_VARIABLES}
+    return subprocess.Popen(command, env=offline, stderr=subprocess.PIPE, text=True)
 
 
 def show(server: subprocess.Popen[str], url: str) -> int:

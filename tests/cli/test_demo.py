@@ -78,7 +78,8 @@ def test_the_demo_streams_one_answer_and_ends(
 
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "demo.py"), "--port", "0"],
-        env={**os.environ, "PATH": str(tmp_path)},
+        # A key that the shell has must not make the demo ask a model.
+        env={**os.environ, "PATH": str(tmp_path), "OPENAI_API_KEY": "sk-not-to-be-used"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -95,6 +96,7 @@ def test_the_demo_streams_one_answer_and_ends(
     assert events[0] == "started"
     assert events[-1] == "complete"
     assert len(events) > 10
-    assert set(events[1:-1]) == {"token"}
+    assert set(events[1:-1]) == {"step", "token", "tool_call", "tool_result"}
+    assert "docs/serving.md, Shutdown" in done.stdout
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(command[1])))
