@@ -1,4 +1,4 @@
-"""Long runs that look at memory: `python benchmarks/soak.py short-streams | slow-reader | open-streams`.
+"""Long runs that look at memory: `python benchmarks/soak.py short-streams | slow-reader | slow-graph | open-streams`.
 
 Each prints JSON and ends with 1 when a bound is broken.
 """
@@ -27,6 +27,9 @@ _SHORT_STREAMS_GROWTH_KB = 2 * _MB
 _SLOW_READER_GROWTH_KB = 64 * _MB
 _SLOW_READER_HELD_BYTES = 16 * _MB * 1024
 _OPEN_STREAM_KB = 18
+_TEN_EVENTS = 2500  # bytes
+_SLOW_GRAPH_GROWTH_KB = 32 * _MB
+_WAITING_SHARE = 0.1  # of a core: a model that did not wait would take all of it
 
 
 def short_streams(kind: str, scale: float) -> dict[str, Any]:
@@ -82,6 +85,31 @@ def slow_reader(kind: str, scale: float) -> dict[str, Any]:
         "held_bytes": held,
         "bound_held_bytes": _SLOW_READER_HELD_BYTES,
         "ok": growth <= _SLOW_READER_GROWTH_KB and held <= _SLOW_READER_HELD_BYTES,
+    }
+
+
+def slow_graph(kind: str, scale: float) -> dict[str, Any]:
+    """One graph whose chat model has 300,000 tokens, read at some ten events a second: the model waits."""
+    with serving(kind, "graph-model") as server:
+        loadclient.run(Load(port=server.port, payload={"n": 5000}, requests=3))
+        before, sampled = server.resident_kb(), list[int]()
+        load = Load(port=server.port, payload={"n": 300_000}, bytes_per_second=_TEN_EVENTS)
+        with loadclient.holding(load):
+            # The buffers on the way fill first.
+            time.sleep(5)
+            cpu_before = server.cpu_seconds()
+            seconds = max(1, int(20 * scale))
+            for _ in range(seconds):
+                time.sleep(1)
+                sampled.append(server.resident_kb())
+            working = (server.cpu_seconds() - cpu_before) / seconds
+    growth = max(sampled) - before
+    return {
+        "resident_kb": {"before": before, "sampled": sampled},
+        "growth_kb": growth,
+        "bound_kb": _SLOW_GRAPH_GROWTH_KB,
+        "cpu_share_while_waiting": round(working, 4),
+        "ok": growth <= _SLOW_GRAPH_GROWTH_KB and working < _WAITING_SHARE,
     }
 
 
@@ -155,7 +183,12 @@ def _raise_file_limit(needed: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
 
 
-SOAKS = {"short-streams": short_streams, "slow-reader": slow_reader, "open-streams": open_streams}
+SOAKS = {
+    "short-streams": short_streams,
+    "slow-reader": slow_reader,
+    "slow-graph": slow_graph,
+    "open-streams": open_streams,
+}
 
 
 def main() -> int:

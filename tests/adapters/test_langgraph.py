@@ -325,14 +325,14 @@ async def test_two_hundred_graphs_with_sync_nodes_work_at_once() -> None:
 
     app = app_for(await agent_of(graph_of(meets)), expose={"limits": {"threads": 220}})
 
-    async def call() -> Any:
-        async with post(app, "/invoke", QUERY) as exchange:
-            return (await exchange.json())["output"]["notes"]
+    async def call() -> list[str]:
+        async with post(app, "/invoke/stream", QUERY) as exchange:
+            return [event.event async for event in exchange.events()]
 
     async with running(app):
         with anyio.fail_after(20):
-            answers = await asyncio.gather(*(call() for _ in range(200)))
-    assert answers == [["met"]] * 200
+            streams = await asyncio.gather(*(call() for _ in range(200)))
+    assert streams == [["started", "step", "complete"]] * 200
 
 
 # Threads of a conversation, interrupts
