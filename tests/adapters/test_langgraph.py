@@ -12,9 +12,11 @@ import pytest
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.config import get_stream_writer
+from langgraph.config import get_store, get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
@@ -396,6 +398,21 @@ async def test_an_interrupt_ends_the_stream_and_is_202_of_invoke() -> None:
     assert (body["success"], body["status"]) == (True, "INTERRUPTED")
     assert [one["value"] for one in body["interrupts"]] == [{"may I?": "q"}]
     assert body["metadata"]["run_id"] == answer.headers["x-run-id"]
+
+
+async def test_nodes_and_the_graphs_within_them_have_the_store_of_the_graph() -> None:
+    async def remembers(state: State, *, store: BaseStore) -> dict[str, Any]:
+        await store.aput(("notes",), "first", {"text": "kept"})
+        return {}
+
+    def recalls(state: State) -> dict[str, Any]:
+        found = get_store().get(("notes",), "first")
+        return {"notes": [] if found is None else [found.value["text"]]}
+
+    events = await events_of(graph_of(remembers, graph_of(recalls), store=InMemoryStore()))
+
+    assert isinstance(events[-1], Complete)
+    assert events[-1].output["notes"] == ["kept"]
 
 
 async def test_an_interrupt_without_a_checkpointer_is_an_error() -> None:

@@ -70,7 +70,7 @@ class GraphAgent:
         if outbox is not None:
             handler = GraphEvents(context, outbox, nodes=self._shapes.nodes)
             config["callbacks"] = [handler]
-            config["configurable"] |= _writing_to(partial(_write, handler))
+            config["configurable"] |= _writing_to(partial(_write, handler), self._graph.store)
         try:
             async for state in self._graph.astream(payload, config, stream_mode="values"):
                 final = state
@@ -119,13 +119,14 @@ class GraphEvents(FrameworkEvents, StreamMessagesHandler):
     parent_ns = None
 
 
-def _writing_to(write: Callable[[Any], None]) -> dict[str, Any]:
+def _writing_to(write: Callable[[Any], None], store: Any) -> dict[str, Any]:
     """Return what makes `get_stream_writer()` give `write`, in the graph and in graphs within it.
 
-    A graph takes the writer of its caller's runtime where it finds itself inside another graph's stream.
+    A graph takes the writer of its caller's runtime where it finds itself inside another graph's stream, and the
+    store of that runtime instead of its own.
     """
     return {
-        CONFIG_KEY_RUNTIME: Runtime(stream_writer=write),
+        CONFIG_KEY_RUNTIME: Runtime(stream_writer=write, store=store),
         CONFIG_KEY_STREAM: StreamProtocol(_nothing, set()),
     }
 
