@@ -162,6 +162,19 @@ async def test_steps_come_when_a_node_ends_with_their_keys() -> None:
     assert "sync_talk" in spoken(events[place:])
 
 
+async def test_a_graph_with_the_name_of_its_node_is_one_step() -> None:
+    builder = StateGraph(State)
+    builder.add_node("expert", graph_of(async_talk, name="expert"))
+    builder.add_edge(START, "expert")
+
+    events = await events_of(builder.compile())
+
+    assert [event.node_name for event in events if isinstance(event, Step)] == [
+        "async_talk",
+        "expert",
+    ]
+
+
 async def test_tool_calls_and_their_results() -> None:
     @tool
     def double(number: int) -> int:

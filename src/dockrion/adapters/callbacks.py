@@ -35,6 +35,9 @@ NOSTREAM: Final = "nostream"
 # What LangGraph puts between the graphs of a namespace, and behind the name of a node in it.
 _LEVEL: Final = "|"
 _NODE_END: Final = ":"
+# What LangGraph tags the call of a node with, and what it does not want to be seen.
+_NODE_TAG: Final = "graph:step:"
+_HIDDEN: Final = "langsmith:hidden"
 # What a graph raises through its nodes and tools when it waits or moves on: no failure.
 _NO_FAILURES: Final = ("GraphBubbleUp", "GraphInterrupt", "ParentCommand")
 
@@ -256,7 +259,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
     ) -> None:
         if metadata is None or name is None or name != metadata.get("langgraph_node"):
             return
-        if tags and "langsmith:hidden" in tags:
+        # A graph that is a node may have the node's name.
+        if not tags or _HIDDEN in tags or not any(tag.startswith(_NODE_TAG) for tag in tags):
             return
         if self.context.events_filter.is_allowed("step"):
             self._at_work[run_id] = Started(name, perf_counter(), _keys(inputs))
