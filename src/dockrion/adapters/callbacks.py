@@ -118,8 +118,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self.outbox = outbox
         self.loop_thread = threading.get_ident()
         self.kinds: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-        # Whether any model has given a token.
-        self.has_spoken = False
+        # Whether a model has given a token, or was told to give none: other text may then be a model's as well.
+        self.has_models_text = False
         self._nodes = nodes
         self._models: dict[UUID, ModelCall] = {}
         self._at_work: dict[UUID, Started] = {}
@@ -147,6 +147,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         **_: Any,
     ) -> None:
         if tags and NOSTREAM in tags:
+            self.has_models_text = True
             return
         if self._nodes is None or not self._nodes.isdisjoint(_path(metadata)):
             node = None if metadata is None else metadata.get("langgraph_node")
@@ -194,7 +195,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self, call: ModelCall, text: str, finish_reason: str | None, message_id: str
     ) -> Emitted:
         call.pieces += 1
-        self.has_spoken = True
+        self.has_models_text = True
         return Token(text, finish_reason, call.node, message_id), len(text)
 
     # Tools
