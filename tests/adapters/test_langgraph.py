@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import anyio
 import pytest
@@ -96,6 +96,20 @@ async def test_the_output_is_the_final_state_or_the_keys_of_the_schema_when_all_
         events = await events_of(graph, output_keys=keys)
         assert isinstance(events[-1], Complete)
         assert events[-1].output == output
+
+
+async def test_the_output_is_what_the_output_schema_of_the_graph_lets_out() -> None:
+    class Out(TypedDict):
+        notes: list[str]
+
+    builder = StateGraph(State, output_schema=Out)
+    builder.add_node(async_talk)
+    builder.add_edge(START, "async_talk")
+
+    events = await events_of(builder.compile())
+
+    assert isinstance(events[-1], Complete)
+    assert events[-1].output == {"notes": ["async words"]}
 
 
 async def test_any_type_of_state() -> None:
@@ -411,6 +425,39 @@ async def test_an_interrupt_ends_the_stream_and_is_202_of_invoke() -> None:
     assert (body["success"], body["status"]) == (True, "INTERRUPTED")
     assert [one["value"] for one in body["interrupts"]] == [{"may I?": "q"}]
     assert body["metadata"]["run_id"] == answer.headers["x-run-id"]
+
+
+async def test_all_that_ask_at_once_are_told_and_the_run_waits_whatever_ends_last() -> None:
+    asked = asyncio.Event()
+    kept: list[str] = []
+
+    class Saver(InMemorySaver):
+        async def aput_writes(
+            self, config: Any, writes: Any, task_id: str, task_path: str = ""
+        ) -> None:
+            kept.extend(channel for channel, _ in writes)
+            if kept.count("__interrupt__") == 2:
+                asked.set()
+            await super().aput_writes(config, writes, task_id, task_path)
+
+    async def first(_: State) -> dict[str, Any]:
+        return {"notes": [interrupt("first?")]}
+
+    async def second(_: State) -> dict[str, Any]:
+        return {"notes": [interrupt("second?")]}
+
+    async def ends_last(_: State) -> dict[str, Any]:
+        await asked.wait()
+        return {"notes": ["done"]}
+
+    graph = graph_of(first, second, ends_last, parallel=True, checkpointer=Saver())
+    events = await events_of(graph)
+
+    assert [event.value for event in events if isinstance(event, Interrupt)] == [
+        "first?",
+        "second?",
+    ]
+    assert isinstance(events[-1], Interrupt)
 
 
 async def test_nodes_and_the_graphs_within_them_have_the_store_of_the_graph() -> None:
