@@ -115,6 +115,13 @@ async def test_a_model_tagged_nostream_makes_the_output_without_tokens() -> None
     assert output_of(events) == {"text": "quiet"}
 
 
+async def test_text_that_a_chain_makes_of_a_model_tagged_nostream_is_not_sent_either() -> None:
+    quiet = speaker("quiet").with_config(tags=["nostream"])
+    events = await events_of(ASK | quiet | StrOutputParser(), {"topic": "x"})
+    assert not any(isinstance(event, Token) for event in events)
+    assert output_of(events) == {"content": "quiet"}
+
+
 async def test_what_is_no_runnable_is_refused() -> None:
     with pytest.raises(
         InvalidAgentError, match=r"kit:chain must give a LangChain Runnable, got an object of dict"

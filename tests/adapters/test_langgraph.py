@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import anyio
 import pytest
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.config import get_stream_writer
+from langgraph.config import get_store, get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
@@ -96,6 +98,20 @@ async def test_the_output_is_the_final_state_or_the_keys_of_the_schema_when_all_
         assert events[-1].output == output
 
 
+async def test_the_output_is_what_the_output_schema_of_the_graph_lets_out() -> None:
+    class Out(TypedDict):
+        notes: list[str]
+
+    builder = StateGraph(State, output_schema=Out)
+    builder.add_node(async_talk)
+    builder.add_edge(START, "async_talk")
+
+    events = await events_of(builder.compile())
+
+    assert isinstance(events[-1], Complete)
+    assert events[-1].output == {"notes": ["async words"]}
+
+
 async def test_any_type_of_state() -> None:
     class Model(BaseModel):
         query: str = ""
@@ -158,6 +174,19 @@ async def test_steps_come_when_a_node_ends_with_their_keys() -> None:
     place = events.index(first)
     assert spoken(events[:place]) == {"async_talk": "async words"}
     assert "sync_talk" in spoken(events[place:])
+
+
+async def test_a_graph_with_the_name_of_its_node_is_one_step() -> None:
+    builder = StateGraph(State)
+    builder.add_node("expert", graph_of(async_talk, name="expert"))
+    builder.add_edge(START, "expert")
+
+    events = await events_of(builder.compile())
+
+    assert [event.node_name for event in events if isinstance(event, Step)] == [
+        "async_talk",
+        "expert",
+    ]
 
 
 async def test_tool_calls_and_their_results() -> None:
@@ -404,6 +433,54 @@ async def test_the_api_document_has_the_answer_of_an_interrupt_where_there_can_b
     for app, has in [(app_for(agent, agent=named), True), (app_for(agent), False)]:
         answers = app.openapi()["paths"]["/invoke"]["post"]["responses"]
         assert ("202" in answers) is has
+
+
+async def test_all_that_ask_at_once_are_told_and_the_run_waits_whatever_ends_last() -> None:
+    asked = asyncio.Event()
+    kept: list[str] = []
+
+    class Saver(InMemorySaver):
+        async def aput_writes(
+            self, config: Any, writes: Any, task_id: str, task_path: str = ""
+        ) -> None:
+            kept.extend(channel for channel, _ in writes)
+            if kept.count("__interrupt__") == 2:
+                asked.set()
+            await super().aput_writes(config, writes, task_id, task_path)
+
+    async def first(_: State) -> dict[str, Any]:
+        return {"notes": [interrupt("first?")]}
+
+    async def second(_: State) -> dict[str, Any]:
+        return {"notes": [interrupt("second?")]}
+
+    async def ends_last(_: State) -> dict[str, Any]:
+        await asked.wait()
+        return {"notes": ["done"]}
+
+    graph = graph_of(first, second, ends_last, parallel=True, checkpointer=Saver())
+    events = await events_of(graph)
+
+    assert [event.value for event in events if isinstance(event, Interrupt)] == [
+        "first?",
+        "second?",
+    ]
+    assert isinstance(events[-1], Interrupt)
+
+
+async def test_nodes_and_the_graphs_within_them_have_the_store_of_the_graph() -> None:
+    async def remembers(state: State, *, store: BaseStore) -> dict[str, Any]:
+        await store.aput(("notes",), "first", {"text": "kept"})
+        return {}
+
+    def recalls(state: State) -> dict[str, Any]:
+        found = get_store().get(("notes",), "first")
+        return {"notes": [] if found is None else [found.value["text"]]}
+
+    events = await events_of(graph_of(remembers, graph_of(recalls), store=InMemoryStore()))
+
+    assert isinstance(events[-1], Complete)
+    assert events[-1].output["notes"] == ["kept"]
 
 
 async def test_an_interrupt_without_a_checkpointer_is_an_error() -> None:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -24,7 +24,7 @@ async def serving(
     app: App,
     *,
     limits: ConnectionLimits | None = None,
-    keep_alive: int = 5,
+    keep_alive: float = 5,
     on_server: Callable[[uvicorn.Server], object] = id,
 ) -> AsyncGenerator[int]:
     """Serve `app` with the protocol under test; yield the port."""
@@ -38,7 +38,7 @@ async def serving(
         server_header=False,
         date_header=False,
         log_config=None,
-        timeout_keep_alive=keep_alive,
+        timeout_keep_alive=cast("int", keep_alive),
     )
     server = uvicorn.Server(config)
     on_server(server)

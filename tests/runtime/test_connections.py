@@ -188,6 +188,30 @@ def test_a_connection_without_a_request_is_closed(sent: bytes) -> None:
     assert run(scenario()) == b""
 
 
+def test_a_request_that_began_before_the_last_answer_ended_is_not_taken_for_none() -> None:
+    requests = b"GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhos"
+    rest = b"t: x\r\nconnection: close\r\n\r\n"
+
+    async def scenario() -> bytes:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({**OK, "headers": [(b"content-length", b"4")]})
+            if scope["path"] == "/second":
+                # Longer than an idle connection is kept.
+                await asyncio.sleep(0.3)
+            await send({"type": "http.response.body", "body": b"done"})
+
+        async with serving(app, keep_alive=0.1) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(requests)
+            first = await reader.readuntil(b"done")
+            writer.write(rest)
+            second = await reader.read()
+            writer.close()
+            return first + second
+
+    assert run(scenario()).count(b"\r\n\r\ndone") == 2
+
+
 def test_an_answer_that_came_before_the_end_of_the_body_does_not_keep_the_connection() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**OK, "headers": [(b"content-length", b"2")]})

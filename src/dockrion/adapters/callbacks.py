@@ -35,6 +35,9 @@ NOSTREAM: Final = "nostream"
 # What LangGraph puts between the graphs of a namespace, and behind the name of a node in it.
 _LEVEL: Final = "|"
 _NODE_END: Final = ":"
+# What LangGraph tags the call of a node with, and what it does not want to be seen.
+_NODE_TAG: Final = "graph:step:"
+_HIDDEN: Final = "langsmith:hidden"
 # What a graph raises through its nodes and tools when it waits or moves on: no failure.
 _NO_FAILURES: Final = ("GraphBubbleUp", "GraphInterrupt", "ParentCommand")
 
@@ -115,8 +118,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self.outbox = outbox
         self.loop_thread = threading.get_ident()
         self.kinds: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-        # Whether any model has given a token.
-        self.has_spoken = False
+        # Whether a model has given a token, or was told to give none: other text may then be a model's as well.
+        self.has_models_text = False
         self._nodes = nodes
         self._models: dict[UUID, ModelCall] = {}
         self._at_work: dict[UUID, Started] = {}
@@ -144,6 +147,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         **_: Any,
     ) -> None:
         if tags and NOSTREAM in tags:
+            self.has_models_text = True
             return
         if self._nodes is None or not self._nodes.isdisjoint(_path(metadata)):
             node = None if metadata is None else metadata.get("langgraph_node")
@@ -191,7 +195,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self, call: ModelCall, text: str, finish_reason: str | None, message_id: str
     ) -> Emitted:
         call.pieces += 1
-        self.has_spoken = True
+        self.has_models_text = True
         return Token(text, finish_reason, call.node, message_id), len(text)
 
     # Tools
@@ -256,7 +260,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
     ) -> None:
         if metadata is None or name is None or name != metadata.get("langgraph_node"):
             return
-        if tags and "langsmith:hidden" in tags:
+        # A graph that is a node may have the node's name.
+        if not tags or _HIDDEN in tags or not any(tag.startswith(_NODE_TAG) for tag in tags):
             return
         if self.context.events_filter.is_allowed("step"):
             self._at_work[run_id] = Started(name, perf_counter(), _keys(inputs))

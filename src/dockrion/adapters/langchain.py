@@ -18,7 +18,8 @@ from dockrion.events.model import Token
 class RunnableAgent:
     """A Runnable, run with `astream` on the event loop; its sync parts run in worker threads.
 
-    Tokens are those of its models. Where none has any, the text that the Runnable itself streams is.
+    Tokens are those of its models. Where none has any, and none is tagged `nostream`, the text that the Runnable
+    itself streams is.
     """
 
     framework = "langchain"
@@ -58,8 +59,12 @@ class RunnableAgent:
         whole: Any = None
         try:
             async for piece in self._runnable.astream(self._input(payload), cast("Any", config)):
-                whole = piece if whole is None else _added(whole, piece)
-                if outbox is not None and handler is not None and not handler.has_spoken:
+                # As LangChain puts them together. Here and not in a function, so that text grows in its place.
+                try:
+                    whole = piece if whole is None else whole + piece
+                except TypeError:
+                    whole = piece
+                if outbox is not None and handler is not None and not handler.has_models_text:
                     text = _text(piece)
                     if text:
                         outbox.put(Token(text), len(text))
@@ -93,14 +98,6 @@ class RunnableAgent:
     async def close(self) -> None:
         if self._closer is not None:
             await self._closer()
-
-
-def _added(whole: Any, piece: Any) -> Any:
-    """Put the pieces of a stream together as LangChain does: what cannot be added is the whole so far."""
-    try:
-        return whole + piece
-    except TypeError:
-        return piece
 
 
 def _text(piece: Any) -> str:

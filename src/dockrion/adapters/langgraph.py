@@ -63,31 +63,38 @@ class GraphAgent:
         return cls(usable, name=name, shapes=shapes, closer=closer)
 
     async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
-        outbox = context.outbox
+        graph, outbox = self._graph, context.outbox
         final: Any = None
+        # Nodes that work side by side ask one after the other, and others may still change the state.
+        asked: dict[str, Any] = {}
         config = run_config(context)
         handler = None
         if outbox is not None:
             handler = GraphEvents(context, outbox, nodes=self._shapes.nodes)
             config["callbacks"] = [handler]
-            config["configurable"] |= _writing_to(partial(_write, handler))
+            config["configurable"] |= _writing_to(partial(_write, handler), graph.store)
         try:
-            async for state in self._graph.astream(payload, config, stream_mode="values"):
-                final = state
+            # What `invoke` returns is not the whole state, where the graph has an output schema.
+            async for state in graph.astream(
+                payload, config, stream_mode="values", output_keys=graph.output_channels
+            ):
+                interrupts = _interrupts_in(state)
+                asked.update((one.id, one) for one in interrupts)
+                if not interrupts:
+                    final = state
         finally:
             if handler is not None:
                 handler.release()
-        return self._outcome(final)
+        if asked:
+            if graph.checkpointer in (None, False):
+                raise AgentExecutionError("interrupt() needs a checkpointer")
+            return Interrupted([Interrupt(plain(one.value), one.id) for one in asked.values()])
+        return self._cut(final)
 
-    def _outcome(self, final: Any) -> Any:
+    def _cut(self, final: Any) -> Any:
         if not isinstance(final, Mapping):
             return final
         state = dict(cast("Mapping[str, Any]", final))
-        interrupts = state.pop(_INTERRUPTS, ())
-        if interrupts:
-            if self._graph.checkpointer in (None, False):
-                raise AgentExecutionError("interrupt() needs a checkpointer")
-            return Interrupted([Interrupt(plain(one.value), one.id) for one in interrupts])
         keys = self._shapes.output_keys
         if keys and all(key in state for key in keys):
             return {key: state[key] for key in keys}
@@ -109,6 +116,10 @@ class GraphAgent:
             await self._closer()
 
 
+def _interrupts_in(state: Any) -> Any:
+    return cast("dict[str, Any]", state).get(_INTERRUPTS, ()) if isinstance(state, dict) else ()
+
+
 class GraphEvents(FrameworkEvents, StreamMessagesHandler):
     """`FrameworkEvents` that LangGraph takes for one of its own.
 
@@ -119,13 +130,14 @@ class GraphEvents(FrameworkEvents, StreamMessagesHandler):
     parent_ns = None
 
 
-def _writing_to(write: Callable[[Any], None]) -> dict[str, Any]:
+def _writing_to(write: Callable[[Any], None], store: Any) -> dict[str, Any]:
     """Return what makes `get_stream_writer()` give `write`, in the graph and in graphs within it.
 
-    A graph takes the writer of its caller's runtime where it finds itself inside another graph's stream.
+    A graph takes the writer of its caller's runtime where it finds itself inside another graph's stream, and the
+    store of that runtime instead of its own.
     """
     return {
-        CONFIG_KEY_RUNTIME: Runtime(stream_writer=write),
+        CONFIG_KEY_RUNTIME: Runtime(stream_writer=write, store=store),
         CONFIG_KEY_STREAM: StreamProtocol(_nothing, set()),
     }
 

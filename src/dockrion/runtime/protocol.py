@@ -277,6 +277,9 @@ class ServerProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._next == _HEAD:
+            # It has begun already, so its beginning cannot stop the wait for it.
+            self._unset_keepalive_if_required()
         if self.transport.get_write_buffer_size() and self._last_bytes is None:
             self._look_at_last_bytes(-1)
 
