@@ -9,7 +9,7 @@ import anyio
 import pytest
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableGenerator, RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableGenerator, RunnableLambda
 from langchain_core.tools import tool
 
 from dockrion.adapters.langchain import RunnableAgent
@@ -120,6 +120,18 @@ async def test_text_that_a_chain_makes_of_a_model_tagged_nostream_is_not_sent_ei
     events = await events_of(ASK | quiet | StrOutputParser(), {"topic": "x"})
     assert not any(isinstance(event, Token) for event in events)
     assert output_of(events) == {"content": "quiet"}
+
+
+async def test_the_thread_is_the_session_that_message_histories_ask_for() -> None:
+    def session(_: Any, config: RunnableConfig) -> dict[str, str]:
+        return {"session": config.get("configurable", {})["session_id"]}
+
+    agent = await RunnableAgent.load(RunnableLambda(session), name="kit:chain", shapes=Shapes())
+    run = runner_for_agent(agent).start({}, streams=True, thread_id="talk")
+    with anyio.fail_after(10):
+        events = await read_to_end(run)
+
+    assert output_of(events) == {"session": "talk"}
 
 
 async def test_what_is_no_runnable_is_refused() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import anyio
 import pytest
-from langchain_core.tools import tool
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.config import get_store, get_stream_writer
@@ -17,7 +18,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from dockrion.adapters import load_agent
@@ -244,6 +245,23 @@ async def test_tools_of_a_tool_node_have_the_ids_that_the_model_gave() -> None:
     [result] = [event for event in events if isinstance(event, ToolResult)]
     assert (call.tool, call.call_id, call.arguments) == ("look_up", "call_7", {"word": "x"})
     assert (result.call_id, result.output) == ("call_7", "x: found")
+
+
+async def test_a_tool_that_changes_the_state_has_its_message_as_result() -> None:
+    @tool
+    def hand_over(call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Hand over."""
+        told = ToolMessage("handed over", tool_call_id=call_id)
+        return Command(update={"messages": [HumanMessage("all so far"), told]})
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", ToolNode([hand_over]))
+    builder.add_edge(START, "tools")
+    asked = AIMessage("", tool_calls=[{"id": "call_7", "name": "hand_over", "args": {}}])
+    events = await events_of(builder.compile(), {"messages": [asked]})
+
+    [result] = [event for event in events if isinstance(event, ToolResult)]
+    assert (result.call_id, result.output, result.error) == ("call_7", "handed over", None)
 
 
 async def test_a_model_that_does_not_stream_gives_one_token() -> None:

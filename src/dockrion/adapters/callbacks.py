@@ -222,6 +222,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         if started is None or not self.context.events_filter.is_allowed("tool_result"):
             return None
         failed = False
+        output = _answer(output, started.call_id)
         if isinstance(output, ToolMessage):
             output, failed = output.content, output.status == "error"
         return emitted.tool_result(
@@ -315,6 +316,17 @@ def _text_of(content: Any) -> str:
 def _visible(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a tool's arguments without what the framework injects (`runtime`, `state`, `config` objects)."""
     return {name: value for name, value in inputs.items() if _is_data(value)}
+
+
+def _answer(output: Any, call_id: str | None) -> Any:
+    """Return what a tool tells the model: of a `Command`, which changes the state, the message for this call."""
+    update = output.update if type(output).__name__ == "Command" else None
+    if isinstance(update, Mapping):
+        for values in cast("Mapping[str, Any]", update).values():
+            for value in cast("list[Any]", values) if isinstance(values, list) else ():
+                if isinstance(value, ToolMessage) and value.tool_call_id == call_id:
+                    return value
+    return output
 
 
 def _is_data(value: Any) -> bool:

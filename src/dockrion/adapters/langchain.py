@@ -53,6 +53,8 @@ class RunnableAgent:
     async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
         outbox = context.outbox
         config = run_config(context)
+        # The name that `RunnableWithMessageHistory` has for the conversation.
+        config["configurable"]["session_id"] = context.thread_id
         handler = None if outbox is None else FrameworkEvents(context, outbox)
         if handler is not None:
             config["callbacks"] = [handler]
