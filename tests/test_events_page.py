@@ -8,7 +8,7 @@ from pathlib import Path
 from dockrion.runtime.openapi.events import _EVENTS as EVENTS
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "events.md").read_text()
-ROW = re.compile(r"(?m)^\| `([a-z_:<>]+)` \| ([^|]*) \|")
+ROW = re.compile(r"(?m)^\| `([a-z_:<>]+)` \|([^|]*)\|")
 
 
 def test_every_event_is_there_with_its_fields() -> None:
