@@ -7,6 +7,7 @@ import operator
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, TypedDict
 
+import anyio
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -16,6 +17,7 @@ from langgraph.graph import START, StateGraph
 from dockrion.adapters.langgraph import GraphAgent
 from dockrion.adapters.shapes import Shapes
 from dockrion.events.model import Event, Token
+from tests.runs.kit import read_to_end, runner_for_agent
 
 
 class State(TypedDict):
@@ -100,3 +102,27 @@ def spoken(events: list[Event]) -> dict[str | None, str]:
         if isinstance(event, Token):
             texts[event.node] = texts.get(event.node, "") + event.content
     return texts
+
+
+QUERY = {"query": "q", "notes": []}
+
+
+async def events_of(
+    graph: Any, payload: Any = QUERY, *, allowed: Any = None, **shapes: Any
+) -> list[Any]:
+    agent = await agent_of(graph, **shapes)
+    with anyio.fail_after(20):
+        run = runner_for_agent(agent, allowed=allowed).start(payload, streams=True)
+        return await read_to_end(run)
+
+
+async def async_talk(state: State) -> dict[str, Any]:
+    return {"notes": [str((await speaker("async words").ainvoke("hi")).content)]}
+
+
+def sync_talk(state: State) -> dict[str, Any]:
+    return {"notes": [str(speaker("sync words").invoke("hi").content)]}
+
+
+async def sync_model_on_the_loop(state: State) -> dict[str, Any]:
+    return {"notes": [str(speaker("words on the loop").invoke("hi").content)]}

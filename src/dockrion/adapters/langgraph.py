@@ -92,6 +92,9 @@ class GraphAgent:
         return self._cut(final)
 
     def _cut(self, final: Any) -> Any:
+        if isinstance(final, str) and self._shapes.text_key is not None:
+            # Of the functional API; text goes where joined tokens go.
+            return {self._shapes.text_key: final}
         if not isinstance(final, Mapping):
             return final
         state = dict(cast("Mapping[str, Any]", final))
