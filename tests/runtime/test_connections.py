@@ -310,6 +310,18 @@ def test_a_caller_that_is_still_sending_reads_why_it_was_refused() -> None:
     assert run(scenario()).endswith(b"\r\n\r\ntoo large")
 
 
+def test_an_answer_without_a_body_ends() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**OK, "headers": [(b"content-length", b"0"), (b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def scenario() -> bytes:
+        async with serving(app) as port:
+            return await exchange(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    assert run(scenario()).endswith(b"connection: close\r\n\r\n")
+
+
 # Offers of other protocols
 
 OFFERS = {

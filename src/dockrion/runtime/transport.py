@@ -34,7 +34,11 @@ class AnswerTransport:
     def write(self, data: bytes) -> None:
         if self._head is not None:
             head, self._head = self._head, None
-            self._transport.writelines((head, data))
+            if data:
+                self._transport.writelines((head, data))
+            else:
+                # asyncio's never gets rid of an empty piece: it stays open, and polls for ever (Python 3.12 and later).
+                self._transport.write(head)
         elif data.startswith(b"HTTP/"):
             self._head = data
             self._loop.call_soon(self._flush)
