@@ -75,19 +75,13 @@ class RunnableAgent:
         finally:
             if handler is not None:
                 handler.release()
-        return self._output(whole)
+        return self._shapes.output_of_text(whole) if isinstance(whole, str) else whole
 
     def _input(self, payload: Any) -> Any:
         key = self._shapes.input_key
         fields: Any = payload
         alone = key is not None and isinstance(payload, dict) and list(fields) == [key]
         return fields[key] if alone else fields
-
-    def _output(self, whole: Any) -> Any:
-        if not isinstance(whole, str):
-            return whole
-        key = self._shapes.text_key
-        return whole if key is None else {key: whole}
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -92,9 +92,8 @@ class GraphAgent:
         return self._cut(final)
 
     def _cut(self, final: Any) -> Any:
-        if isinstance(final, str) and self._shapes.text_key is not None:
-            # Of the functional API; text goes where joined tokens go.
-            return {self._shapes.text_key: final}
+        if isinstance(final, str):  # of the functional API
+            return self._shapes.output_of_text(final)
         if not isinstance(final, Mapping):
             return final
         state = dict(cast("Mapping[str, Any]", final))

@@ -23,6 +23,10 @@ class Shapes(msgspec.Struct, frozen=True, kw_only=True):
     text_key: str | None = "content"
     nodes: frozenset[str] | None = None
 
+    def output_of_text(self, text: str) -> Any:
+        """Return the output that is nothing but `text`, where joined tokens go."""
+        return text if self.text_key is None else {self.text_key: text}
+
 
 def shapes_of(spec: DockSpec) -> Shapes:
     inputs = properties_of(spec.io_schema.input)

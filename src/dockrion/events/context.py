@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from dockrion.events import emitted
-from dockrion.events.cancelled import RunCancelled
 from dockrion.events.emitted import Emitted
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
@@ -171,8 +170,7 @@ class StreamContext:
     def sync_emit_heartbeat(self) -> None:
         if self._outbox is None:
             return
-        if self._outbox.closed:
-            raise RunCancelled("the run is over")
+        self._outbox.check()
         if self._filter.heartbeat:
             self._outbox.beat()
 
@@ -219,8 +217,8 @@ class StreamContext:
             return
         if self._filter.is_allowed(event_type):
             outbox.put_and_wait(*make(*args))
-        elif outbox.closed:
-            raise RunCancelled("the run is over")
+        else:
+            outbox.check()
 
 
 def get_current_context() -> StreamContext | None:

@@ -122,8 +122,7 @@ class Outbox:
             await space
         await asyncio.sleep(0)
         self.turned_at = perf_counter()
-        if self.closed:
-            raise RunCancelled("the run is over")
+        self.check()
 
     def check(self) -> None:
         """Raise `RunCancelled` when the run is over."""
@@ -154,8 +153,7 @@ class Outbox:
             # The reader may have drained between the test and the append: then nobody would open the gate.
             if self.full and not self.closed:
                 gate.acquire()
-        if self.closed:
-            raise RunCancelled("the run is over")
+        self.check()
 
     def wake(self) -> None:
         """Wake the reader, from any thread."""
@@ -164,8 +162,7 @@ class Outbox:
 
     def beat(self) -> None:
         """Ask for a heartbeat on the connections of this run."""
-        if self.closed:
-            raise RunCancelled("the run is over")
+        self.check()
         self.heartbeat_due = True
         self.nudge()
 
