@@ -338,13 +338,16 @@ async def test_a_model_waits_for_a_slow_reader_and_stops_when_it_leaves(sync: bo
 
 
 async def test_nothing_new_starts_after_the_caller_has_left_a_node_that_blocks() -> None:
-    entered, may_end = threading.Event(), threading.Event()
+    entered, may_end, ended = threading.Event(), threading.Event(), threading.Event()
     after: list[str] = []
 
     def blocks(state: State) -> dict[str, Any]:
         entered.set()
         may_end.wait(10)
-        get_stream_writer()("too late")
+        try:
+            get_stream_writer()("too late")
+        finally:
+            ended.set()
         after.append("wrote")
         return {}
 
@@ -360,6 +363,8 @@ async def test_nothing_new_starts_after_the_caller_has_left_a_node_that_blocks()
         # The end does not wait for the node.
         assert (await next_batch(run)).is_last
         may_end.set()
+        assert await asyncio.to_thread(ended.wait, 5)
+        # What it would start next needs some turns of the loop.
         await asyncio.sleep(0.1)
     assert after == []
 

@@ -1,16 +1,24 @@
-"""Fixtures of the runtime's tests."""
+"""A loop whose time a test can move, for windows and lifetimes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from tests.runtime.resuming.kit import Advance
+
 
 @pytest.fixture
-async def advance(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the time of the loop's timers; for asyncio's own loop."""
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """asyncio's own loop: the time of uvloop's stands in C."""
+    return "asyncio", {"use_uvloop": False}
+
+
+@pytest.fixture
+async def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
+    """Move the time of the loop's timers."""
     loop = asyncio.get_running_loop()
     now = loop.time
     moved = 0.0

@@ -13,6 +13,7 @@ from dockrion.runs.held import HeldRuns
 from dockrion.testing import Exchange, SSEEvent, app_for, post
 
 PATH = "/invoke/stream?run_id=r"
+Advance = Callable[[float], None]
 
 
 def holding(

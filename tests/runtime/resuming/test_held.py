@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
-from typing import Any
 
 import anyio
 import msgspec
-import pytest
 
 from dockrion.events.identity import ANONYMOUS
 from dockrion.runs.run import Run
 from dockrion.testing import ScriptedAgent, app_for, post, read_sse, running
-
-from .held import (
+from tests.runtime.resuming.kit import (
     PATH,
+    Advance,
     after,
     held_runs,
     holding,
@@ -28,15 +25,6 @@ from .held import (
     until,
     whole,
 )
-
-Advance = Callable[[float], None]
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """asyncio's own loop, whose time a test can move."""
-    return "asyncio", {"use_uvloop": False}
-
 
 # Leaving
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -11,9 +11,9 @@ import pytest
 
 from dockrion.runtime import streams
 from dockrion.testing import ScriptedAgent, post, read_sse, running
-
-from .held import (
+from tests.runtime.resuming.kit import (
     PATH,
+    Advance,
     after,
     held_runs,
     holding,
@@ -23,15 +23,6 @@ from .held import (
     until,
     whole,
 )
-
-Advance = Callable[[float], None]
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """asyncio's own loop, whose time a test can move."""
-    return "asyncio", {"use_uvloop": False}
-
 
 # Slow readers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -16,9 +16,9 @@ from dockrion.events.context import StreamContext
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.runtime import streams
 from dockrion.testing import Exchange, ScriptedAgent, SSEEvent, post, read_sse, running
-
-from .held import (
+from tests.runtime.resuming.kit import (
     PATH,
+    Advance,
     after,
     held_runs,
     holding,
@@ -29,14 +29,6 @@ from .held import (
     until,
     whole,
 )
-
-Advance = Callable[[float], None]
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """asyncio's own loop, whose time a test can move."""
-    return "asyncio", {"use_uvloop": False}
 
 
 @settings(max_examples=60, deadline=None)
