@@ -3,7 +3,8 @@
     DockrionError
     ├── ValidationError         the Dockfile or a payload is wrong
     │   └── MissingSecretError  required secrets are not set
-    ├── AuthError               nobody, or somebody who may not
+    ├── AuthError               nobody that is known
+    │   └── PermissionDeniedError  somebody who may not
     ├── RateLimitError          too often
     │   └── TooManySubscribersError  too many readers of one run
     ├── NotFoundError, ConflictError, GoneError
@@ -72,6 +73,11 @@ class MissingSecretError(ValidationError):
 class AuthError(DockrionError):
     code = "AUTH_ERROR"
     status = 401
+
+
+class PermissionDeniedError(AuthError):
+    code = "PERMISSION_DENIED"
+    status = 403
 
 
 class RateLimitError(DockrionError):
@@ -199,6 +205,7 @@ _CLASSES: dict[str, type[DockrionError]] = {
     for cls in (
         ValidationError,
         AuthError,
+        PermissionDeniedError,
         RateLimitError,
         TooManySubscribersError,
         NotFoundError,
