@@ -138,8 +138,14 @@ class RunTimeoutError(DockrionError):
 
 
 class PolicyViolationError(DockrionError):
+    """`rule` names the policy in metrics; `agent`: one that the agent enforces by itself."""
+
     code = "POLICY_VIOLATION"
     status = 400
+
+    def __init__(self, message: str, *, details: Any = None, rule: str = "agent") -> None:
+        super().__init__(message, details=details)
+        self.rule = rule
 
 
 class AdapterError(DockrionError):

@@ -10,6 +10,7 @@ from dockrion.adapters.callables import CallableAgent
 from dockrion.events.base import Stage
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Batch, Event
+from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import RunObserver, Unobserved
 from dockrion.runs.output import OutputRules
@@ -27,7 +28,8 @@ def runner_for_agent(
     agent: Agent,
     *,
     allowed: str | list[str] | None = None,
-    stages: Callable[[], Sequence[Stage]] = tuple,
+    stages: Callable[[], Sequence[Stage]] | None = None,
+    outgoing: Outgoing = EVERYTHING,
     max_seconds: float = 60,
     threads: int = 64,
     max_concurrency: int = 0,
@@ -40,14 +42,15 @@ def runner_for_agent(
         RunRules(
             agent_name="test",
             framework="custom",
-            output=output or OutputRules(None, strict=True, max_bytes=1 << 20),
-            sentences=ErrorSentences(reveal=True),
+            output=output or OutputRules(None, strict=True, max_bytes=1 << 20, outgoing=outgoing),
+            sentences=ErrorSentences(reveal=True, outgoing=outgoing),
             observer=observer or Unobserved(),
+            outgoing=outgoing,
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),
         arguments={},
-        stages=stages,
+        stages=stages or outgoing.stages,
         timestamps=Clock(),
         limits=RunLimits(
             max_seconds=max_seconds, max_concurrency=max_concurrency, max_queue=max_queue

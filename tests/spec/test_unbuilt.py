@@ -46,7 +46,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     ({"policies.tools": {}}, ["policies.tools"]),
-    ({"policies.safety": {}}, ["policies.safety"]),
     (
         {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
         ["observability.langfuse"],

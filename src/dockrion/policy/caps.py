@@ -21,6 +21,17 @@ def cut_to_bytes(output: Any, limit: int) -> tuple[Any, bool]:
     return _shortened(output, _common_length(lengths, budget), _cut_bytes), True
 
 
+def cut_to_chars(output: Any, limit: int) -> tuple[Any, bool]:
+    """Return `output` with at most `limit` code points in all its string values, and whether it was cut.
+
+    They are shortened, longest first, down to one common length; keys are no values.
+    """
+    lengths = [len(text) for text in _strings(output)]
+    if sum(lengths) <= limit:
+        return output, False
+    return _shortened(output, _common_length(lengths, limit), _cut_chars), True
+
+
 def cut_text_to_bytes(text: str, limit: int) -> str:
     """Return the longest prefix of `text` that takes at most `limit` bytes in a JSON string."""
     return _cut_bytes(text, limit)
@@ -51,6 +62,10 @@ def _cut_bytes(text: str, limit: int) -> str:
         else:
             high = middle - 1
     return text[:low]
+
+
+def _cut_chars(text: str, limit: int) -> str:
+    return text[:limit]
 
 
 def _strings(value: Any) -> list[str]:

@@ -12,6 +12,7 @@ from dockrion.errors import InvalidOutputError
 from dockrion.events.jsonable import encode, plain_and_size, well_formed
 from dockrion.events.model import Event, Token
 from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
+from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.runs.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,10 @@ class JoinedTokens:
 
 
 class OutputRules:
-    """What `io_schema.output`, `strict` and `limits.max_output_bytes` ask of an output."""
+    """What `io_schema.output`, `strict`, `limits.max_output_bytes` and the policies ask of an output.
+
+    It is redacted before it is cut, or a cut could leave a part of what a rule matches.
+    """
 
     def __init__(
         self,
@@ -54,8 +58,10 @@ class OutputRules:
         *,
         strict: bool | Literal["enforce"],
         max_bytes: int,
+        outgoing: Outgoing = EVERYTHING,
     ) -> None:
         self.max_bytes = max_bytes
+        self._outgoing = outgoing
         self._schema = None if schema is None else Schema(schema)
         self._check = strict is not False and schema is not None
         self._enforce = strict == "enforce"
@@ -67,7 +73,7 @@ class OutputRules:
     ) -> tuple[Any, dict[str, Any]]:
         """Return the output as plain JSON data, and what it adds to the run's metadata.
 
-        Raises `InvalidOutputError`.
+        Raises `InvalidOutputError`, `PolicyViolationError`.
         """
         if value is None and tokens.count:
             output, notes = self._joined(tokens.text())
@@ -93,9 +99,12 @@ class OutputRules:
         return (cut if self._root_type == "string" else {self._joined_key: cut}), notes
 
     def _sized(self, value: Any) -> tuple[Any, dict[str, Any]]:
-        output, size = plain_and_size(value)
+        given, size = plain_and_size(value)
+        output, is_cut = self._outgoing.output(given)
+        if output is not given:
+            size = len(encode(output))
         if size <= self.max_bytes:
-            return output, {}
+            return output, {"truncated": True} if is_cut else {}
         cut, fits = cut_to_bytes(output, self.max_bytes)
         if not fits:
             raise InvalidOutputError(

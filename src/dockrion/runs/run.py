@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 import msgspec
 
 from dockrion.errors import AgentExecutionError, InvalidOutputError, PolicyViolationError
-from dockrion.events.base import Stage
+from dockrion.events.base import HaltedError, Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.jsonable import plain
 from dockrion.events.model import (
@@ -27,6 +27,7 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.events.outbox import Outbox
+from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
@@ -74,6 +75,7 @@ class RunRules(msgspec.Struct, frozen=True):
     output: OutputRules
     sentences: ErrorSentences
     observer: RunObserver
+    outgoing: Outgoing = EVERYTHING
 
 
 class Worker(Protocol):
@@ -99,6 +101,7 @@ class Run:
         "_stages",
         "_started_at",
         "_tokens",
+        "_violation",
         "_worker",
         "context",
         "outbox",
@@ -123,6 +126,8 @@ class Run:
         # A list, because `append` is atomic from any thread: the first one in it is the ending.
         self._endings: list[Ending] = []
         self._sealed = False
+        # Of a policy that a stage enforces: it is how the run ends, whatever else is known.
+        self._violation: Failed | None = None
         self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._worker: Worker | None = None
@@ -255,11 +260,14 @@ class Run:
 
     def _ended_with(self, ending: Ending) -> tuple[Outcome, Sequence[Event]]:
         """Return how it ended, and the events that say so."""
-        if isinstance(ending, Returned) and isinstance(ending.value, Interrupted):
-            interrupts = [self._through_stage_alone(one) for one in ending.value.interrupts]
-            self._rules.observer.batch([*interrupts], tokens=0, sent=0)
-            return Interrupted(interrupts), interrupts
-        terminal = self._through_stage_alone(self._terminal(ending))
+        try:
+            if self._violation is None and (asked := _questions(ending)) is not None:
+                interrupts = [self._through_stage_alone(one) for one in asked]
+                self._rules.observer.batch([*interrupts], tokens=0, sent=0)
+                return Interrupted(interrupts), interrupts
+            terminal = self._through_stage_alone(self._violation or self._terminal(ending))
+        except HaltedError as halted:
+            terminal = self._halted(halted)
         return terminal, [terminal]
 
     def caller_left(self) -> None:
@@ -285,10 +293,25 @@ class Run:
 
     def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
         for stage in self._stages:
-            events = stage.feed(events)
+            try:
+                events = stage.feed(events)
+            except HaltedError as halted:
+                events = halted.passed
+                self.stop(self._halted(halted))
             if last:
-                events = [*events, *stage.flush()]
+                events = [*events, *self._flushed(stage)]
         return self._counted(events)
+
+    def _flushed(self, stage: Stage) -> list[Event]:
+        try:
+            return stage.flush()
+        except HaltedError as halted:
+            self._halted(halted)
+            return halted.passed
+
+    def _halted(self, halted: HaltedError) -> Failed:
+        self._violation = self._violation or self._violated(halted.violation)
+        return self._violation
 
     def _counted(self, events: list[Event]) -> list[Event]:
         """Count the tokens, keep their text, and return what is to be sent."""
@@ -322,7 +345,10 @@ class Run:
             case Finished():
                 return self._completed(ending)
             case Raised():
-                return self._failed(ending.exception)
+                try:
+                    return self._failed(ending.exception)
+                except PolicyViolationError as violation:
+                    return self._violated(violation)
             case Stopped(terminal=terminal):
                 if isinstance(terminal, Failed):
                     self._log_failure(terminal.code)
@@ -332,7 +358,10 @@ class Run:
         rules = self._rules
         if ending.wrong is not None:
             self._log_failure(ending.wrong.code)
-            sentence = rules.sentences.clean(ending.wrong.message)
+            try:
+                sentence = rules.sentences.clean(ending.wrong.message)
+            except PolicyViolationError as violation:
+                return self._violated(violation)
             return Failed(sentence, ending.wrong.code, ending.wrong.details)
         metadata = self.metadata()
         return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
@@ -349,13 +378,21 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            self._rules.observer.violated(AGENTS_OWN_RULE)
-            return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
+            details = self._rules.outgoing.value(plain(exc.details))
+            return self._violated(
+                PolicyViolationError(sentences.clean(exc.message), details=details, rule=exc.rule)
+            )
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)
             return Failed(sentences.clean(exc.message), exc.code)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
+
+    def _violated(self, violation: PolicyViolationError) -> Failed:
+        """End with a violation whose message and details may leave."""
+        self._rules.observer.violated(violation.rule)
+        self._log_failure(violation.code)
+        return Failed(violation.message, violation.code, violation.details)
 
     def _log_failure(self, code: str) -> None:
         logger.warning("run failed", extra={"run_id": self.run_id, "code": code})
@@ -369,7 +406,11 @@ class Run:
         self.stop(Failed("The agent emitted faster than its reader takes.", "OVERLOADED"))
 
 
-# The rule that an agent enforces by raising `PolicyViolationError` itself.
-AGENTS_OWN_RULE = "agent"
+def _questions(ending: Ending) -> list[Interrupt] | None:
+    if isinstance(ending, Returned) and isinstance(ending.value, Interrupted):
+        return ending.value.interrupts
+    return None
+
+
 CALLER_LEFT = Cancelled("The caller went away.")
 _INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")

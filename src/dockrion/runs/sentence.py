@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets as tokens
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from dockrion.policy.outgoing import EVERYTHING, Outgoing
+from dockrion.policy.redaction import MAX_HELD
+from dockrion.policy.stages import RedactedText
 from dockrion.spec import Hider
 
 logger = logging.getLogger(__name__)
@@ -27,11 +30,17 @@ _SEPARATOR: Final = re.compile(r"[\\/]+")
 
 
 class ErrorSentences:
-    """`reveal` as `expose.error_details`: with it, callers see the class and message of what the agent raised."""
+    """`reveal` as `expose.error_details`: with it, callers see the class and message of what the agent raised.
 
-    def __init__(self, *, reveal: bool, secrets: Sequence[str] = ()) -> None:
+    `of` and `clean` raise `PolicyViolationError` where a match of a redaction rule ends the run.
+    """
+
+    def __init__(
+        self, *, reveal: bool, secrets: Sequence[str] = (), outgoing: Outgoing = EVERYTHING
+    ) -> None:
         self._reveal = reveal
         self._secrets = Hider(secrets)
+        self._outgoing = outgoing
 
     def of(self, exc: BaseException, *, run_id: str) -> str:
         """Log `exc` with its traceback; return the sentence for the caller."""
@@ -46,16 +55,38 @@ class ErrorSentences:
 
     def brief(self, exc: BaseException) -> str:
         """Return the sentence for an exception that the agent itself deals with; it is not logged."""
-        return self.clean(_described(exc)) if self._reveal else "The tool failed."
+        if not self._reveal:
+            return "The tool failed."
+        rules = self._outgoing.rules
+        if rules is None:
+            return self.clean(_described(exc))
+        text = self._secrets.hide(_described(exc))
+        sentence = self._cleaned(text, rules.redact)
+        return RedactedText(sentence) if rules.matches(text) else sentence
 
     def of_loading(self, message: str) -> str:
         """Return what callers are told of an agent that could not be loaded; it has been logged."""
-        return self.clean(message) if self._reveal else "The log says why."
+        if not self._reveal:
+            return "The log says why."
+        rules = self._outgoing.rules
+        return self._cleaned(message, _unchanged if rules is None else rules.redact)
 
     def clean(self, text: str) -> str:
-        text = self._secrets.hide(text)[:MAX_LOOKED_AT]
+        return self._cleaned(text, self._outgoing.text)
+
+    def _cleaned(self, text: str, redact: Callable[[str], str]) -> str:
+        text = self._secrets.hide(text)
+        # Redacted before it is cut, so that no cut leaves a part of a match.
+        if len(text) > MAX_LOOKED_AT:
+            text = redact(text[:MAX_LOOKED_AT])[:-MAX_HELD]
+        else:
+            text = redact(text)
         text = _ADDRESS_OR_PATH.sub(_without_folders, text)
         return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
+
+
+def _unchanged(text: str) -> str:
+    return text
 
 
 def _without_folders(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
+from dockrion.policy.outgoing import Outgoing
 from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
@@ -70,8 +71,12 @@ class AgentHost:
             write_seconds=spec.expose.limits.write_timeout,
         )
         self._given = agent
+        self._outgoing = _outgoing(spec)
         self._output = OutputRules(
-            schema.output, strict=schema.strict, max_bytes=spec.expose.limits.max_output_bytes
+            schema.output,
+            strict=schema.strict,
+            max_bytes=spec.expose.limits.max_output_bytes,
+            outgoing=self._outgoing,
         )
         self._threads = WorkerThreads(spec.expose.limits.threads)
         self._begin_life()
@@ -229,11 +234,12 @@ class AgentHost:
                 output=self._output,
                 sentences=self._sentences(),
                 observer=self.traffic,
+                outgoing=self._outgoing,
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),
             arguments=spec.arguments,
-            stages=tuple,
+            stages=self._outgoing.stages,
             timestamps=self.timestamps,
             limits=RunLimits(
                 max_seconds=self._max_seconds(),
@@ -245,7 +251,9 @@ class AgentHost:
 
     def _sentences(self) -> ErrorSentences:
         return ErrorSentences(
-            reveal=self.spec.expose.error_details, secrets=self.spec.secret_values
+            reveal=self.spec.expose.error_details,
+            secrets=self.spec.secret_values,
+            outgoing=self._outgoing,
         )
 
     def _max_seconds(self) -> float:
@@ -254,6 +262,15 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
+
+
+def _outgoing(spec: DockSpec) -> Outgoing:
+    safety = spec.policies.safety
+    if safety is None:
+        return Outgoing()
+    return Outgoing(
+        safety.redact_patterns, max_chars=safety.max_output_chars, halt=safety.halt_on_violation
+    )
 
 
 def _held_runs(streaming: StreamingSpec) -> HeldRuns | None:

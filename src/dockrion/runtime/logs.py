@@ -21,6 +21,7 @@ import msgspec
 
 from dockrion.events.context import get_current_context
 from dockrion.events.jsonable import encode, plain
+from dockrion.policy.redaction import RedactionRules
 from dockrion.runs.log import Clock
 from dockrion.runtime.logfile import LogFile
 from dockrion.spec import DockSpec, Hider, process_setting
@@ -84,13 +85,16 @@ def configure_logging(
 
 
 def log_as(spec: DockSpec) -> None:
-    """Log from the Dockfile's level on, under its agent's name, without its secrets.
+    """Log from the Dockfile's level on, under its agent's name, without its secrets and what its rules redact.
 
     Only where `configure_logging` was called.
     """
+    safety = spec.policies.safety
+    rules = RedactionRules(safety.redact_patterns) if safety and safety.redact_patterns else None
     for handler in _own_handlers():
         handler.agent = spec.agent.name
         handler.hide(spec.secret_values)
+        handler.rules = rules
         # A command line that asked for everything gets everything.
         if logging.getLogger("dockrion").level == logging.NOTSET:
             level = spec.observability.log_level
@@ -147,6 +151,7 @@ class LogHandler(logging.Handler):
             process_setting("NO_COLOR") or process_setting("TERM") == "dumb"
         )
         self._secrets = Hider()
+        self.rules: RedactionRules | None = None
 
     def hide(self, secrets: Iterable[str]) -> None:
         self._secrets.add(secrets)
@@ -212,9 +217,17 @@ class LogHandler(logging.Handler):
             fields["exception"] = exception
         plain_fields: dict[str, Any] = plain(fields)
         return {
-            name: value if name in _OURS else _hidden(value, self._secrets.hide)
+            name: value if name in _OURS else _hidden(value, self._filter_of(name))
             for name, value in plain_fields.items()
         }
+
+    def _filter_of(self, name: str) -> Callable[[str], str]:
+        # Ids are not redacted anywhere: they are what a reader finds a run by.
+        return self._secrets.hide if name in _IDS else self._shown
+
+    def _shown(self, text: str) -> str:
+        text = self._secrets.hide(text)
+        return text if self.rules is None else self.rules.redact(text)
 
 
 def level_word(number: int) -> str:

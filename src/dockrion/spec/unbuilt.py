@@ -40,7 +40,6 @@ ROWS = (
     Row("auth.rate_limits", when=bool),
     Row("auth.protect", when=bool),
     Row("policies.tools"),
-    Row("policies.safety"),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
     Row("observability.langfuse"),

@@ -1,0 +1,309 @@
+"""The stages that every event passes on its way out: redaction, then the cap on a run's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from dockrion.errors import PolicyViolationError
+from dockrion.events.base import HaltedError
+from dockrion.events.model import (
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.policy.redaction import REDACTED, RedactionRules, StreamRedactor
+from dockrion.policy.values import redact_number, redact_value
+
+# Channels of messages that have ended are let go of; the rest are the messages that are being written now.
+MAX_IDLE_CHANNELS: Final = 1024
+# A custom event's name has no brackets.
+REDACTED_NAME: Final = "REDACTED"
+
+Channel = tuple[str | None, str | None]
+
+
+class RedactingStage:
+    """Redacts the events of one run: the text of each channel (node and message) as one, everything else whole.
+
+    Text that may still become a match is held, while other events pass it; it comes out as a token of its own
+    channel. A `finish_reason` ends its message: what is held leaves with it. Text that comes for a message after
+    that can no longer be seen together with what has left, so where that matters it becomes `[REDACTED]`.
+
+    Outputs and the sentences of errors come here redacted already: they are cut to a size, which must not
+    cut a match in two. With `on_match`, which raises, a match ends the run and nothing more leaves.
+    """
+
+    def __init__(
+        self, rules: RedactionRules, *, on_match: Callable[[], object] | None = None
+    ) -> None:
+        self._rules = rules
+        self._on_match = on_match
+        self._channels: dict[Channel, StreamRedactor] = {}
+        # Ended with text that might have become a match.
+        self._closed: set[Channel] = set()
+        # Of tokens without a message: whether it has ended is known only at the end of the run.
+        self._finish_reasons: dict[Channel, str] = {}
+        self._nodes: dict[str, str] = {}
+        self._halted = False
+
+    def feed(self, batch: list[Event]) -> list[Event]:
+        passed: list[Event] = []
+        if self._halted:
+            return [event for event in batch if isinstance(event, _LAST)]
+        try:
+            self._feed(batch, passed)
+        except PolicyViolationError as violation:
+            self._halted = True
+            raise HaltedError(violation, passed) from None
+        return passed
+
+    def flush(self) -> list[Event]:
+        passed: list[Event] = []
+        if self._halted:
+            return passed
+        try:
+            for channel in list(self._channels):
+                self._end(channel, self._finish_reasons.pop(channel, None), passed)
+        except PolicyViolationError as violation:
+            self._halted = True
+            raise HaltedError(violation, passed) from None
+        return passed
+
+    def _feed(self, batch: list[Event], passed: list[Event]) -> None:
+        position, count = 0, len(batch)
+        while position < count:
+            event = batch[position]
+            if type(event) is Token:
+                end = _end_of_text(batch, position)
+                self._speak(cast("list[Token]", batch[position:end]), passed)
+                position = end
+            else:
+                passed.append(self._redacted(event))
+                position += 1
+
+    def _speak(self, tokens: list[Token], passed: list[Event]) -> None:
+        """Pass tokens of one channel on; only the last one may have a `finish_reason`."""
+        last = tokens[-1]
+        channel = (last.node, last.message_id)
+        if (earlier := self._finish_reasons.pop(channel, None)) is not None:
+            passed.append(self._token("", channel, earlier))
+        if channel in self._closed:
+            if any(token.content for token in tokens):
+                self._matched()
+                passed.append(self._token(REDACTED, channel, None))
+            if last.finish_reason is not None:
+                passed.append(self._token("", channel, self._text(last.finish_reason)))
+            return
+        redactor = self._channels.get(channel)
+        if redactor is None:
+            redactor = self._channels[channel] = self._rules.stream()
+            self._let_idle_go()
+        texts = [token.content for token in tokens]
+        joined = "".join(texts)
+        out = redactor.feed(joined)
+        if redactor.matched:
+            self._matched()
+        if last.finish_reason is not None:
+            self._finish(tokens, out, redactor, passed)
+        elif out == joined and self._node(last.node) is last.node:
+            passed.extend(tokens)
+        else:
+            self._distribute(out, tokens, passed)
+
+    def _finish(
+        self, tokens: list[Token], out: str, redactor: StreamRedactor, passed: list[Event]
+    ) -> None:
+        last = tokens[-1]
+        channel = (last.node, last.message_id)
+        finish_reason = self._text(last.finish_reason or "")
+        if last.message_id is None and redactor.held:
+            self._distribute(out, tokens, passed)
+            self._finish_reasons[channel] = finish_reason
+            return
+        self._distribute(out, tokens, passed)
+        self._end(channel, finish_reason, passed)
+
+    def _end(self, channel: Channel, finish_reason: str | None, passed: list[Event]) -> None:
+        redactor = self._channels.pop(channel)
+        held = redactor.held
+        text = redactor.flush()
+        if redactor.matched:
+            self._matched()
+        if held and channel[1] is not None:
+            self._closed.add(channel)
+        if not text and finish_reason is None:
+            return
+        before = passed[-1] if passed else None
+        shown = (self._node(channel[0]), channel[1])
+        if not text and type(before) is Token and (before.node, before.message_id) == shown:
+            passed[-1] = Token(before.content, finish_reason, *shown)
+        else:
+            passed.append(self._token(text, channel, finish_reason))
+
+    def _distribute(self, text: str, tokens: list[Token], passed: list[Event]) -> None:
+        """Give `text`, what a channel lets go of, out in tokens about as long as those that came in."""
+        channel = (tokens[-1].node, tokens[-1].message_id)
+        start = 0
+        for token in tokens[:-1]:
+            piece = text[start : start + len(token.content)]
+            if piece:
+                passed.append(self._token(piece, channel, None))
+            start += len(piece)
+        if start < len(text):
+            passed.append(self._token(text[start:], channel, None))
+
+    def _token(self, text: str, channel: Channel, finish_reason: str | None) -> Token:
+        return Token(text, finish_reason, self._node(channel[0]), channel[1])
+
+    def _node(self, node: str | None) -> str | None:
+        """Return a node's name as it may be shown; the channels of two stay apart even if that is the same."""
+        if node is None:
+            return None
+        shown = self._nodes.get(node)
+        if shown is None:
+            shown = self._nodes[node] = self._text(node)
+        return shown
+
+    def _let_idle_go(self) -> None:
+        if len(self._channels) <= MAX_IDLE_CHANNELS:
+            return
+        idle = (channel for channel, redactor in self._channels.items() if not redactor.held)
+        oldest = next(idle, None)
+        if oldest is not None:
+            del self._channels[oldest]
+
+    def _matched(self) -> None:
+        if self._on_match is not None:
+            self._on_match()
+
+    def _text(self, text: str) -> str:
+        redacted = self._rules.redact(text)
+        if redacted is not text:
+            self._matched()
+        return redacted
+
+    def _error(self, text: str | None) -> str | None:
+        if isinstance(text, RedactedText):
+            self._matched()
+            return str.__str__(text)
+        return self._optional(text)
+
+    def _optional(self, text: str | None) -> str | None:
+        return None if text is None else self._text(text)
+
+    def _value(self, value: Any) -> Any:
+        return redact_value(value, self._text)
+
+    def _milliseconds(self, duration: float | None) -> float | None:
+        if duration is None or redact_number(duration, self._text) is duration:
+            return duration
+        return None
+
+    def _redacted(self, event: Event) -> Event:
+        text, optional, value = self._text, self._optional, self._value
+        match event:
+            case Step():
+                return Step(
+                    text(event.node_name),
+                    self._milliseconds(event.duration_ms),
+                    value(event.input_keys),
+                    value(event.output_keys),
+                )
+            case Progress():
+                return Progress(text(event.step), event.progress, optional(event.message))
+            case Checkpoint():
+                return Checkpoint(text(event.name), value(event.data))
+            case ToolCall():
+                return ToolCall(text(event.tool), event.call_id, value(event.arguments))
+            case ToolResult():
+                return ToolResult(
+                    text(event.tool),
+                    event.call_id,
+                    value(event.output),
+                    self._milliseconds(event.duration_ms),
+                    self._error(event.error),
+                )
+            case Policy():
+                return Policy(text(event.rule), text(event.message), optional(event.tool))
+            case Custom():
+                name = event.name if text(event.name) is event.name else REDACTED_NAME
+                return Custom(name, value(event.data))
+            case Interrupt():
+                return Interrupt(value(event.value), event.interrupt_id)
+            case Cancelled():
+                return Cancelled(text(event.reason))
+            case Token() | Started() | Complete() | Failed():
+                return event
+
+
+class RedactedText(str):
+    """A text of ours that had a match in it, and has been redacted."""
+
+    __slots__ = ()
+
+
+class TokenCap:
+    """Lets so many characters of tokens through, over all channels; further tokens are left out."""
+
+    def __init__(self, max_chars: int) -> None:
+        self._room = max_chars
+        self._cut = False
+
+    def feed(self, batch: list[Event]) -> list[Event]:
+        passed: list[Event] = []
+        for event in batch:
+            match event:
+                case Token():
+                    passed.extend(self._within(event))
+                case Complete() if self._cut:
+                    metadata = {**event.metadata, "truncated": True}
+                    passed.append(msgspec.structs.replace(event, metadata=metadata))
+                case _:
+                    passed.append(event)
+        return passed
+
+    def flush(self) -> list[Event]:
+        return []
+
+    def _within(self, token: Token) -> Sequence[Token]:
+        size = len(token.content)
+        if size <= self._room:
+            self._room -= size
+            return (token,)
+        self._cut = True
+        text, self._room = token.content[: self._room], 0
+        if not text and token.finish_reason is None:
+            return ()
+        return (Token(text, token.finish_reason, token.node, token.message_id),)
+
+
+_LAST: Final = (Complete, Failed, Cancelled)
+
+
+def _end_of_text(batch: list[Event], start: int) -> int:
+    """Return where the run of tokens ends that are of one channel and have no `finish_reason`, but the last."""
+    first = cast("Token", batch[start])
+    end = start
+    for event in batch[start:]:
+        if type(event) is not Token:
+            break
+        if event.message_id != first.message_id or event.node != first.node:
+            break
+        end += 1
+        if event.finish_reason is not None:
+            break
+    return end
