@@ -71,8 +71,11 @@ class MissingSecretError(ValidationError):
 
 
 class AuthError(DockrionError):
+    """`challenge` is what an answer's `WWW-Authenticate` says: how callers may prove who they are."""
+
     code = "AUTH_ERROR"
     status = 401
+    challenge: str = "Bearer"
 
 
 class PermissionDeniedError(AuthError):

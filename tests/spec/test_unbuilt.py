@@ -30,19 +30,7 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["streaming.id_generator.type: custom"],
     ),
     ({"runs": {}}, ["runs"]),
-    ({"auth": {}}, ["auth.mode: api_key"]),
-    ({"auth.api_keys.enabled": False}, ["auth.mode: api_key"]),
-    ({"auth": {"mode": "jwt", "jwt": {"public_key_env": "K"}}}, ["auth.mode: jwt"]),
-    (
-        {"auth": {"mode": "oauth2", "oauth2": {"introspection_url": "https://a.example"}}},
-        ["auth.mode: oauth2"],
-    ),
-    (
-        {"auth": {"mode": "none", "roles": [{"name": "a", "permissions": ["invoke"]}]}},
-        ["auth.roles"],
-    ),
     ({"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}}, ["auth.rate_limits"]),
-    ({"auth": {"mode": "none", "protect": ["docs"]}}, ["auth.protect"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     ({"policies.tools": {}}, ["policies.tools"]),
@@ -76,7 +64,11 @@ NOTHING: list[dict[str, Any]] = [
     {"secrets": {"required": [{"name": "A"}]}},
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
     {"observability": {"metrics": {"latency": True, "tokens": False}}},
-    {"auth": {"mode": "none", "roles": [], "protect": []}},
+    {"auth": {}},
+    {"auth.api_keys.enabled": False},
+    {"auth": {"mode": "jwt", "jwt": {"public_key_env": "K"}}},
+    {"auth": {"mode": "oauth2", "oauth2": {"introspection_url": "https://a.example"}}},
+    {"auth": {"protect": ["docs"], "roles": [{"name": "a", "permissions": ["invoke"]}]}},
     {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
 ]
 

@@ -26,3 +26,18 @@ class Authenticator(Protocol):
     async def authenticate(self, headers: Headers) -> Identity: ...
 
     async def close(self) -> None: ...
+
+
+class TicketStore(Protocol):
+    """Random texts that stand for an identity on one path, for a time that the store is made with.
+
+    `issue` returns a new one, and raises `RateLimitError` when the identity has too many, `OverloadedError` when
+    all have. `redeem` returns whose it is and spends it, also when the path is another; `find` leaves it.
+    Both return None for one that is unknown, spent, too old, or for another path.
+    """
+
+    async def issue(self, identity: Identity, path: str) -> str: ...
+
+    async def redeem(self, ticket: str, path: str) -> Identity | None: ...
+
+    async def find(self, ticket: str, path: str) -> Identity | None: ...

@@ -276,9 +276,9 @@ class HeldRuns:
         return held
 
     def find(self, run_id: str, identity: Identity) -> HeldRun | None:
-        """Return the run if it is held, and that caller's."""
+        """Return the run if it is held, and that caller's to see."""
         held = self._runs.get(run_id)
-        return held if held is not None and held.owner.id == identity.id else None
+        return held if held is not None and identity.may_see_runs_of(held.owner) else None
 
     def has_readers(self, held: HeldRun) -> None:
         if self._windows is not None:

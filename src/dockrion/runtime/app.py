@@ -23,17 +23,19 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.runtime.access import AccessLog
-from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
+from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send, path_of
 from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.metrics import metrics_router
 from dockrion.runtime.endpoints.status import status_router
+from dockrion.runtime.endpoints.tickets import TicketEndpoint
+from dockrion.runtime.gate import build_gate
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.metrics import Metrics
-from dockrion.runtime.openapi import document, joined
+from dockrion.runtime.openapi import document, joined, security_of
 from dockrion.runtime.requests import Request
-from dockrion.runtime.responses import error_body, send_error, send_redirect
+from dockrion.runtime.responses import error_body, error_headers, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
 from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
 from dockrion.version import VERSION
@@ -46,7 +48,7 @@ def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastA
 
     The agent is loaded in the app's lifespan, or at the first request when the app is mounted in another one.
     An agent that fails to load does not raise here: `/ready` and calls say so. Raises `ValidationError` for a
-    bad Dockfile, or one that switches on what this release does not have.
+    bad Dockfile, a key that is not set, or what this release does not have.
     """
     if isinstance(spec_or_path, DockSpec):
         spec = spec_or_path
@@ -57,17 +59,27 @@ def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastA
     return build_app(spec)
 
 
-def build_app(spec: DockSpec, agent: Agent | None = None, *, supervised: bool = False) -> FastAPI:
-    """`create_app`, with an agent that is in memory already, or in a process that a supervisor stops."""
+def build_app(
+    spec: DockSpec,
+    agent: Agent | None = None,
+    *,
+    supervised: bool = False,
+    one_of_many: bool = False,
+) -> FastAPI:
+    """`create_app`, with an agent that is in memory already, or in a process that a supervisor stops.
+
+    `one_of_many` says that other processes serve the same port.
+    """
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     signals = partial(DrainOnSignal, supervised=supervised)
-    return DockrionApp(AgentHost(spec, agent, signals=signals))
+    gate = build_gate(spec, one_of_many=one_of_many)
+    return DockrionApp(AgentHost(spec, agent, signals=signals, gate=gate))
 
 
 class DockrionApp(FastAPI):
-    """FastAPI, with the invocation paths in front of its own layers and behind the user's middleware."""
+    """FastAPI, with the paths that answer by themselves in front of its own layers and behind the user's middleware."""
 
     def __init__(self, host: AgentHost) -> None:
         super().__init__(
@@ -81,12 +93,12 @@ class DockrionApp(FastAPI):
         self.state.dockrion = host
         self._host = host
         self._root_path = host.spec.expose.root_path
-        self._invocations = _invocations(host)
-        routers = (status_router(host), metrics_router(Metrics(host)), docs_router(host))
+        self._direct = _direct(host)
+        routers = (status_router(host), metrics_router(Metrics(host), host.gate), docs_router(host))
         for router in routers:
             self.include_router(router, include_in_schema=False)
         ours = [route for router in routers for route in router.routes]
-        self._paths = [*self._invocations, *(r.path for r in ours if isinstance(r, Route))]
+        self._paths = [*self._direct, *(r.path for r in ours if isinstance(r, Route))]
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
         self.add_exception_handler(HTTPException, _answer_http_exception)
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
@@ -97,7 +109,8 @@ class DockrionApp(FastAPI):
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return document(self._host.spec, self._paths)
+        spec = self._host.spec
+        return document(spec, self._paths, security_of(spec))
 
     def build_middleware_stack(self) -> ASGIApp:
         users, self.user_middleware = self.user_middleware, []
@@ -106,7 +119,9 @@ class DockrionApp(FastAPI):
         finally:
             self.user_middleware = users
         served = self._dispatch_to(_WithRequestId(rest))
-        app: Any = with_cors(served, self._host.spec.expose.cors)
+        auth = self._host.spec.auth
+        credentials = () if auth is None else auth.headers
+        app: Any = with_cors(served, self._host.spec.expose.cors, credentials=credentials)
         for cls, args, kwargs in reversed(users):
             app = cls(app, *args, **kwargs)
         return app
@@ -121,19 +136,15 @@ class DockrionApp(FastAPI):
         await stack(scope, receive, send)
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
-        invocations = self._invocations
+        direct = self._direct
         host = self._host
         ours = frozenset(self._paths)
 
         # Not a coroutine itself: an idle stream pays for each frame between the server and its endpoint.
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] == "http":
-                path: str = scope["path"]
-                # A proxy may have taken the prefix off, or left it there.
-                root: str = scope.get("root_path", "")
-                if root and path.startswith(f"{root}/"):
-                    path = path[len(root) :]
-                endpoint = invocations.get(path)
+                path = path_of(scope)
+                endpoint = direct.get(path)
                 if endpoint is not None:
                     return endpoint(scope, receive, send)
                 if path.endswith("/") and path.rstrip("/") in ours:
@@ -158,18 +169,22 @@ def _put_below(scope: Scope, root_path: str) -> None:
 async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
     host.start(mounted=False)
     try:
+        await host.gate.start()
         yield
     finally:
         await host.close()
+        await host.gate.close()
 
 
-def _invocations(host: AgentHost) -> dict[str, ASGIApp]:
+def _direct(host: AgentHost) -> dict[str, ASGIApp]:
     spec = host.spec
     paths: dict[str, ASGIApp] = {}
     if spec.expose.rest:
         paths["/invoke"] = InvokeEndpoint(host)
     if "sse" in spec.expose.streaming:
         paths["/invoke/stream"] = partial(invoke_agent_stream, host)
+    if host.gate.tickets is not None:
+        paths["/auth/ticket"] = TicketEndpoint(host, host.gate.tickets)
     return paths
 
 
@@ -224,4 +239,5 @@ def _shortened(path: str) -> str:
 
 def _answer_dockrion_error(_request: StarletteRequest, exc: Exception) -> JSONResponse:
     assert isinstance(exc, DockrionError)
-    return JSONResponse(error_body(exc), status_code=exc.status)
+    headers = {name.decode(): value.decode() for name, value in error_headers(exc)}
+    return JSONResponse(error_body(exc), status_code=exc.status, headers=headers)

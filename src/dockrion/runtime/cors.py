@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Final, cast
 
 from starlette.datastructures import Headers
@@ -26,15 +26,18 @@ EXPOSED: Final = (
 )
 
 
-def with_cors(app: ASGIApp, cors: CorsSpec) -> ASGIApp:
-    """Answer preflights, and add the headers that browsers want, where a request has an `Origin`."""
+def with_cors(app: ASGIApp, cors: CorsSpec, *, credentials: Iterable[str] = ()) -> ASGIApp:
+    """Answer preflights, and add the headers that browsers want, where a request has an `Origin`.
+
+    `credentials` are the headers that callers prove themselves with.
+    """
     guarded = cast(
         "ASGIApp",
         _Cors(
             app,  # pyright: ignore[reportArgumentType]  (the same shape under another name)
             allow_origins=cors.origins,
             allow_methods=cors.methods,
-            allow_headers=(*cors.headers, *ALWAYS_ALLOWED),
+            allow_headers=(*cors.headers, *ALWAYS_ALLOWED, *credentials),
             allow_credentials=cors.credentials,
             expose_headers=EXPOSED,
         ),

@@ -23,6 +23,7 @@ from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
@@ -54,13 +55,19 @@ class SignalsFor(Protocol):
 class AgentHost:
     """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names.
 
-    Without `signals` those of the process are left alone.
+    Without `signals` those of the process are left alone; without `gate`, what runs the agent here has no callers.
     """
 
     def __init__(
-        self, spec: DockSpec, agent: Agent | None = None, *, signals: SignalsFor | None = None
+        self,
+        spec: DockSpec,
+        agent: Agent | None = None,
+        *,
+        signals: SignalsFor | None = None,
+        gate: Gate = OPEN,
     ) -> None:
         self.spec: Final = spec
+        self.gate: Final = gate
         self._signals_for = signals
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)

@@ -23,6 +23,7 @@ MAX_NESTING: Final = 128
 RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
 THREAD_ID: Final = r"[^\u0000-\u001f\u007f]{1,256}"
 EVENT_ID: Final = RUN_ID + r":[0-9]{1,18}"
+TICKET_PATH: Final = r"/[^\u0000-\u0020?#]{0,1023}"
 _RUN_ID: Final = re.compile(RUN_ID)
 _THREAD_ID: Final = re.compile(THREAD_ID)
 _RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"

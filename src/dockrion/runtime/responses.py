@@ -93,6 +93,8 @@ def error_body(error: DockrionError) -> dict[str, Any]:
 
 
 def error_headers(error: DockrionError) -> Headers:
+    if error.status == 401 and isinstance(error, AuthError):
+        return [(b"www-authenticate", error.challenge.encode())]
     if error.status in (429, 503):
         return [(b"retry-after", RETRY_SECONDS)]
     if error.status == 413:

@@ -39,7 +39,19 @@ def curl_line(spec: DockSpec, url: str) -> str:
         body = shlex.quote(f"<JSON that fits the input of {url}/schema>")
     path, flag = ("/invoke/stream", "-N ") if spec.expose.sse else ("/invoke", "")
     where = shlex.quote(f"{url}{path}")
-    return f"curl {flag}-X POST {where} -H 'Content-Type: application/json' -d {body}"
+    credentials = _credentials(spec)
+    return f"curl {flag}-X POST {where} {credentials}-H 'Content-Type: application/json' -d {body}"
+
+
+def _credentials(spec: DockSpec) -> str:
+    """Return the header that a caller fills in."""
+    auth = spec.auth
+    if auth is None or auth.is_open:
+        return ""
+    header = auth.headers[0]
+    if auth.mode != "api_key":
+        return f"-H '{header}: Bearer <token>' "
+    return f"-H {shlex.quote(f'{header}: <key>')} "
 
 
 def sample_payload(schema: Mapping[str, Any] | None) -> Any:

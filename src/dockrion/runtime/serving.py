@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockrion.auth import make_authenticator
 from dockrion.errors import DockrionError, ValidationError
 from dockrion.runtime.banner import WILDCARD_HOSTS, banner
 from dockrion.runtime.dockfile import enter, read_for_agent
@@ -113,6 +114,7 @@ def _read(serving: Serving) -> Dockfile:
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     refuse_workers_without_shared_runs(spec, serving.workers)
+    check_keys(spec)
     warn_of_open_server(spec, _address(spec, serving)[0])
     serving.on_read(dockfile)
     return dockfile
@@ -139,14 +141,14 @@ def refuse_workers_without_shared_runs(spec: DockSpec, workers: int) -> None:
         raise error
 
 
+def check_keys(spec: DockSpec) -> None:
+    """Raise what would stop the app's start later, perhaps in another process."""
+    if spec.auth is not None and not spec.auth.is_open:
+        make_authenticator(spec.auth, spec.environ)
+
+
 def warn_of_open_server(spec: DockSpec, host: str) -> None:
-    auth = spec.auth
-    is_open = (
-        auth is None
-        or auth.mode == "none"
-        or (auth.mode == "api_key" and not auth.api_keys.enabled)
-    )
-    if is_open and host in WILDCARD_HOSTS and "*" in spec.expose.cors.origins:
+    if spec.is_open and host in WILDCARD_HOSTS and "*" in spec.expose.cors.origins:
         logger.warning(
             "anybody who reaches this machine, and every web page that its users open, may call the agent: "
             "set auth, expose.cors.origins, or --host 127.0.0.1"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -49,6 +50,14 @@ class KeySpec(Section):
     role: Text | None = Field(default=None, description="Role of who calls with this key.")
 
 
+class KeySource(NamedTuple):
+    """A variable that holds a key, or should; `name` is what the key is called, if it has a name."""
+
+    variable: str
+    name: str | None = None
+    role: str | None = None
+
+
 class ApiKeysSpec(Section):
     env_var: Variable = Field(
         default="DOCKRION_API_KEY", description="Variable that holds the key."
@@ -76,6 +85,38 @@ class ApiKeysSpec(Section):
     def _names_are_unique(cls, keys: tuple[KeySpec, ...] | None) -> tuple[KeySpec, ...] | None:
         refuse_duplicates([key.name for key in keys or ()], "name")
         return keys
+
+    def sources(self, variables: Iterable[str]) -> list[KeySource]:
+        """Return where keys are looked for; of those with the prefix, the ones among `variables`."""
+        if self.keys is None and self.prefix is None:
+            return [KeySource(self.env_var)]
+        sources = [KeySource(key.env_var, key.name, key.role) for key in self.keys or ()]
+        listed = {source.variable for source in sources}
+        if self.prefix is not None:
+            found = sorted(set(variables) - listed)
+            sources += [
+                KeySource(v, name or None) for v in found if (name := self._named(v)) is not None
+            ]
+        return sources
+
+    @property
+    def prefixes(self) -> tuple[str, str] | None:
+        """The variable that holds the prefix's nameless key, and what those of named keys start with."""
+        if self.prefix is None:
+            return None
+        prefix = self.prefix.upper()
+        if prefix.endswith("_KEY_"):
+            return "", prefix
+        whole = f"{prefix.rstrip('_')}_API_KEY"
+        return whole, f"{whole}_"
+
+    def _named(self, variable: str) -> str | None:
+        """Return the name of the key in a variable, "" for the nameless one; None for a variable that is no key."""
+        assert self.prefixes is not None, "it is asked for with a prefix alone"
+        nameless, named = self.prefixes
+        if variable == nameless:
+            return ""
+        return variable.removeprefix(named) or None if variable.startswith(named) else None
 
 
 class ClaimsSpec(Section):
@@ -191,6 +232,32 @@ class AuthSpec(Section):
     protect: tuple[Annotated[str, one_of("metrics", "docs", "info", "schema")], ...] = Field(
         default=(), description="What is closed beside the ways to run the agent."
     )
+
+    @property
+    def is_open(self) -> bool:
+        return self.mode == "none" or (self.mode == "api_key" and not self.api_keys.enabled)
+
+    @property
+    def bearer(self) -> bool:
+        """Whether `Authorization: Bearer` is looked at."""
+        return not self.is_open and (self.mode != "api_key" or self.api_keys.allow_bearer)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers that callers prove themselves with."""
+        if self.is_open:
+            return ()
+        own = (self.api_keys.header,) if self.mode == "api_key" else ()
+        return (*own, "Authorization") if self.bearer else own
+
+    def secret_variables(self, variables: Iterable[str]) -> list[str]:
+        """Return the variables that hold what callers prove themselves with, or what this server does."""
+        found = [source.variable for source in self.api_keys.sources(variables)]
+        if self.jwt is not None and self.jwt.public_key_env is not None:
+            found.append(self.jwt.public_key_env)
+        if self.oauth2 is not None and self.oauth2.client_secret_env is not None:
+            found.append(self.oauth2.client_secret_env)
+        return found
 
     @field_validator("jwt", "oauth2", mode="after")
     @classmethod

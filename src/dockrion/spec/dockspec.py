@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from dockrion.spec.agent import AgentSpec
 from dockrion.spec.auth import AuthSpec
 from dockrion.spec.build import BuildSpec, MetadataSpec
 from dockrion.spec.doubts import doubts
+from dockrion.spec.env import process_environment
 from dockrion.spec.expose import ExposeSpec
 from dockrion.spec.fields import anything, bad_values, free_mapping, without_unresolved
 from dockrion.spec.io_schema import IoSchemaSpec
@@ -88,8 +90,22 @@ class DockSpec(Section):
 
     @property
     def secret_values(self) -> list[str]:
-        """Values of the declared secrets, as the Dockfile was loaded: what no caller and no log may see."""
-        return [value for value in self._source.secrets if value]
+        """Values of the declared secrets and of all keys, as the Dockfile was loaded: what no caller and no log may see."""
+        environ = self.environ
+        keys = [] if self.auth is None else self.auth.secret_variables(environ)
+        values = [*self._source.secrets, *(environ.get(name, "") for name in keys)]
+        return [value for value in values if value]
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment that the Dockfile was loaded in; the process's, for a spec that was built from a mapping."""
+        environ = self._source.environ
+        return process_environment() if environ is None else environ
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may call."""
+        return self.auth is None or self.auth.is_open
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         # A spec holds what variables filled in, secrets too, and ends up in logs.

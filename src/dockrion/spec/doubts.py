@@ -36,6 +36,6 @@ def _keys(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
         yield ("auth", "api_keys", "enabled"), "is false, so everybody may call"
     roles = {role.name for role in auth.roles}
     for index, key in enumerate(auth.api_keys.keys or ()):
-        if roles and key.role is not None and key.role not in roles:
+        if (roles or auth.protect) and key.role is not None and key.role not in roles:
             loc = ("auth", "api_keys", "keys", index, "role")
             yield loc, f"{key.role} is none of auth.roles, so this key has no permission"

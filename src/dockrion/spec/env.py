@@ -57,6 +57,11 @@ def process_setting(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def process_environment() -> Mapping[str, str]:
+    """Return the environment of the process, for a Dockfile that was given without one."""
+    return os.environ
+
+
 def parse_env_file(text: str, *, yaml: bool) -> tuple[dict[str, str], list[Problem]]:
     """Return what the file sets and what is wrong with it; no message has a value in it."""
     values, problems = _parse_yaml(text) if yaml else _parse_dotenv(text)

@@ -109,6 +109,7 @@ def read_dockfile(
         Environment(dict(shell), dict.fromkeys(shell, SHELL)), source, env_file
     )
     data, environment, missing = _fill_in(document, environment, source)
+    source.environ = environment.values
     spec = DockSpec.model_validate(data, context=source)
     return Dockfile(_with_log_level(spec, environment, source), environment, missing)
 

@@ -13,6 +13,7 @@ from dockrion.spec.fields import BROKEN_RULE, Kind, is_list, is_mapping, shown
 from dockrion.spec.shape import Loc, Shape, shape_at
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _SCALARS: Final = ("integer", "number", "boolean")
@@ -68,6 +69,8 @@ class Source:
     warnings: list[str] = field(default_factory=list[str])
     # Values of the declared secrets, which must not be shown to anybody.
     secrets: list[str] = field(default_factory=list[str], repr=False)
+    # What the file was read in; None for a spec that was not read from one.
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
 
     def add(self, loc: Loc, message: str) -> None:
         self.problems.append(Problem(path_of(loc), message, *self.place(loc)))

@@ -40,13 +40,18 @@ _POLICY: Final = "; ".join(
 
 def docs_router(host: AgentHost) -> APIRouter:
     router = APIRouter()
-    router.add_route("/openapi.json", _openapi)
+
+    async def openapi(request: Request) -> Response:
+        await host.gate.guard("docs", request.scope)
+        return _openapi(request)
+
+    router.add_route("/openapi.json", openapi)
     for name, folder in _PAGES.items():
-        _add_page(router, name, folder, title=host.spec.agent.name)
+        _add_page(router, name, folder, host=host)
     return router
 
 
-async def _openapi(request: Request) -> Response:
+def _openapi(request: Request) -> Response:
     document = request.app.openapi()
     prefix = request.scope.get("root_path", "").rstrip("/")
     if prefix:
@@ -54,16 +59,19 @@ async def _openapi(request: Request) -> Response:
     return Response(encode(document), media_type="application/json")
 
 
-def _add_page(router: APIRouter, name: str, folder: str, *, title: str) -> None:
+def _add_page(router: APIRouter, name: str, folder: str, *, host: AgentHost) -> None:
     template = files("dockrion.runtime").joinpath(f"static/{name}.html")
+    title = host.spec.agent.name
     page = Template(template.read_text(encoding="utf-8")).substitute(name=html.escape(title))
     scripts = StaticFiles(
         packages=[("dockrion.runtime", f"static/{name}"), ("fastapi_standalone_docs", folder)]
     )
 
-    async def show(_request: Request) -> Response:
+    async def show(request: Request) -> Response:
+        await host.gate.guard("docs", request.scope)
         return HTMLResponse(page, headers={"content-security-policy": _POLICY})
 
+    # Files of a package that anybody can read; the document that they show is guarded.
     async def script(request: Request) -> Response:
         response = await scripts.get_response(request.path_params["file"], request.scope)
         # Browsers ask whether it has changed, as it may have with a new version of the package.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
-from dockrion.events.identity import ANONYMOUS
+from dockrion.events.identity import Identity
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.held import HeldReader
 from dockrion.runs.run import CALLER_LEFT, Run
@@ -39,7 +39,10 @@ class InvokeEndpoint:
             return
         with self._host.traffic.begin("/invoke", request.request_id) as call:
             try:
-                run = call.run = await start_run(self._host, request, receive, streams=False)
+                identity = await self._host.gate.identify(scope)
+                run = call.run = await start_run(
+                    self._host, request, receive, identity=identity, streams=False
+                )
             except CallerLeftError:
                 call.left()
                 await _answer_nobody(send)
@@ -144,20 +147,26 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
 
 async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | HeldReader:
     """Return what to stream from: a run of the caller's own, or a place in one that is held."""
+    identity = await host.gate.identify(request.scope)
     last_event = request.last_event()
     if last_event is not None:
-        return await _resume(host, request, receive, last_event)
-    run = await start_run(host, request, receive, streams=True)
+        return await _resume(host, request, receive, last_event, identity=identity)
+    run = await start_run(host, request, receive, identity=identity, streams=True)
     return run if host.held is None else host.held.hold(run).follow(after=-1)
 
 
 async def _resume(
-    host: AgentHost, request: Request, receive: Receive, last_event: tuple[str, int]
+    host: AgentHost,
+    request: Request,
+    receive: Receive,
+    last_event: tuple[str, int],
+    *,
+    identity: Identity,
 ) -> HeldReader:
     # It is no matter what the body says, but the connection is for the next request too.
     await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     run_id, sequence = last_event
-    held = None if host.held is None else host.held.find(run_id, ANONYMOUS)
+    held = None if host.held is None else host.held.find(run_id, identity)
     if held is None:
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
     if sequence >= held.kept.end:
@@ -175,7 +184,9 @@ class _SeenAllError(Exception):
         self.run_id = run_id
 
 
-async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:
+async def start_run(
+    host: AgentHost, request: Request, receive: Receive, *, identity: Identity, streams: bool
+) -> Run:
     """Read, check and start one invocation."""
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
@@ -188,6 +199,7 @@ async def start_run(host: AgentHost, request: Request, receive: Receive, *, stre
         payload,
         run_id=run_id,
         thread_id=thread_id,
+        identity=identity,
         request_id=request.request_id.decode("latin-1"),
         streams=streams,
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
+from dockrion.runtime.gate import Gate
 from dockrion.runtime.metrics import CONTENT_TYPE, Metrics
 
 
-def metrics_router(metrics: Metrics) -> APIRouter:
+def metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
     router = APIRouter()
 
     # On the event loop: it has to answer, too, when agents block all threads.
-    async def read() -> PlainTextResponse:
+    async def read(request: Request) -> PlainTextResponse:
+        await gate.guard("metrics", request.scope)
         return PlainTextResponse(metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     router.add_api_route(

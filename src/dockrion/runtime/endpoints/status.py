@@ -44,7 +44,8 @@ def status_router(host: AgentHost) -> APIRouter:
         body = {"success": False, "status": state, "agent": name, "error": error}
         return JSONResponse(body, status_code=503)
 
-    async def schema() -> JSONResponse:
+    async def schema(request: Request) -> JSONResponse:
+        await host.gate.guard("schema", request.scope)
         return JSONResponse(
             {
                 "success": True,
@@ -54,7 +55,8 @@ def status_router(host: AgentHost) -> APIRouter:
             }
         )
 
-    async def info() -> JSONResponse:
+    async def info(request: Request) -> JSONResponse:
+        await host.gate.guard("info", request.scope)
         return JSONResponse(_info(host))
 
     async def welcome(request: Request) -> HTMLResponse:
@@ -80,7 +82,7 @@ def _info(host: AgentHost) -> dict[str, Any]:
             "framework": spec.agent.framework,
             "description": spec.agent.description,
         },
-        "auth_enabled": False,
+        "auth_enabled": not host.gate.is_open,
         "version": VERSION,
         "metadata": spec.metadata.model_dump(mode="json", exclude_none=True),
         "adapter": host.description,

@@ -7,5 +7,6 @@ A framework's generator would see neither the agent's schemas as they are (`defa
 from __future__ import annotations
 
 from dockrion.runtime.openapi.document import OPEN, Security, document, joined
+from dockrion.runtime.openapi.security import security_of
 
-__all__ = ["OPEN", "Security", "document", "joined"]
+__all__ = ["OPEN", "Security", "document", "joined", "security_of"]

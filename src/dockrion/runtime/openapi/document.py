@@ -19,11 +19,13 @@ from dockrion.version import VERSION
 class Security(NamedTuple):
     """How protected operations are opened: by any one of the schemes, `APIKeyHeader` or `BearerAuth`.
 
-    `errors` are what callers get who have not, may not, or call too often.
+    `errors` are what callers get who have not, may not, or call too often; `also` are paths that are protected
+    beside those that always are.
     """
 
     schemes: Mapping[str, Any]
     errors: tuple[type[DockrionError], ...]
+    also: frozenset[str] = frozenset()
 
 
 OPEN: Final = Security({}, ())
@@ -45,7 +47,7 @@ _HEADERS: Final[dict[str, Any]] = {
 def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of an app that serves `paths`; those that are pages are not in it."""
     described = {
-        path: {operation.method: _operation(operation, spec, security)}
+        path: {operation.method: _operation(path, operation, spec, security)}
         for path, operation in OPERATIONS.items()
         if path in set(paths)
     }
@@ -78,12 +80,14 @@ def joined(ours: dict[str, Any], users: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation, spec: DockSpec, security: Security) -> dict[str, Any]:
+def _operation(
+    path: str, operation: Operation, spec: DockSpec, security: Security
+) -> dict[str, Any]:
     described = operation.describe(spec)
     errors = operation.errors
     if spec.streaming.connection.holds_runs:
         errors = (*errors, *operation.held_errors)
-    if operation.protected and security.schemes:
+    if security.schemes and (operation.protected or path in security.also):
         described["security"] = [{name: []} for name in security.schemes]
         errors = (*errors, *security.errors)
     responses: dict[str, Any] = {**described["responses"], **failures(errors)}

@@ -21,6 +21,7 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.runs.schema import Schema
+from dockrion.runtime.gate import TICKET_SECONDS
 from dockrion.runtime.openapi.agent import agent_names, reference
 from dockrion.runtime.openapi.events import (
     SECONDS,
@@ -30,7 +31,7 @@ from dockrion.runtime.openapi.events import (
     event_table,
     example_stream,
 )
-from dockrion.runtime.requests import EVENT_ID, RUN_ID, THREAD_ID
+from dockrion.runtime.requests import EVENT_ID, RUN_ID, THREAD_ID, TICKET_PATH
 from dockrion.runtime.sample import sample_payload
 from dockrion.spec import DockSpec
 
@@ -133,6 +134,22 @@ def _stream(spec: DockSpec) -> dict[str, Any]:
     }
 
 
+def _ticket(_spec: DockSpec) -> dict[str, Any]:
+    asked = _closed({"path": {**TEXT, "pattern": f"^{TICKET_PATH}$"}})
+    answer = _closed({"ticket": TEXT, "expires_in": {"type": "integer", "const": TICKET_SECONDS}})
+    return {
+        "operationId": "ticket",
+        "tags": ["server"],
+        "summary": "Get a ticket for one request that cannot send headers",
+        "description": (
+            "For `EventSource` in browsers: `?ticket=<ticket>` stands for the caller's credentials once, on that "
+            "path alone."
+        ),
+        "requestBody": {"required": True, "content": _json(asked)},
+        "responses": {"200": {"description": "The ticket.", "content": _json(answer)}},
+    }
+
+
 def _health(_spec: DockSpec) -> dict[str, Any]:
     fields = {
         "status": {"const": "ok"},
@@ -220,6 +237,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
         (*REFUSALS, GoneError),
         protected=True,
         held_errors=(TooManySubscribersError,),
+    ),
+    "/auth/ticket": Operation(
+        "post",
+        _ticket,
+        (ValidationError, PayloadTooLargeError, UnsupportedMediaTypeError, OverloadedError),
+        protected=True,
     ),
     "/health": Operation("get", _health),
     "/ready": Operation("get", _ready),

@@ -52,7 +52,7 @@ def _serve(orders: Orders, link: Link) -> None:
     from dockrion.runtime.server import serve
 
     serve(
-        build_app(spec, supervised=True),
+        build_app(spec, supervised=True, one_of_many=not orders.stays),
         sockets,
         on_ready=lambda: link.tell(Ready()),
         on_failed=(lambda error: link.tell(news_of(error))) if orders.stays else None,

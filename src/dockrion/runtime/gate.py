@@ -1,0 +1,225 @@
+"""The gate of an app: who calls, and whether they may. Before anything of a request's body is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from dockrion.auth import make_authenticator
+from dockrion.auth.base import Authenticator, TicketStore
+from dockrion.auth.roles import Roles, demand
+from dockrion.auth.tickets import MemoryTickets
+from dockrion.errors import AuthError
+from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.runtime.asgi import Scope, path_of
+from dockrion.spec import DockSpec
+from dockrion.spec.auth import AuthSpec
+
+TICKET_SECONDS: Final = 60
+INVOKE: Final = "invoke"
+# What `auth.protect` may close, and the permission that opens it again; with None any known caller may.
+PROTECTABLE: Final[Mapping[str, str | None]] = {
+    "metrics": "view_metrics",
+    "docs": "read_docs",
+    "info": None,
+    "schema": None,
+}
+_COOKIE: Final = "dockrion-pass"
+
+Header = tuple[bytes, bytes]
+
+
+class Tickets(msgspec.Struct, frozen=True):
+    """`once` are those of `POST /auth/ticket`; `passes` what their first use leaves in a cookie, for reconnects."""
+
+    once: TicketStore
+    passes: TicketStore
+    pass_seconds: float
+
+
+class Gate:
+    """One for each app. `start` comes before the first call, or with it; `close` after the last.
+
+    `make` makes the authenticator: at once, so that a key that is not set stops the start, and anew when a closed
+    gate is started again. Without `make` everybody may call.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Authenticator] | None = None,
+        *,
+        roles: Roles | None = None,
+        protect: tuple[str, ...] = (),
+        tickets: Tickets | None = None,
+        challenge: str = "Bearer",
+    ) -> None:
+        self.is_open: Final = make is None
+        self.tickets: Final = tickets
+        self._make = make
+        self._authenticator = None if make is None else make()
+        self._starting: asyncio.Future[None] | None = None
+        self._is_ready = False
+        self._roles = roles or Roles()
+        self._protected = frozenset(protect)
+        self._challenge = challenge
+
+    async def start(self) -> None:
+        if self._make is None:
+            return
+        if self._authenticator is None:
+            self._authenticator = self._make()
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._authenticator.start())
+        # One caller who goes away does not stop it for the others.
+        await asyncio.shield(self._starting)
+        self._is_ready = True
+
+    async def close(self) -> None:
+        authenticator, self._authenticator = self._authenticator, None
+        starting, self._starting = self._starting, None
+        self._is_ready = False
+        if authenticator is not None and starting is not None:
+            await authenticator.close()
+
+    async def identify(self, scope: Scope) -> Identity:
+        """Return who wants to run the agent, or to look at a run.
+
+        Raises `AuthError`, `PermissionDeniedError`, or `ServiceUnavailableError`.
+        """
+        if self.is_open:
+            return ANONYMOUS
+        return self._may_run(await self._caller(scope))
+
+    async def identify_reader(self, scope: Scope) -> tuple[Identity, Header | None]:
+        """`identify`, for the one path that browsers come back to by themselves: a run's events.
+
+        The header, if any, belongs into the answer. It sets a cookie that is good for this path alone, because
+        a browser that reconnects sends the ticket once more, which is spent.
+        """
+        if self.is_open:
+            return ANONYMOUS, None
+        tickets, path = self.tickets, path_of(scope)
+        if tickets is None:
+            return await self.identify(scope), None
+        given = _pass_of(scope)
+        known = None if given is None else await tickets.passes.find(given, path)
+        if known is not None:
+            return self._may_run(known), None
+        by_ticket = _ticket_of(scope) is not None
+        identity = await self.identify(scope)
+        if not by_ticket:
+            return identity, None
+        return identity, _cookie(await tickets.passes.issue(identity, path), tickets, scope)
+
+    async def guard(self, part: str, scope: Scope) -> None:
+        """Let a request to a part of `PROTECTABLE` pass if the Dockfile leaves it open, or its caller may see it."""
+        if self.is_open or part not in self._protected:
+            return
+        identity = await self._caller(scope)
+        permission = PROTECTABLE[part]
+        if permission is not None:
+            demand(identity, permission)
+
+    async def authenticate(self, scope: Scope) -> Identity:
+        """Return who sends these headers; a ticket does not count."""
+        if not self._is_ready:
+            await self.start()
+        authenticator = self._authenticator
+        assert authenticator is not None, "there is one in a gate that is not open"
+        try:
+            return self._roles.granted(await authenticator.authenticate(scope["headers"]))
+        except AuthError as exc:
+            exc.challenge = self._challenge
+            raise
+
+    async def _caller(self, scope: Scope) -> Identity:
+        ticket = None if self.tickets is None else _ticket_of(scope)
+        if ticket is None or self.tickets is None:
+            return await self.authenticate(scope)
+        identity = await self.tickets.once.redeem(ticket, path_of(scope))
+        if identity is None:
+            refusal = AuthError("Invalid ticket")
+            refusal.challenge = self._challenge
+            raise refusal
+        return identity
+
+    def _may_run(self, identity: Identity) -> Identity:
+        if self._roles:
+            demand(identity, INVOKE)
+        return identity
+
+
+OPEN: Final = Gate()
+
+
+def build_gate(spec: DockSpec, *, one_of_many: bool = False) -> Gate:
+    """Return the gate that the Dockfile asks for; raise `ValidationError` for a key that is not set, and the like.
+
+    One of many processes on one port gives out no tickets: the next one would not know them.
+    """
+    auth = spec.auth
+    if auth is None or auth.is_open:
+        return OPEN
+    return Gate(
+        partial(make_authenticator, auth, spec.environ),
+        roles=Roles(auth.roles),
+        protect=auth.protect,
+        tickets=None if one_of_many else _tickets(spec),
+        challenge=_challenge(auth, spec.agent.name),
+    )
+
+
+def _tickets(spec: DockSpec) -> Tickets:
+    # No run is there for longer: what a pass opens is gone before the pass is.
+    longest = spec.streaming.events.max_run_duration + spec.streaming.memory.stream_ttl_seconds
+    return Tickets(
+        MemoryTickets(seconds=TICKET_SECONDS), MemoryTickets(seconds=longest), float(longest)
+    )
+
+
+def _challenge(auth: AuthSpec, realm: str) -> str:
+    schemes = ["ApiKey"] if auth.mode == "api_key" else []
+    schemes += ["Bearer"] if auth.bearer else []
+    return ", ".join(f'{scheme} realm="{realm}"' for scheme in schemes)
+
+
+def _ticket_of(scope: Scope) -> str | None:
+    query: bytes = scope.get("query_string", b"")
+    if b"ticket=" not in query:
+        return None
+    found = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("ticket")
+    if found is None:
+        return None
+    # Two tickets are none: it would be luck which one counts.
+    return found[0] if len(found) == 1 else ""
+
+
+def _pass_of(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"cookie" and _COOKIE.encode() in value:
+            try:
+                morsel = SimpleCookie(value.decode("latin-1")).get(_COOKIE)
+            except CookieError:
+                continue
+            if morsel is not None:
+                return morsel.value
+    return None
+
+
+def _cookie(value: str, tickets: Tickets, scope: Scope) -> Header:
+    cookie = SimpleCookie()
+    cookie[_COOKIE] = value
+    morsel = cookie[_COOKIE]
+    # As the browser knows it: with the prefix that a proxy may have taken off.
+    morsel["path"] = scope["path"]
+    morsel["max-age"] = int(tickets.pass_seconds)
+    morsel["httponly"] = True
+    morsel["samesite"] = "Strict"
+    morsel["secure"] = scope.get("scheme") == "https"
+    return b"set-cookie", morsel.OutputString().encode("latin-1")
