@@ -1,0 +1,94 @@
+"""An identity provider for tests: a real HTTP server on a free port, whose answers a test decides."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import msgspec
+
+
+class Asked(NamedTuple):
+    method: str
+    headers: dict[str, str]
+    form: dict[str, str]
+
+
+class Provider:
+    """Answers with `status` and `body`; holds each request back while `gate` is closed."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b"{}"
+        self.headers: dict[str, str] = {}
+        self.asked: list[Asked] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.url = ""
+        self._server: ThreadingHTTPServer | None = None
+        self._port = 0
+
+    def answer(self, data: Any, *, status: int = 200) -> None:
+        self.body = msgspec.json.encode(data)
+        self.status = status
+
+    def start(self) -> None:
+        """Serve, on the port it had before, if it had one."""
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Head and body in one packet; of two, the second waits for an acknowledgement.
+            wbufsize = -1
+
+            def do_GET(self) -> None:
+                provider.serve(self)
+
+            def do_POST(self) -> None:
+                provider.serve(self)
+
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        server.daemon_threads = True
+        self._port = server.server_address[1]
+        self.url = f"http://127.0.0.1:{self._port}/asked"
+        self._server = server
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse all further connections; those that are open end with their next request."""
+        self.headers = {"Connection": "close"}
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def serve(self, handler: BaseHTTPRequestHandler) -> None:
+        sent = handler.rfile.read(int(handler.headers.get("Content-Length", 0))).decode()
+        form = {name: values[0] for name, values in parse_qs(sent).items()}
+        self.asked.append(Asked(handler.command, dict(handler.headers), form))
+        self.gate.wait(30)
+        if self._server is None:
+            handler.close_connection = True
+            return
+        handler.send_response(self.status)
+        for name, value in {"Content-Length": str(len(self.body)), **self.headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(self.body)
+
+
+@contextmanager
+def running_provider() -> Generator[Provider]:
+    provider = Provider()
+    provider.start()
+    try:
+        yield provider
+    finally:
+        provider.gate.set()
+        provider.stop()
