@@ -9,11 +9,18 @@ from typing import Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
-from dockrion.adapters.loading import comes_from_outside, load_failure
+from dockrion.adapters.loading import comes_from_outside, import_object, load_failure
 from dockrion.adapters.shapes import shapes_of
-from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
+from dockrion.errors import (
+    CallableMissingError,
+    DockrionError,
+    PolicyViolationError,
+    ServiceUnavailableError,
+    ShuttingDownError,
+)
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
+from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
 from dockrion.policy.outgoing import Outgoing
 from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
@@ -91,6 +98,8 @@ class AgentHost:
     def _begin_life(self) -> None:
         """Set what belongs to one start of the app; tests start one app many times."""
         self.runner: Runner | None = None
+        # Set with the runner, where the Dockfile asks for it.
+        self.injection: InjectionFilter | None = None
         # Where nothing is held, this is what a request looks at, and all.
         self.held: HeldRuns | None = _held_runs(self.spec.streaming)
         self.description: dict[str, Any] | None = None
@@ -161,6 +170,15 @@ class AgentHost:
             raise ServiceUnavailableError(f"The agent could not be loaded. {self.agent_error}")
         return self.runner
 
+    async def check_injection(self, payload: Any) -> None:
+        """Raise `PolicyViolationError`, and count it, where `policies.safety` refuses the payload."""
+        assert self.injection is not None
+        try:
+            await self.injection.check(payload)
+        except PolicyViolationError:
+            self.traffic.violated(INJECTION_RULE)
+            raise
+
     async def drain(self) -> None:
         """Refuse what is new, let what is there end within `shutdown_grace`. Once: a second call waits for the first."""
         self._drain_begun()
@@ -218,6 +236,7 @@ class AgentHost:
                 shapes=shapes_of(spec),
             )
             description = plain(agent.describe())
+            injection = await _injection_filter(spec)
         except (
             BaseException
         ) as exc:  # SystemExit and the like too: one agent does not end the server
@@ -233,6 +252,7 @@ class AgentHost:
             await _close_agent(agent)
             return
         self._agent, self.description = agent, description
+        self.injection = injection
         self.runner = Runner(
             agent,
             RunRules(
@@ -269,6 +289,27 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
+
+
+async def _injection_filter(spec: DockSpec) -> InjectionFilter | None:
+    safety = spec.policies.safety
+    if safety is None or not (safety.block_prompt_injection or safety.classifier):
+        return None
+    classifier = None
+    if safety.classifier is not None:
+        field = "policies.safety.classifier"
+        classifier = await asyncio.to_thread(
+            import_object, safety.classifier, field=field, folder=spec.folder
+        )
+        if not callable(classifier):
+            raise CallableMissingError(
+                f"{field}: {safety.classifier} is no function, but {type(classifier).__name__}"
+            )
+    return InjectionFilter(
+        builtin=safety.block_prompt_injection,
+        patterns=safety.injection_patterns if safety.block_prompt_injection else (),
+        classifier=classifier,
+    )
 
 
 def _outgoing(spec: DockSpec) -> Outgoing:

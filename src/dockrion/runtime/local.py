@@ -29,6 +29,8 @@ async def run_once(
         if not await host.loaded() or host.runner is None:
             raise host.load_error or AdapterLoadError("The agent could not be loaded.")
         check_payload(host.input_schema, payload)
+        if host.injection is not None:
+            await host.check_injection(payload)
         run = host.runner.start(payload, streams=on_event is not None)
         try:
             while True:

@@ -195,6 +195,8 @@ async def start_run(
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
     runner = host.runner or await host.wait_for_runner()
+    if host.injection is not None:
+        await host.check_injection(payload)
     return runner.start(
         payload,
         run_id=run_id,
