@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -19,7 +20,10 @@ class Asked(NamedTuple):
 
 
 class Provider:
-    """Answers with `status` and `body`; holds each request back while `gate` is closed."""
+    """Answers with `status` and `body`; holds each request back while `gate` is closed.
+
+    With `drips` it is never silent and never done.
+    """
 
     def __init__(self) -> None:
         self.status = 200
@@ -28,6 +32,7 @@ class Provider:
         self.asked: list[Asked] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.drips = False
         self.url = ""
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
@@ -80,7 +85,14 @@ class Provider:
         for name, value in {"Content-Length": str(len(self.body)), **self.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
-        handler.wfile.write(self.body)
+        if not self.drips:
+            handler.wfile.write(self.body)
+            return
+        with suppress(OSError):
+            for byte in self.body:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                time.sleep(0.02)
 
 
 @contextmanager

@@ -195,6 +195,16 @@ async def test_a_slow_issuer_is_not_waited_for(provider: Provider, clock: Clock)
         assert time.monotonic() - begin < 2
 
 
+async def test_an_issuer_that_drips_is_not_waited_for(provider: Provider, clock: Clock) -> None:
+    provider.drips = True
+    provider.body = b" " * 1000 + provider.body
+    async with running(provider, clock, timeout=0.2) as known:
+        begin = time.monotonic()
+        with pytest.raises(ServiceUnavailableError):
+            await known.authenticate(bearer(signed(kid="k1")))
+        assert time.monotonic() - begin < 4
+
+
 def test_the_limit_of_the_wait_is_below_five_seconds() -> None:
     assert Endpoint.__init__.__kwdefaults__ == {"timeout": 4.0}
 

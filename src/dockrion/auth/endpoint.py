@@ -15,6 +15,7 @@ from dockrion.errors import ValidationError
 TIMEOUT_SECONDS: Final = 4.0
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_CONNECTIONS: Final = 100
+KEEP_CONNECTION_SECONDS: Final = 2.0
 
 
 class NoAnswerError(Exception):
@@ -37,7 +38,11 @@ class Endpoint:
             # Uncompressed, so that the size of what comes is the size of what is read.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=timeout,
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
+            limits=httpx2.Limits(
+                max_connections=MAX_CONNECTIONS,
+                # Shorter than servers keep them: one that is just being closed answers nothing.
+                keepalive_expiry=KEEP_CONNECTION_SECONDS,
+            ),
         )
 
     async def get(self) -> Any:

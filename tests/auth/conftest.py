@@ -1,0 +1,17 @@
+"""What the tests of authentication share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import httpcore2
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_are_read_once() -> Iterator[None]:
+    """Reading the system's certificates takes longer than a test, and each client does; no test needs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
+        yield
