@@ -31,6 +31,11 @@ def prefix_closure(tree: Tree) -> list[Node]:
     return [*_Closure(tree).of(tree.nodes), AT_THE_END]
 
 
+def hold_back(tree: Tree) -> int | None:
+    """Return how many characters an attempt can read before it is decided; None when there is no bound."""
+    return tree.width(prefix_closure(tree))
+
+
 def outside(tree: Tree) -> list[Node]:
     """Return what matches one character that no attempt can read and go on: it ends all that came before it."""
     if (_folds(tree) and _has(tree.nodes, "GROUPREF")) or _looks_ahead_behind(tree.nodes):
@@ -106,7 +111,7 @@ class _Closure:
         """Return what matches all prefixes of what the group has read, and more."""
         sequences = [] if self._folds else [*_readable(self._groups.get(group, []))]
         again = either(*sequences) if sequences else ANY_CHARACTER
-        return [("MAX_REPEAT", (0, 1 << 20, [again]))]
+        return [("MAX_REPEAT", (0, UNBOUNDED, [again]))]
 
     def _of_look_around(self, node: Node) -> list[Node]:
         direction, body = node[1]
