@@ -12,11 +12,12 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench lock clean moved
+.PHONY: help demo test nightly lint wheel bench lock clean moved
 
 help:
 	@echo "make demo    serve examples/docs-assistant and stream one answer"
 	@echo "make test    everything that CI checks; ARGS='-k name' goes to pytest"
+	@echo "make nightly redaction on 200,000 random rules, texts and cuts; some minutes"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make bench   the figures of docs/performance.md, measured here"
 	@echo "make lock    resolve requirements.lock anew"
@@ -29,6 +30,9 @@ test: .venv/.dev
 	scripts/test-deps.sh
 	$(MAKE) --no-print-directory lint wheel
 	$(BIN)/pytest -n 2 $(ARGS)
+
+nightly: .venv/.dev
+	$(BIN)/python -m tests.policy.redaction_cases 200000
 
 lint: .venv/.dev
 	$(BIN)/ruff check

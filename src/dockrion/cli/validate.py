@@ -79,6 +79,23 @@ def _show_whole(spec: DockSpec) -> None:
     yaml = YAML()
     yaml.width = 1 << 16  # a long value stays on its line
     yaml.dump(dump(spec), sys.stdout)  # pyright: ignore[reportUnknownMemberType]
+    if spec.policies.safety:
+        _show_hold_back(spec.policies.safety.redact_patterns)
+
+
+def _show_hold_back(rules: tuple[str, ...]) -> None:
+    from dockrion.patterns.prefix import hold_back
+    from dockrion.patterns.tree import Tree
+    from dockrion.policy.redaction import MAX_HELD, REDACTED
+
+    if rules:
+        click.echo("\nText that each redaction rule can hold back:")
+    for rule in rules:
+        longest = hold_back(Tree(rule))
+        bound = f"at most {longest} characters" if longest is not None else "unbounded"
+        if longest is None or longest > MAX_HELD:
+            bound += f": held up to {MAX_HELD}, then {REDACTED}"
+        click.echo(f"  {rule}  {bound}")
 
 
 def _show_warnings(warnings: list[str]) -> None:

@@ -15,6 +15,7 @@ from dockrion.patterns.tree import (
     AT_THE_END,
     CHARACTERS,
     REPEATS,
+    UNBOUNDED,
     Node,
     Tree,
     either,
@@ -22,17 +23,42 @@ from dockrion.patterns.tree import (
     walk,
 )
 
+_ANYTHING: Node = ("MAX_REPEAT", (0, UNBOUNDED, [ANY_CHARACTER]))
+
 
 def prefix_closure(tree: Tree) -> list[Node]:
     """Return what matches from a start to the end of the text if an attempt there can still become a match."""
     return [*_Closure(tree).of(tree.nodes), AT_THE_END]
 
 
+def hold_back(tree: Tree) -> int | None:
+    """Return how many characters an attempt can read before it is decided; None when there is no bound."""
+    return tree.width(prefix_closure(tree))
+
+
 def outside(tree: Tree) -> list[Node]:
     """Return what matches one character that no attempt can read and go on: it ends all that came before it."""
-    if _folds(tree) and _has(tree.nodes, "GROUPREF"):
+    if (_folds(tree) and _has(tree.nodes, "GROUPREF")) or _looks_ahead_behind(tree.nodes):
         return [("ASSERT_NOT", (1, [])), ANY_CHARACTER]
     return [("ASSERT_NOT", (1, [either(*_readable(tree.nodes))])), ANY_CHARACTER]
+
+
+def later_start(tree: Tree) -> list[Node]:
+    """Return what matches where no match and no living attempt begins unless one begins a character earlier, too.
+
+    A pattern that opens with `C+` can read one `C` more: where it can start, it can start at the `C` before. Without
+    this a long run of `C` would be read again from each of its characters.
+    """
+    if _has(tree.nodes, "GROUPREF") or _has(tree.nodes, "GROUPREF_EXISTS"):
+        return []
+    opening = _opening(tree.nodes)
+    return [("ASSERT", (-1, opening))] if opening else []
+
+
+def needed(tree: Tree) -> str:
+    """Return a character that every match holds, or nothing."""
+    found = "" if _folds(tree) else "".join(_needed(tree.nodes))
+    return next((one for one in found if not one.isalnum()), found[:1])
 
 
 class _Closure:
@@ -85,13 +111,42 @@ class _Closure:
         """Return what matches all prefixes of what the group has read, and more."""
         sequences = [] if self._folds else [*_readable(self._groups.get(group, []))]
         again = either(*sequences) if sequences else ANY_CHARACTER
-        return [("MAX_REPEAT", (0, 1 << 20, [again]))]
+        return [("MAX_REPEAT", (0, UNBOUNDED, [again]))]
 
     def _of_look_around(self, node: Node) -> list[Node]:
         direction, body = node[1]
         if direction > 0:
             return [either([node], [*self.of(body), AT_THE_END])]
-        return [] if _looks_ahead(body) else [either([node], [AT_THE_END])]
+        if _looks_ahead(body):
+            # Look-ahead inside look-behind: nothing is known before the end of the text.
+            return [either([], [_ANYTHING, AT_THE_END])]
+        return [either([node], [AT_THE_END])]
+
+
+def _opening(nodes: list[Node]) -> list[Node]:
+    """Return the assertions and the one `C` of a pattern that opens with `C*` or `C+`; nothing for others."""
+    opening: list[Node] = []
+    for name, argument in nodes:
+        if name in ("AT", "ASSERT", "ASSERT_NOT"):
+            opening.append((name, argument))
+            continue
+        if name in ("MAX_REPEAT", "MIN_REPEAT") and argument[1] == UNBOUNDED:
+            body = argument[2]
+            return [*opening, *body] if len(body) == 1 and body[0][0] in CHARACTERS else []
+        if name == "SUBPATTERN" and (inner := _opening(argument[3])):
+            return [*opening, (name, (None, argument[1], argument[2], inner))]
+        return []
+    return []
+
+
+def _needed(nodes: list[Node]) -> Iterator[str]:
+    for name, argument in nodes:
+        if name == "LITERAL":
+            yield chr(argument)
+        elif name == "SUBPATTERN":
+            yield from _needed(argument[3])
+        elif name in REPEATS and argument[0] > 0:
+            yield from _needed(argument[2])
 
 
 def _readable(nodes: Iterable[Node]) -> Iterator[list[Node]]:
@@ -105,9 +160,7 @@ def _readable(nodes: Iterable[Node]) -> Iterator[list[Node]]:
         elif name == "SUBPATTERN":
             for one in _readable(argument[3]):
                 yield [("SUBPATTERN", (None, argument[1], argument[2], one))]
-        elif name in ("ASSERT", "ASSERT_NOT") and argument[0] < 0 and not _looks_ahead(argument[1]):
-            continue
-        else:
+        elif name not in ("ASSERT", "ASSERT_NOT") or argument[0] > 0:
             for part in parts(node):
                 yield from _readable(part)
 
@@ -115,6 +168,13 @@ def _readable(nodes: Iterable[Node]) -> Iterator[list[Node]]:
 def _looks_ahead(nodes: list[Node]) -> bool:
     return any(
         name in ("ASSERT", "ASSERT_NOT") or (name, argument) == ("AT", "AT_END")
+        for name, argument in walk(nodes)
+    )
+
+
+def _looks_ahead_behind(nodes: list[Node]) -> bool:
+    return any(
+        name in ("ASSERT", "ASSERT_NOT") and argument[0] < 0 and _looks_ahead(argument[1])
         for name, argument in walk(nodes)
     )
 

@@ -15,6 +15,8 @@ _parser: Any = importlib.import_module("re._parser")
 _compiler: Any = importlib.import_module("re._compiler")
 _constants: Any = importlib.import_module("re._constants")
 
+_ALPHABETS = int(re.ASCII | re.LOCALE | re.UNICODE)
+
 UNBOUNDED: int = _constants.MAXREPEAT
 
 # A node is a pair of an operation's name and its argument; lists of nodes are sequences.
@@ -37,10 +39,18 @@ class Tree:
         self.state = parsed.state
         self.nodes: list[Node] = _plain(parsed)
         self.least: int = parsed.getwidth()[0]
+        # Where a group changes the alphabet, as `(?a:...)` does, CPython's `search` looks for a first character
+        # by the outer alphabet, and overlooks matches that its `match` finds. An opening look-ahead turns that off.
+        self._opening: list[Node] = (
+            [("ASSERT", (1, []))]
+            if any(name == "SUBPATTERN" and part[1] & _ALPHABETS for name, part in walk(self.nodes))
+            else []
+        )
 
     def compile(self, nodes: Iterable[Node]) -> re.Pattern[str]:
         """Compile `nodes` under the flags and with the groups of this pattern."""
-        return _compiler.compile(_subpattern(nodes, self.state), self.state.flags)
+        opened = _subpattern([*self._opening, *nodes], self.state)
+        return _compiler.compile(opened, self.state.flags)
 
     def width(self, nodes: Iterable[Node]) -> int | None:
         """Return the length of the longest text that `nodes` can read; None when it has no bound."""

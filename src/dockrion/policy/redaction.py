@@ -8,11 +8,10 @@ text, none on how it was cut.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 
-from dockrion.patterns.prefix import outside, prefix_closure
-from dockrion.patterns.tree import Tree, look_behind
+from dockrion.patterns.prefix import later_start, needed, outside, prefix_closure
+from dockrion.patterns.tree import Node, Tree, look_behind
 
 REDACTED = "[REDACTED]"
 MAX_HELD = 1024
@@ -78,20 +77,40 @@ class StreamRedactor:
 class _Rule:
     """One pattern, compiled for what a stage asks."""
 
-    __slots__ = ("alive", "behind", "match", "max_held", "outside", "search")
+    __slots__ = (
+        "_alive_later",
+        "_later",
+        "alive",
+        "behind",
+        "match",
+        "max_held",
+        "needed",
+        "outside",
+    )
 
     def __init__(self, pattern: str, max_held: int) -> None:
         tree = Tree(pattern)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            compiled = re.compile(pattern)
-        self.search = compiled.search
-        self.match = compiled.match
-        self.alive = tree.compile(prefix_closure(tree)).search
+        alive = prefix_closure(tree)
+        self.match = tree.compile(tree.nodes).match
+        self.alive = tree.compile(alive).match
         self.outside = tree.compile(outside(tree)).search
+        self.needed = needed(tree)
         # One more than look-behind sees, so that `^` never takes the place where old text was dropped for the start.
         self.behind = look_behind(tree.nodes) + 1
         self.max_held = max_held
+        later = later_start(tree)
+        first: list[Node] = [("ASSERT_NOT", (-1, later[0][1][1]))] if later else []
+        self._later = tree.compile([*first, *tree.nodes]).search
+        self._alive_later = tree.compile([*first, *alive]).search
+
+    def search(self, text: str, start: int) -> re.Match[str] | None:
+        """Return the first match at `start` or after it."""
+        return self.match(text, start) or self._later(text, start + 1)
+
+    def alive_from(self, text: str, start: int) -> int:
+        """Return the first place after `start` where an attempt can still become a match."""
+        found = self._alive_later(text, start + 1)
+        return found.start() if found else len(text)
 
 
 class _Stage:
@@ -99,13 +118,13 @@ class _Stage:
 
     __slots__ = ("_held_from", "_rule", "_swallowing", "_text", "changed", "matched")
 
+    _text: str
+    _held_from: int
+
     def __init__(self, rule: _Rule) -> None:
         self._rule = rule
         self.matched = False
         self.changed = False
-        self._reset()
-
-    def _reset(self) -> None:
         self._text = ""
         self._held_from = 0
         self._swallowing = False
@@ -131,49 +150,50 @@ class _Stage:
         return "".join(out)
 
     def flush(self) -> str:
-        rest = self._settled(self._text, len(self._text)) if self.held else ""
-        self._reset()
+        rest, _ = self._settled(self._text, self._held_from, len(self._text))
+        self._text = ""
+        self._held_from = 0
+        self._swallowing = False
         return rest
 
     def _read(self, text: str) -> str:
         rule = self._rule
         text = self._text + text
-        held_from = self._held_from
-        found = rule.alive(text, held_from)
-        assert found is not None, "the closure matches the empty end"
-        alive_from = found.start()
-        if alive_from == held_from:
-            self._text = text
-            out = ""
-        else:
-            out = self._settled(text, alive_from)
-            held_from = self._held_from
-        if len(text) - held_from > rule.max_held:
-            self._swallowing = self.changed = True
-            held_from = len(text)
+        at = self._held_from
+        out = ""
+        # What has just been decided is taken first: starts inside a match need not be looked at.
+        while not rule.alive(text, at):
+            found = rule.match(text, at)
+            if found is None:
+                more, at = self._settled(text, at, rule.alive_from(text, at))
+                out += more
+                break
+            self.matched = self.changed = True
             out += REDACTED
-        keep = held_from - rule.behind
-        if keep > 0:
-            self._text = text[keep:]
+            at = found.end()
+        if len(text) - at > rule.max_held:
+            self._swallowing = self.changed = True
+            at = len(text)
+            out += REDACTED
+        drop = at - rule.behind
+        if drop > 0:
+            self._text = text[drop:]
             self._held_from = rule.behind
         else:
             self._text = text
-            self._held_from = held_from
+            self._held_from = at
         return out
 
-    def _settled(self, text: str, alive_from: int) -> str:
-        """Redact all that starts before `alive_from`, and hold what is after it."""
-        at = self._held_from
+    def _settled(self, text: str, at: int, stop: int) -> tuple[str, int]:
+        """Redact what starts before `stop`; return it and where it ends."""
+        if self._rule.needed not in text:
+            return text[at:stop], stop
         out = ""
-        while at < alive_from and (found := self._next(text, at, alive_from)):
+        while at < stop and (found := self._next(text, at, stop)):
             self.matched = self.changed = True
             out += text[at : found.start()] + REDACTED
             at = found.end()
-        if at < alive_from:
-            out += text[at:alive_from]
-            at = alive_from
-        self._held_from = at
-        return out
+        return out + text[at:stop], max(at, stop)
 
     def _next(self, text: str, start: int, stop: int) -> re.Match[str] | None:
         """Return the first match that starts before `stop`."""

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
+from dockrion.patterns.cost import explodes
+from dockrion.patterns.tree import Tree
 from dockrion.spec.fields import checked_text, flag, target, text, whole
 from dockrion.spec.section import Section
 
+_TOO_LARGE = "must be a Python regular expression: it is too large"
+_TOO_SLOW = (
+    "must not be able to read the same text in many ways, or one text could take very long: "
+    "let neighbouring repeats read different characters, and no repeat hold another that reads the same"
+)
+
 
 def _complain_of_pattern(pattern: str) -> str | None:
+    return _complain_of_syntax(pattern) or _complain_of_time(pattern, in_pieces=False)
+
+
+def _complain_of_redaction(pattern: str) -> str | None:
+    return (
+        _complain_of_syntax(pattern)
+        or (
+            "must not match the empty string, or everything would be redacted"
+            if Tree(pattern).least == 0
+            else None
+        )
+        or _complain_of_time(pattern, in_pieces=True)
+    )
+
+
+def _complain_of_syntax(pattern: str) -> str | None:
     try:
         with warnings.catch_warnings():
             # What a later Python may read in another way is fine in this one.
@@ -23,25 +46,15 @@ def _complain_of_pattern(pattern: str) -> str | None:
         at = "" if exc.pos is None else f" at position {exc.pos}"
         return f"must be a Python regular expression: {exc.msg}{at}"
     except (OverflowError, RecursionError):
-        return "must be a Python regular expression: it is too large"
+        return _TOO_LARGE
     return None
 
 
-def _complain_of_redaction(pattern: str) -> str | None:
-    return _complain_of_pattern(pattern) or (
-        "must not match the empty string, or everything would be redacted"
-        if _least_width(pattern) == 0
-        else None
-    )
-
-
-def _least_width(pattern: str) -> int:
-    """Return the length of the shortest text that the pattern can match, look-around not counted."""
-    # `re` has no public way to ask; trying texts would miss rules such as `(?<=token )\\w*`.
-    parser: Any = importlib.import_module("re._parser")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return parser.parse(pattern).getwidth()[0]
+def _complain_of_time(pattern: str, *, in_pieces: bool) -> str | None:
+    try:
+        return _TOO_SLOW if explodes(Tree(pattern), in_pieces=in_pieces) else None
+    except RecursionError:
+        return _TOO_LARGE
 
 
 Pattern = Annotated[str, checked_text(_complain_of_pattern)]

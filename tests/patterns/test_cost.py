@@ -1,0 +1,45 @@
+"""Which rules count as too slow, by steps and not by the clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockrion.patterns.cost import explodes
+from dockrion.patterns.tree import Tree
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            r"[\w.+-]+@[\w-]+\.[\w.]+",
+            r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b",
+            r"\S+@\S+",
+        ),
+        *(r"\b\d{3}-\d{2}-\d{4}\b", r"\b(?:\d[ -]?){13,16}\b", r"sk-[A-Za-z0-9]{20,}", r"a{1000}b"),
+        *(r"(?i)bearer\s+[a-z0-9._-]+", r"password\s*[:=]\s*\S+", r"eyJ[\w-]+\.[\w-]+\.[\w-]+"),
+        *(r"(?s)-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", r"(\w+) \1", r"(?:[a-z]+\.)+com"),
+        *(r"(?<=token )\w+", r"\w+(?=!)", r"\d++-", r"https?://\S+", r"(a)?b(?(1)c|d)", r"(?>a+)b"),
+    ],
+)
+def test_ordinary_rules_are_linear(pattern: str) -> None:
+    assert not explodes(Tree(pattern), in_pieces=True)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(a+)+b", "(a|a)*b", r"(\w+\s?)+:", r"\w+\w+@", "(a|aa)+$", "(x+x+)+y", r"\S+@\S+\.\S+"),
+        *(
+            "a*a*a*b",
+            "(?:.*,){11}P",
+            "(?:a?){30}a{30}",
+            "([a-zA-Z]+)*!",
+            r"=\s*(\w+\s*)+;",
+            "(?i)(?:b+)+c",
+        ),
+    ],
+)
+def test_rules_that_explode_are_found(pattern: str) -> None:
+    assert explodes(Tree(pattern), in_pieces=True)
+    assert explodes(Tree(pattern))
