@@ -225,10 +225,16 @@ KEYS = {
     ],
 )
 def test_a_key_that_is_not_there_or_not_sound_stops_the_start(
-    agent: Agent, more: tuple[str, ...], values: dict[str, str], says: str
+    agent: Agent,
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    values: dict[str, str],
+    says: str,
 ) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
     path = agent(auth=KEYS, streaming={"async_runs": False})
-    result = dockrion("run", path, "--port", "0", *more, **values)
+    result = dockrion("run", path, "--port", "0", *more)
 
     assert result.code == 1
     assert result.err.startswith(f"Error: {says}\nHint: set it in the shell, in .env")
