@@ -206,6 +206,50 @@ def test_a_section_that_cannot_be_served_stops_the_start(agent: Agent) -> None:
     )
 
 
+KEYS = {
+    "api_keys": {
+        "keys": [{"name": "a", "env_var": "A_KEY"}, {"name": "b", "env_var": "B_KEY"}],
+    }
+}
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "2")])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"A_KEY": "a-s3cret"}, "auth.api_keys: B_KEY is not set; without a key nobody could call"),
+        (
+            {"A_KEY": "a-s3cret", "B_KEY": "sha256:a-s3cret"},
+            "auth.api_keys: B_KEY starts with `sha256:`, but what follows is not 64 hexadecimal digits",
+        ),
+    ],
+)
+def test_a_key_that_is_not_there_or_not_sound_stops_the_start(
+    agent: Agent,
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    values: dict[str, str],
+    says: str,
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    path = agent(auth=KEYS, streaming={"async_runs": False})
+    result = dockrion("run", path, "--port", "0", *more)
+
+    assert result.code == 1
+    assert result.err.startswith(f"Error: {says}\nHint: set it in the shell, in .env")
+    assert "s3cret" not in result.err
+
+
+def test_the_banner_shows_where_the_key_goes(agent: Agent) -> None:
+    path = agent(auth={"mode": "api_key"})
+    (path.parent / ".env").write_text("DOCKRION_API_KEY=a-s3cret\n")
+    with running(path) as server:
+        assert "-H 'X-API-Key: <key>' " in server.until_ready()
+    assert '"variables":["DOCKRION_API_KEY"]' in server.said
+    assert "s3cret" not in server.said
+
+
 def test_the_runtime_is_written_beside_the_dockfile(agent: Agent) -> None:
     path = agent()
     with running(path) as server:

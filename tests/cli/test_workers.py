@@ -164,3 +164,18 @@ def test_the_environment_is_the_same_in_every_worker(agent: Agent, tmp_path: Pat
             seen[output["pid"]] = output["key"]
 
     assert set(seen.values()) == {"from the file"}
+
+
+def test_workers_ask_for_keys_and_give_out_no_tickets_that_the_next_one_would_not_know(
+    agent: Agent, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("DOCKRION_API_KEY=a-s3cret\n")
+    with running(agent(streaming=SHARED, auth={"mode": "api_key"}), "-w", "2") as server:
+        server.until_ready()
+        refused = server.ask("/invoke", b"{}")
+        ticket = server.ask("/auth/ticket", b"{}")
+        document = server.ask("/openapi.json")
+
+    assert refused == {"detail": {"message": "API key required", "code": "AUTH_ERROR"}}
+    assert ticket["code"] == "NOT_FOUND"
+    assert "/auth/ticket" not in document["paths"]

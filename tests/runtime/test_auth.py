@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dockrion.auth.base import Headers
 from dockrion.auth.roles import Roles
@@ -174,6 +175,7 @@ async def test_the_document_says_how_callers_prove_who_they_are() -> None:
         "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "BearerAuth": {"type": "http", "scheme": "bearer"},
     }
+    OpenAPIV31SpecValidator(document).validate()
     secured = {
         path
         for path, methods in document["paths"].items()

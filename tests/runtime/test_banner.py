@@ -40,3 +40,18 @@ def test_it_says_the_agent_the_page_and_a_curl_line() -> None:
 )
 def test_the_address_is_one_that_a_caller_can_use(host: str, url: str) -> None:
     assert base_url(host, 81) == url
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        ({}, "-H 'X-API-Key: <key>' "),
+        ({"api_keys": {"header": "X-It's"}}, """-H 'X-It'"'"'s: <key>' """),
+        ({"mode": "jwt", "jwt": {"public_key_env": "K"}}, "-H 'Authorization: Bearer <token>' "),
+        ({"mode": "none"}, ""),
+        ({"api_keys": {"enabled": False}}, ""),
+    ],
+)
+def test_the_line_has_the_header_that_callers_fill_in(auth: dict[str, Any], header: str) -> None:
+    text = banner(spec(auth=auth), host="127.0.0.1", port=8080, seconds=0.4)
+    assert f"/invoke/stream {header}-H 'Content-Type" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.spec.kit import LEAST_YAML, SECRETS, write
+from tests.spec.kit import LEAST_YAML, SECRETS, spec_of, write
 
 from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.spec import load_dockspec, read_dockfile, validate_dockspec
@@ -93,3 +93,31 @@ def test_a_secrets_section_of_the_wrong_shape_is_a_plain_problem(
     tmp_path: Path, section: str
 ) -> None:
     assert ": secrets" in message_of(write(tmp_path, f"secrets: {section}\n"))
+
+
+def test_values_of_keys_are_secrets_where_their_variables_say(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "auth:\n  api_keys:\n    prefix: prod\n    keys: [{name: a, env_var: MINE}]\n",
+    )
+    environ = {"MINE": "m-1", "PROD_API_KEY_X": "x-2", "PROD_API_KEY": "p-3", "OTHER": "o-4"}
+    spec = read_dockfile(path, environ=environ).spec
+    assert sorted(spec.secret_values) == ["m-1", "p-3", "x-2"]
+    assert spec.environ["OTHER"] == "o-4"
+    assert "m-1" not in repr(spec)
+
+
+def test_a_spec_of_a_mapping_reads_the_environment_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = spec_of({"auth": {"mode": "oauth2", "oauth2": OAUTH2}})
+    monkeypatch.setenv("CLIENT_SECRET", "s-1")
+    monkeypatch.setenv("CLIENT_ID", "dockrion")
+    assert spec.secret_values == ["s-1"]
+
+
+OAUTH2 = {
+    "introspection_url": "https://a.example",
+    "client_id_env": "CLIENT_ID",
+    "client_secret_env": "CLIENT_SECRET",
+}

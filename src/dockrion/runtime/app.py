@@ -56,6 +56,8 @@ def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastA
         spec = DockSpec.model_validate(spec_or_path)
     else:
         spec = load_dockspec(spec_or_path)
+    if spec.auth is not None and not spec.auth.api_keys.enabled and spec.is_open:
+        logger.warning("auth.api_keys.enabled is false: everybody may call")
     return build_app(spec)
 
 

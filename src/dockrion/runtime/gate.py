@@ -85,6 +85,7 @@ class Gate:
         starting, self._starting = self._starting, None
         self._is_ready = False
         if authenticator is not None and starting is not None:
+            starting.cancel()
             await authenticator.close()
 
     async def identify(self, scope: Scope) -> Identity:
