@@ -41,7 +41,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         {"auth": {"mode": "none", "roles": [{"name": "a", "permissions": ["invoke"]}]}},
         ["auth.roles"],
     ),
-    ({"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}}, ["auth.rate_limits"]),
     ({"auth": {"mode": "none", "protect": ["docs"]}}, ["auth.protect"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
@@ -78,6 +77,7 @@ NOTHING: list[dict[str, Any]] = [
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
     {"observability": {"metrics": {"latency": True, "tokens": False}}},
     {"auth": {"mode": "none", "roles": [], "protect": []}},
+    {"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}},
     {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
 ]
 

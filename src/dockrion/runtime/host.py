@@ -22,6 +22,7 @@ from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
@@ -81,6 +82,7 @@ class AgentHost:
         self.runner: Runner | None = None
         # Where nothing is held, this is what a request looks at, and all.
         self.held: HeldRuns | None = _held_runs(self.spec.streaming)
+        self.rates: CallRates | None = call_rates(self.spec)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
         self.load_error: DockrionError | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -40,9 +41,12 @@ async def send_json(
 
 
 async def send_error(
-    send: Send, error: DockrionError, request_id: bytes, headers: Headers | None = None
+    send: Send,
+    error: DockrionError,
+    request_id: bytes,
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
-    extra = [*(headers or ()), *error_headers(error)]
+    extra = [*headers, *error_headers(error)]
     await send_json(send, error.status, error_body(error), request_id, extra)
 
 
@@ -94,7 +98,8 @@ def error_body(error: DockrionError) -> dict[str, Any]:
 
 def error_headers(error: DockrionError) -> Headers:
     if error.status in (429, 503):
-        return [(b"retry-after", RETRY_SECONDS)]
+        known = error.retry_after if isinstance(error, RateLimitError) else None
+        return [(b"retry-after", RETRY_SECONDS if known is None else b"%d" % known)]
     if error.status == 413:
         # The rest of the body is not read, so nothing else can come on this connection.
         return [(b"connection", b"close")]
@@ -108,6 +113,7 @@ async def start_stream(send: Send, request: Request, content_type: bytes, run_id
         *_STREAM_HEADERS,
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
+        *request.answer_headers,
     ]
     if not request.wants_close:
         headers.append(_KEEP_ALIVE)

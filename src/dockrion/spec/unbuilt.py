@@ -37,7 +37,6 @@ ROWS = (
     Row("runs"),
     Row("auth.mode", values=("api_key", "jwt", "oauth2"), section="auth"),
     Row("auth.roles", when=bool),
-    Row("auth.rate_limits", when=bool),
     Row("auth.protect", when=bool),
     Row("policies.tools"),
     Row("policies.safety"),

@@ -46,7 +46,7 @@ class InvokeEndpoint:
                 return
             except DockrionError as exc:
                 call.refused(exc)
-                await send_error(send, exc, request.request_id)
+                await send_error(send, exc, request.request_id, request.answer_headers)
                 return
             await self._answer(run, request, receive, send)
 
@@ -61,7 +61,7 @@ class InvokeEndpoint:
             clock.unwatch(run)
             run.leave()
         outcome = run.outcome
-        headers = [(b"x-run-id", run.run_id.encode())]
+        headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
                 data = {"success": True, "output": output, "metadata": metadata}
@@ -110,7 +110,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             return
         except DockrionError as exc:
             call.refused(exc)
-            await send_error(send, exc, request.request_id)
+            await send_error(send, exc, request.request_id, request.answer_headers)
             return
         wire = NativeWire(
             source.run_id,
@@ -154,6 +154,8 @@ async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | He
 async def _resume(
     host: AgentHost, request: Request, receive: Receive, last_event: tuple[str, int]
 ) -> HeldReader:
+    if host.rates is not None:
+        await host.rates.admit(ANONYMOUS, request)
     # It is no matter what the body says, but the connection is for the next request too.
     await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     run_id, sequence = last_event
@@ -177,6 +179,8 @@ class _SeenAllError(Exception):
 
 async def start_run(host: AgentHost, request: Request, receive: Receive, *, streams: bool) -> Run:
     """Read, check and start one invocation."""
+    if host.rates is not None:
+        await host.rates.admit(ANONYMOUS, request)
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
@@ -211,7 +215,11 @@ async def _answer_nobody(send: Send) -> None:
 
 
 async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
-    headers = [(b"x-run-id", run_id.encode()), (b"x-request-id", request.request_id)]
+    headers = [
+        (b"x-run-id", run_id.encode()),
+        (b"x-request-id", request.request_id),
+        *request.answer_headers,
+    ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
