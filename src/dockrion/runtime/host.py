@@ -26,7 +26,7 @@ from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
-from dockrion.spec import DockSpec
+from dockrion.spec import DockSpec, Hider
 from dockrion.spec.streaming import StreamingSpec
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class AgentHost:
         self._signals_for = signals
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
+        # What the Dockfile says of itself may hold what variables filled in.
+        self.secrets: Final = Hider(spec.secret_values)
         self.timestamps: Final = Clock()
         self.traffic: Final = Traffic()
         self.streams: Final = StreamClock(

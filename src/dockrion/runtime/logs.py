@@ -12,10 +12,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, TextIO
 
 import msgspec
 
@@ -212,7 +212,7 @@ class LogHandler(logging.Handler):
             fields["exception"] = exception
         plain_fields: dict[str, Any] = plain(fields)
         return {
-            name: value if name in _OURS else _hidden(value, self._secrets.hide)
+            name: value if name in _OURS else self._secrets.hide_in(value)
             for name, value in plain_fields.items()
         }
 
@@ -275,23 +275,6 @@ def _exception(record: logging.LogRecord) -> str | None:
 
 def _visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
-    match value:
-        case str():
-            return hide(value)
-        case list():
-            return [_hidden(item, hide) for item in cast("list[Any]", value)]
-        case dict():
-            items = cast("dict[str, Any]", value)
-            return {hide(name): _hidden(item, hide) for name, item in items.items()}
-        case int() | float() if not isinstance(value, bool):
-            # A secret may be a number.
-            text = hide(str(value))
-            return value if text == str(value) else text
-        case _:
-            return value
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -14,6 +14,11 @@ from dockrion.runtime.requests import Request
 Headers = list[tuple[bytes, bytes]]
 RETRY_SECONDS: Final = b"5"
 
+# Of one caller, and no page of any kind.
+_SAFE_HEADERS: Final[Headers] = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
 _STREAM_HEADERS: Final[Headers] = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -33,6 +38,7 @@ async def send_json(
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"x-request-id", request_id),
+                *_SAFE_HEADERS,
                 *(headers or ()),
             ],
         }
@@ -54,12 +60,15 @@ def raw_error(error: DockrionError, request_id: bytes) -> bytes:
     """Return a whole answer, head and body, for a request that never reaches the application."""
     body = encode(error_body(error))
     reason = HTTPStatus(error.status).phrase.encode()
+    again = b"retry-after: %b\r\n" % RETRY_SECONDS if error.status == 503 else b""
     return b"".join(
         (
             b"HTTP/1.1 %d %b\r\n" % (error.status, reason),
             b"content-type: application/json\r\n",
             b"content-length: %d\r\n" % len(body),
             b"x-request-id: %b\r\n" % request_id,
+            *(b"%b: %b\r\n" % header for header in _SAFE_HEADERS),
+            again,
             b"connection: close\r\n\r\n",
             body,
         )

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from dockrion.runtime.metrics import CONTENT_TYPE, Metrics
+from dockrion.runtime.pages import NO_STORE
 
 
 def metrics_router(metrics: Metrics) -> APIRouter:
@@ -13,7 +14,7 @@ def metrics_router(metrics: Metrics) -> APIRouter:
 
     # On the event loop: it has to answer, too, when agents block all threads.
     async def read() -> PlainTextResponse:
-        return PlainTextResponse(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return PlainTextResponse(metrics.text(), headers={**NO_STORE, "content-type": CONTENT_TYPE})
 
     router.add_api_route(
         "/metrics", read, methods=["GET"], response_class=PlainTextResponse, name="metrics"
