@@ -332,8 +332,8 @@ class Run:
         rules = self._rules
         if ending.wrong is not None:
             self._log_failure(ending.wrong.code)
-            sentence = rules.sentences.clean(ending.wrong.message)
-            return Failed(sentence, ending.wrong.code, ending.wrong.details)
+            sentence, details = rules.sentences.of_ours(ending.wrong, run_id=self.run_id)
+            return Failed(sentence, ending.wrong.code, details)
         metadata = self.metadata()
         return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
 
@@ -353,7 +353,7 @@ class Run:
             return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)
-            return Failed(sentences.clean(exc.message), exc.code)
+            return Failed(sentences.of_ours(exc, run_id=self.run_id)[0], exc.code)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
 
