@@ -25,5 +25,4 @@ def page_headers(policy: str) -> dict[str, str]:
         ),
         "x-frame-options": "SAMEORIGIN",
         "referrer-policy": "no-referrer",
-        "cross-origin-opener-policy": "same-origin",
     }

@@ -9,7 +9,7 @@ from dockrion.auth.rates import MemoryRateLimiter, Rate, RateLimiter, RateTable,
 from dockrion.errors import RateLimitError
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.runtime.asgi import Scope
-from dockrion.runtime.requests import Headers, Request
+from dockrion.runtime.requests import AnswerHeaders, Request
 from dockrion.spec import DockSpec
 
 
@@ -51,7 +51,7 @@ def call_rates(spec: DockSpec) -> CallRates | None:
     )
 
 
-def _headers(rate: Rate, verdict: Verdict) -> Headers:
+def _headers(rate: Rate, verdict: Verdict) -> AnswerHeaders:
     return (
         (b"ratelimit-limit", b"%d" % rate.calls),
         (b"ratelimit-remaining", b"%d" % verdict.remaining),

@@ -34,7 +34,7 @@ _JSON_TYPE: Final = re.compile(
 )
 
 
-Headers = tuple[tuple[bytes, bytes], ...]
+AnswerHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class CallerLeftError(Exception):
@@ -55,7 +55,7 @@ class Request:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.answer_headers: Headers = ()
+        self.answer_headers: AnswerHeaders = ()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = (
