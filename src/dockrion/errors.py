@@ -84,8 +84,16 @@ class PermissionDeniedError(AuthError):
 
 
 class RateLimitError(DockrionError):
+    """`retry_after` is the seconds after which it is no longer too often, where that is known."""
+
     code = "RATE_LIMIT_EXCEEDED"
     status = 429
+
+    def __init__(
+        self, message: str, *, details: Any = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = retry_after
 
 
 class TooManySubscribersError(RateLimitError):

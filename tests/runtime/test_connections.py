@@ -115,7 +115,7 @@ def test_trailers_have_a_size_and_are_no_headers() -> None:
 
     async def scenario() -> tuple[bytes, bytes]:
         async with serving(echo, limits=ConnectionLimits(head_bytes=1000)) as port:
-            one = CHUNKED.replace(b"host: x", b"connection: close")
+            one = CHUNKED.replace(b"host: x", b"host: x\r\nconnection: close")
             short = await exchange(port, one + b"2\r\nhi\r\n" + trailers + b"\r\n")
             endless = await pieces(
                 port, CHUNKED + b"2\r\nhi\r\n", trailers, *[b"x: y\r\n" * 50] * 9
@@ -171,7 +171,7 @@ def test_a_request_that_came_whole_has_no_time_any_more() -> None:
         async with serving(app, limits=limits) as port:
             return await pieces(
                 port,
-                b"POST / HTTP/1.1\r\nconnection: close\r\n",
+                b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n",
                 b"content-length: 2\r\n\r\n",
                 b"ab",
             )
@@ -352,8 +352,8 @@ def test_an_offer_of_another_protocol_is_left_unanswered_and_the_body_is_read(of
 
 
 def test_thousands_of_offers_in_one_packet_are_read_one_after_the_other() -> None:
-    offer = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
-    last = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n"
+    offer = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
     async def scenario() -> bytes:
         async with serving(echo) as port:

@@ -225,6 +225,26 @@ async def test_error_details_off_hides_the_sentence_and_gives_an_id() -> None:
     assert "error_id" in answer["error"]
 
 
+@pytest.mark.parametrize("path", ["/invoke", "/invoke/stream"])
+async def test_error_details_off_hides_an_output_that_is_wrong(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def agent(payload: Any) -> Any:
+        return {"text": ["the word is xyzzy"]}
+
+    output = {"properties": {"text": {"type": "string"}}}
+    schema = {"output": output, "strict": "enforce"}
+    for details, is_seen in ((True, True), (False, False)):
+        app = app_for(agent, io_schema=schema, expose={"error_details": details})
+        async with running(app) as live, post(live, path, {}) as exchange:
+            answer = (await exchange.read()).decode()
+        assert "INVALID_OUTPUT" in answer
+        assert ("xyzzy" in answer) is is_seen
+    (said,) = (vars(record) for record in caplog.records if "error_id" in vars(record))
+    assert said["error_id"] in answer
+    assert "xyzzy" in said["error"]
+
+
 async def test_other_methods_are_refused_with_allow() -> None:
     async with running(app_for(echo)) as app:
         for path in ("/invoke", "/invoke/stream"):

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from dockrion import ValidationError
-from dockrion.runtime.serving import refuse_workers_without_shared_runs, warn_of_open_server
+from dockrion.runtime.serving import (
+    refuse_workers_without_shared_runs,
+    warn_of_open_server,
+    warn_of_separate_counts,
+)
 from tests.spec.kit import spec_of
 
 ALONE = {"streaming.async_runs": False}
@@ -80,3 +84,17 @@ def test_a_server_that_is_open_to_everybody_is_warned_of(
     warn_of_open_server(spec_of(parts), host)
 
     assert ("anybody who reaches this machine" in caplog.text) is warned
+
+
+LIMITED = {"auth": {"mode": "none", "rate_limits": {"default": "1/second"}}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "workers", "warned"), [(LIMITED, 2, True), (LIMITED, 1, False), ({}, 2, False)]
+)
+def test_workers_that_count_calls_apart_are_warned_of(
+    caplog: pytest.LogCaptureFixture, parts: dict[str, Any], workers: int, warned: bool
+) -> None:
+    warn_of_separate_counts(spec_of(parts), workers)
+
+    assert ("each of the 2 workers counts by itself" in caplog.text) is warned

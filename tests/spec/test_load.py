@@ -247,7 +247,7 @@ streaming:
 auth:
   mode: none
   roles: [{name: a, permissions: [], permisions: []}]
-  rate_limits: {anything: 1/day}
+  rate_limits: {anything: 1/day, default: 1/day}
 arguments: {anything: 1}
 """
     spec = load_dockspec(write(tmp_path, more))
@@ -282,6 +282,17 @@ auth:
         "Dockfile.yaml:10:14: auth.api_keys.enabled: is false, so everybody may call",
         "Dockfile.yaml:11:40: auth.api_keys.keys[0].role: amdin is none of auth.roles, so this key has no permission",
     ]
+
+
+def test_limits_that_nobody_has_are_a_warning(tmp_path: Path) -> None:
+    least = "auth: {mode: none, rate_limits: {paid: 5/minute}}\n"
+    (warning,) = load_dockspec(write(tmp_path, least)).warnings
+    assert warning == (
+        "Dockfile.yaml:7:33: auth.rate_limits: has no `default`, and without authentication nobody has a role: "
+        "nobody is limited"
+    )
+    limited = "auth: {mode: none, rate_limits: {paid: 5/minute, default: 1/minute}}\n"
+    assert load_dockspec(write(tmp_path, limited)).warnings == []
 
 
 def test_validate_of_a_good_file_has_its_spec_and_warnings(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["streaming.id_generator.type: custom"],
     ),
     ({"runs": {}}, ["runs"]),
-    ({"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}}, ["auth.rate_limits"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     ({"policies.tools": {}}, ["policies.tools"]),
@@ -69,6 +68,7 @@ NOTHING: list[dict[str, Any]] = [
     {"auth": {"mode": "jwt", "jwt": {"public_key_env": "K"}}},
     {"auth": {"mode": "oauth2", "oauth2": {"introspection_url": "https://a.example"}}},
     {"auth": {"protect": ["docs"], "roles": [{"name": "a", "permissions": ["invoke"]}]}},
+    {"auth": {"mode": "none", "rate_limits": {"default": "1/minute"}}},
     {"arguments": {"timeout_sec": 3}, "metadata": {"tags": ["a"]}, "build": {}},
 ]
 

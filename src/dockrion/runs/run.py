@@ -359,10 +359,10 @@ class Run:
         if ending.wrong is not None:
             self._log_failure(ending.wrong.code)
             try:
-                sentence = rules.sentences.clean(ending.wrong.message)
+                sentence, details = rules.sentences.of_ours(ending.wrong, run_id=self.run_id)
             except PolicyViolationError as violation:
                 return self._violated(violation)
-            return Failed(sentence, ending.wrong.code, ending.wrong.details)
+            return Failed(sentence, ending.wrong.code, details)
         metadata = self.metadata()
         return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
 
@@ -384,7 +384,7 @@ class Run:
             )
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)
-            return Failed(sentences.clean(exc.message), exc.code)
+            return Failed(sentences.of_ours(exc, run_id=self.run_id)[0], exc.code)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
 

@@ -6,8 +6,9 @@ import logging
 import re
 import secrets as tokens
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
+from dockrion.errors import DockrionError
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.redaction import MAX_HELD
 from dockrion.policy.stages import RedactedText
@@ -45,13 +46,15 @@ class ErrorSentences:
     def of(self, exc: BaseException, *, run_id: str) -> str:
         """Log `exc` with its traceback; return the sentence for the caller."""
         if not self._reveal:
-            error_id = tokens.token_hex(6)
-            logger.error(
-                "agent raised", exc_info=exc, extra={"run_id": run_id, "error_id": error_id}
-            )
-            return f"The agent failed. error_id: {error_id}"
+            return _hidden_by_id("agent raised", run_id=run_id, exc_info=exc)
         logger.error("agent raised", exc_info=exc, extra={"run_id": run_id})
         return self.clean(_described(exc))
+
+    def of_ours(self, error: DockrionError, *, run_id: str) -> tuple[str, Any]:
+        """Return sentence and details of an error that dockrion raised, and that quotes what the agent made."""
+        if not self._reveal:
+            return _hidden_by_id("run failed", run_id=run_id, error=error.message), None
+        return self.clean(error.message), self._secrets.hide_in(error.details)
 
     def brief(self, exc: BaseException) -> str:
         """Return the sentence for an exception that the agent itself deals with; it is not logged."""
@@ -87,6 +90,15 @@ class ErrorSentences:
 
 def _unchanged(text: str) -> str:
     return text
+
+
+def _hidden_by_id(
+    event: str, *, run_id: str, exc_info: BaseException | None = None, **said: str
+) -> str:
+    """Log what callers are not told; return what they are."""
+    error_id = tokens.token_hex(6)
+    logger.error(event, exc_info=exc_info, extra={"run_id": run_id, "error_id": error_id, **said})
+    return f"The agent failed. error_id: {error_id}"
 
 
 def _without_folders(match: re.Match[str]) -> str:

@@ -112,7 +112,7 @@ class DockrionApp(FastAPI):
     @cached_property
     def _document(self) -> dict[str, Any]:
         spec = self._host.spec
-        return document(spec, self._paths, security_of(spec))
+        return self._host.secrets.hide_in(document(spec, self._paths, security_of(spec)))
 
     def build_middleware_stack(self) -> ASGIApp:
         users, self.user_middleware = self.user_middleware, []
@@ -191,7 +191,7 @@ def _direct(host: AgentHost) -> dict[str, ASGIApp]:
 
 
 class _WithRequestId:
-    """Gives every answer of the other paths its `X-Request-ID`, and turns a bug into our 500."""
+    """Gives every answer of the other paths its `X-Request-ID` and its true type, and turns a bug into our 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -207,7 +207,11 @@ class _WithRequestId:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         try:

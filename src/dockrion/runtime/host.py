@@ -31,10 +31,11 @@ from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.gate import OPEN, Gate
+from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
-from dockrion.spec import DockSpec
+from dockrion.spec import DockSpec, Hider
 from dockrion.spec.streaming import StreamingSpec
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class AgentHost:
         self._signals_for = signals
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
+        # What the Dockfile says of itself may hold what variables filled in.
+        self.secrets: Final = Hider(spec.secret_values)
         self.timestamps: Final = Clock()
         self.traffic: Final = Traffic()
         self.streams: Final = StreamClock(
@@ -102,6 +105,7 @@ class AgentHost:
         self.injection: InjectionFilter | None = None
         # Where nothing is held, this is what a request looks at, and all.
         self.held: HeldRuns | None = _held_runs(self.spec.streaming)
+        self.rates: CallRates | None = call_rates(self.spec)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
         self.load_error: DockrionError | None = None

@@ -12,16 +12,17 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from dockrion.events.context import get_current_context
 from dockrion.events.jsonable import encode, plain
 from dockrion.policy.redaction import RedactionRules
+from dockrion.policy.values import redact_value
 from dockrion.runs.log import Clock
 from dockrion.runtime.logfile import LogFile
 from dockrion.spec import DockSpec, Hider, process_setting
@@ -217,17 +218,16 @@ class LogHandler(logging.Handler):
             fields["exception"] = exception
         plain_fields: dict[str, Any] = plain(fields)
         return {
-            name: value if name in _OURS else _hidden(value, self._filter_of(name))
+            name: value if name in _OURS else self._shown(name, value)
             for name, value in plain_fields.items()
         }
 
-    def _filter_of(self, name: str) -> Callable[[str], str]:
+    def _shown(self, name: str, value: Any) -> Any:
+        value = self._secrets.hide_in(value)
         # Ids are not redacted anywhere: they are what a reader finds a run by.
-        return self._secrets.hide if name in _IDS else self._shown
-
-    def _shown(self, text: str) -> str:
-        text = self._secrets.hide(text)
-        return text if self.rules is None else self.rules.redact(text)
+        if self.rules is None or name in _IDS:
+            return value
+        return redact_value(value, self.rules.redact)
 
 
 def level_word(number: int) -> str:
@@ -288,23 +288,6 @@ def _exception(record: logging.LogRecord) -> str | None:
 
 def _visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
-    match value:
-        case str():
-            return hide(value)
-        case list():
-            return [_hidden(item, hide) for item in cast("list[Any]", value)]
-        case dict():
-            items = cast("dict[str, Any]", value)
-            return {hide(name): _hidden(item, hide) for name, item in items.items()}
-        case int() | float() if not isinstance(value, bool):
-            # A secret may be a number.
-            text = hide(str(value))
-            return value if text == str(value) else text
-        case _:
-            return value
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -1,7 +1,8 @@
 """The HTTP protocol of the server process: uvicorn's, with bounds, and some callers served better.
 
-* A request's head has a size and a time, its body a time; see `ConnectionLimits`. A caller who takes nothing of an
-  answer is let go. What cannot be read as HTTP is answered in the contract's form.
+* A request's head has a size and a time, its body a time, and there are so many connections; see `ConnectionLimits`.
+  A caller who takes nothing of an answer is let go. What cannot be read as HTTP, and what could be read in two ways
+  (`heads.py`), is answered in the contract's form.
 * uvicorn sends a body of unknown length in chunks, whatever version the caller speaks. HTTP/1.0 has no chunks
   (RFC 9112, section 6.1: a server must not send them to such a caller), so there the end of the connection has
   to be the end of the body.
@@ -24,7 +25,13 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from dockrion.errors import DockrionError, PayloadTooLargeError, ValidationError
+from dockrion.errors import (
+    DockrionError,
+    OverloadedError,
+    PayloadTooLargeError,
+    ValidationError,
+)
+from dockrion.runtime.heads import complaint_of
 from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
 from dockrion.runtime.transport import AnswerTransport, SlowReaders
@@ -54,6 +61,8 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     head_seconds: float = 60.0
     request_seconds: float = 300.0
     write_seconds: float = 60.0
+    # 0: no limit. One that is full refuses new callers, and leaves those who are there alone.
+    connections: int = 0
 
 
 _DEFAULT_LIMITS: Final = ConnectionLimits()
@@ -115,7 +124,13 @@ class ServerProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", answering))
         self.flow = SlowReaders(answering)
         self._extensions: dict[str, Any] = {"dockrion.transport": answering}
-        self._wait_for_request()
+        if 0 < self._limits.connections < len(self.connections):
+            self._is_broken = True
+            error = OverloadedError("The server has as many connections as it can hold; try again.")
+            self.transport.write(raw_error(error, new_request_id()))
+            self.transport.close()
+        else:
+            self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
@@ -179,6 +194,8 @@ class ServerProtocol(HttpToolsProtocol):
         if max(self._unread, 0) + self._packet > self._limits.head_bytes:
             self._check_head_size()
         parser = self.parser
+        if complaint := complaint_of(self.headers, parser.get_http_version()):
+            raise ValidationError(complaint)
         if parser.should_upgrade() and parser.get_method() != b"CONNECT":
             self._next = _OFFER
             return

@@ -35,6 +35,9 @@ _JSON_TYPE: Final = re.compile(
 )
 
 
+AnswerHeaders = tuple[tuple[bytes, bytes], ...]
+
+
 class CallerLeftError(Exception):
     """The caller went away before its request was complete: there is nobody to answer."""
 
@@ -44,12 +47,16 @@ def new_request_id() -> bytes:
 
 
 class Request:
-    """Head of one invocation. Header names are lower case; of a header that comes twice the last one counts."""
+    """Head of one invocation. Header names are lower case; of a header that comes twice the last one counts.
 
-    __slots__ = ("headers", "request_id", "scope")
+    `answer_headers` are what its answer carries whatever becomes of it.
+    """
+
+    __slots__ = ("answer_headers", "headers", "request_id", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.answer_headers: AnswerHeaders = ()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = (

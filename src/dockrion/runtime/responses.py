@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,6 +14,11 @@ from dockrion.runtime.requests import Request
 Headers = list[tuple[bytes, bytes]]
 RETRY_SECONDS: Final = b"5"
 
+# Of one caller, and no page of any kind.
+_SAFE_HEADERS: Final[Headers] = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
 _STREAM_HEADERS: Final[Headers] = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -32,6 +38,7 @@ async def send_json(
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"x-request-id", request_id),
+                *_SAFE_HEADERS,
                 *(headers or ()),
             ],
         }
@@ -40,9 +47,12 @@ async def send_json(
 
 
 async def send_error(
-    send: Send, error: DockrionError, request_id: bytes, headers: Headers | None = None
+    send: Send,
+    error: DockrionError,
+    request_id: bytes,
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
-    extra = [*(headers or ()), *error_headers(error)]
+    extra = [*headers, *error_headers(error)]
     await send_json(send, error.status, error_body(error), request_id, extra)
 
 
@@ -50,12 +60,15 @@ def raw_error(error: DockrionError, request_id: bytes) -> bytes:
     """Return a whole answer, head and body, for a request that never reaches the application."""
     body = encode(error_body(error))
     reason = HTTPStatus(error.status).phrase.encode()
+    again = b"retry-after: %b\r\n" % RETRY_SECONDS if error.status == 503 else b""
     return b"".join(
         (
             b"HTTP/1.1 %d %b\r\n" % (error.status, reason),
             b"content-type: application/json\r\n",
             b"content-length: %d\r\n" % len(body),
             b"x-request-id: %b\r\n" % request_id,
+            *(b"%b: %b\r\n" % header for header in _SAFE_HEADERS),
+            again,
             b"connection: close\r\n\r\n",
             body,
         )
@@ -96,7 +109,8 @@ def error_headers(error: DockrionError) -> Headers:
     if error.status == 401 and isinstance(error, AuthError):
         return [(b"www-authenticate", error.challenge.encode())]
     if error.status in (429, 503):
-        return [(b"retry-after", RETRY_SECONDS)]
+        known = error.retry_after if isinstance(error, RateLimitError) else None
+        return [(b"retry-after", RETRY_SECONDS if known is None else b"%d" % known)]
     if error.status == 413:
         # The rest of the body is not read, so nothing else can come on this connection.
         return [(b"connection", b"close")]
@@ -110,6 +124,7 @@ async def start_stream(send: Send, request: Request, content_type: bytes, run_id
         *_STREAM_HEADERS,
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
+        *request.answer_headers,
     ]
     if not request.wants_close:
         headers.append(_KEEP_ALIVE)

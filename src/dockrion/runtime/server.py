@@ -22,7 +22,7 @@ from dockrion.errors import DockrionError
 from dockrion.events.cancelled import RunCancelled
 from dockrion.runtime.last_resort import LastResort
 from dockrion.runtime.protocol import ConnectionLimits, ServerProtocol
-from dockrion.runtime.sockets import BACKLOG, raise_file_limit
+from dockrion.runtime.sockets import BACKLOG, connections_within, raise_file_limit
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -59,12 +59,12 @@ def serve(
     and stays, without an agent. Returns although an agent ignores its cancellation; what is left of it then
     still is in memory.
     """
-    raise_file_limit()
+    limits = ConnectionLimits(
+        write_seconds=write_seconds, connections=connections_within(raise_file_limit())
+    )
     config = uvicorn.Config(
         app,
-        http=cast(
-            "Any", partial(ServerProtocol, limits=ConnectionLimits(write_seconds=write_seconds))
-        ),
+        http=cast("Any", partial(ServerProtocol, limits=limits)),
         ws="none",
         loop="uvloop" if find_spec("uvloop") else "asyncio",
         interface="asgi3",

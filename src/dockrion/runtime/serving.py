@@ -116,6 +116,7 @@ def _read(serving: Serving) -> Dockfile:
     refuse_workers_without_shared_runs(spec, serving.workers)
     check_keys(spec)
     warn_of_open_server(spec, _address(spec, serving)[0])
+    warn_of_separate_counts(spec, serving.workers)
     serving.on_read(dockfile)
     return dockfile
 
@@ -152,6 +153,15 @@ def warn_of_open_server(spec: DockSpec, host: str) -> None:
         logger.warning(
             "anybody who reaches this machine, and every web page that its users open, may call the agent: "
             "set auth, expose.cors.origins, or --host 127.0.0.1"
+        )
+
+
+def warn_of_separate_counts(spec: DockSpec, workers: int) -> None:
+    if workers > 1 and spec.auth is not None and spec.auth.rate_limits:
+        logger.warning(
+            "auth.rate_limits: each of the %d workers counts by itself, so a caller may come up to %d times as often",
+            workers,
+            workers,
         )
 
 

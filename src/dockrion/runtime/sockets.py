@@ -12,6 +12,8 @@ from dockrion.errors import DockrionError
 logger = logging.getLogger(__name__)
 
 BACKLOG = 4096
+# At least, of those that the system allows.
+_FILES_OF_AGENT = 64
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -80,10 +82,10 @@ def _wrong_host(message: str) -> DockrionError:
     return error
 
 
-def raise_file_limit() -> None:
-    """Allow as many open files, so connections, as the system lets this process have."""
+def raise_file_limit() -> int:
+    """Allow as many open files as the system lets this process have; return how many, or 0 for no limit."""
     if sys.platform == "win32":
-        return
+        return 0
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -91,3 +93,10 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (ValueError, OSError) as exc:  # macOS calls its limit infinite and then refuses that
         logger.debug("open-file limit stays", extra={"limit": soft, "reason": str(exc)})
+        hard = soft
+    return 0 if hard == resource.RLIM_INFINITY else hard
+
+
+def connections_within(files: int) -> int:
+    """Return how many connections callers may have, so that the agent can still open files and connections of its own."""
+    return max(1, files - max(_FILES_OF_AGENT, files // 10)) if files else 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def doubts(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
     yield from _chat_properties(spec)
     yield from _keys(spec)
+    yield from _limits_of_nobody(spec)
 
 
 def _chat_properties(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
@@ -39,3 +40,14 @@ def _keys(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
         if (roles or auth.protect) and key.role is not None and key.role not in roles:
             loc = ("auth", "api_keys", "keys", index, "role")
             yield loc, f"{key.role} is none of auth.roles, so this key has no permission"
+
+
+def _limits_of_nobody(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    auth = spec.auth
+    if auth is None or not auth.rate_limits or "default" in auth.rate_limits:
+        return
+    if auth.is_open:
+        yield (
+            ("auth", "rate_limits"),
+            "has no `default`, and without authentication nobody has a role: nobody is limited",
+        )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 HIDDEN: Final = "***"
@@ -33,6 +33,24 @@ class Hider:
         for form in self._forms:
             text = text.replace(form, HIDDEN)
         return text
+
+    def hide_in(self, value: Any) -> Any:
+        """Return JSON data with its texts hidden, keys too, and numbers that are secrets."""
+        if not self._forms:
+            return value
+        match value:
+            case str():
+                return self.hide(value)
+            case list() | tuple():
+                return [self.hide_in(item) for item in cast("Sequence[Any]", value)]
+            case dict():
+                items = cast("dict[str, Any]", value)
+                return {self.hide(name): self.hide_in(item) for name, item in items.items()}
+            case int() | float() if not isinstance(value, bool):
+                text = self.hide(str(value))
+                return value if text == str(value) else text
+            case _:
+                return value
 
 
 def _forms(value: str) -> Iterator[str]:

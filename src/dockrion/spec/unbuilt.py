@@ -35,7 +35,6 @@ ROWS = (
     Row("streaming.worker"),
     Row("streaming.id_generator.type", values=("custom",)),
     Row("runs"),
-    Row("auth.rate_limits", when=bool),
     Row("policies.tools"),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),

@@ -18,22 +18,21 @@ from starlette.staticfiles import StaticFiles
 
 from dockrion.events.jsonable import encode
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.pages import NO_STORE, page_headers
 
 # Each page, and the folder of `fastapi_standalone_docs` with its scripts. What starts them is ours.
 _PAGES: Final = {"docs": "static/swagger", "redoc": "static/redoc"}
 
 # Descriptions are Markdown, and may name pictures elsewhere; browsers that obey this do not fetch them.
-_POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'self'",
+_HEADERS: Final = page_headers(
+    "; ".join(
+        (
+            "script-src 'self'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "worker-src blob:",
+        )
     )
 )
 
@@ -56,7 +55,7 @@ def _openapi(request: Request) -> Response:
     prefix = request.scope.get("root_path", "").rstrip("/")
     if prefix:
         document = {**document, "servers": [{"url": prefix}]}
-    return Response(encode(document), media_type="application/json")
+    return Response(encode(document), media_type="application/json", headers=NO_STORE)
 
 
 def _add_page(router: APIRouter, name: str, folder: str, *, host: AgentHost) -> None:
@@ -69,7 +68,7 @@ def _add_page(router: APIRouter, name: str, folder: str, *, host: AgentHost) -> 
 
     async def show(request: Request) -> Response:
         await host.gate.guard("docs", request.scope)
-        return HTMLResponse(page, headers={"content-security-policy": _POLICY})
+        return HTMLResponse(page, headers=_HEADERS)
 
     # Files of a package that anybody can read; the document that they show is guarded.
     async def script(request: Request) -> Response:

@@ -39,7 +39,7 @@ class InvokeEndpoint:
             return
         with self._host.traffic.begin("/invoke", request.request_id) as call:
             try:
-                identity = await self._host.gate.identify(scope)
+                identity = await let_in(self._host, request)
                 run = call.run = await start_run(
                     self._host, request, receive, identity=identity, streams=False
                 )
@@ -49,7 +49,7 @@ class InvokeEndpoint:
                 return
             except DockrionError as exc:
                 call.refused(exc)
-                await send_error(send, exc, request.request_id)
+                await send_error(send, exc, request.request_id, request.answer_headers)
                 return
             await self._answer(run, request, receive, send)
 
@@ -64,7 +64,7 @@ class InvokeEndpoint:
             clock.unwatch(run)
             run.leave()
         outcome = run.outcome
-        headers = [(b"x-run-id", run.run_id.encode())]
+        headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
                 data = {"success": True, "output": output, "metadata": metadata}
@@ -113,7 +113,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             return
         except DockrionError as exc:
             call.refused(exc)
-            await send_error(send, exc, request.request_id)
+            await send_error(send, exc, request.request_id, request.answer_headers)
             return
         wire = NativeWire(
             source.run_id,
@@ -147,7 +147,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
 
 async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | HeldReader:
     """Return what to stream from: a run of the caller's own, or a place in one that is held."""
-    identity = await host.gate.identify(request.scope)
+    identity = await let_in(host, request)
     last_event = request.last_event()
     if last_event is not None:
         return await _resume(host, request, receive, last_event, identity=identity)
@@ -182,6 +182,14 @@ class _SeenAllError(Exception):
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id)
         self.run_id = run_id
+
+
+async def let_in(host: AgentHost, request: Request) -> Identity:
+    """Return who calls, and count the call: before anything is read for it."""
+    identity = await host.gate.identify(request.scope)
+    if host.rates is not None:
+        await host.rates.admit(identity, request)
+    return identity
 
 
 async def start_run(
@@ -225,7 +233,11 @@ async def _answer_nobody(send: Send) -> None:
 
 
 async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
-    headers = [(b"x-run-id", run_id.encode()), (b"x-request-id", request.request_id)]
+    headers = [
+        (b"x-run-id", run_id.encode()),
+        (b"x-request-id", request.request_id),
+        *request.answer_headers,
+    ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 

@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from dockrion.runtime.gate import Gate
 from dockrion.runtime.metrics import CONTENT_TYPE, Metrics
+from dockrion.runtime.pages import NO_STORE
 
 
 def metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
@@ -15,7 +16,7 @@ def metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
     # On the event loop: it has to answer, too, when agents block all threads.
     async def read(request: Request) -> PlainTextResponse:
         await gate.guard("metrics", request.scope)
-        return PlainTextResponse(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return PlainTextResponse(metrics.text(), headers={**NO_STORE, "content-type": CONTENT_TYPE})
 
     router.add_api_route(
         "/metrics", read, methods=["GET"], response_class=PlainTextResponse, name="metrics"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import re
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -12,17 +15,22 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.pages import NO_STORE, page_headers
 from dockrion.runtime.sample import curl_line
-from dockrion.spec import DockSpec
 from dockrion.version import VERSION
+
+
+class _Answer(JSONResponse):
+    def __init__(self, body: dict[str, Any], status_code: int = 200) -> None:
+        super().__init__(body, status_code, headers=NO_STORE)
 
 
 def status_router(host: AgentHost) -> APIRouter:
     router = APIRouter()
     name = host.spec.agent.name
 
-    async def health() -> JSONResponse:
-        return JSONResponse(
+    async def health() -> _Answer:
+        return _Answer(
             {
                 "status": "ok",
                 "service": f"runtime:{name}",
@@ -33,34 +41,35 @@ def status_router(host: AgentHost) -> APIRouter:
             }
         )
 
-    async def ready() -> JSONResponse:
+    async def ready() -> _Answer:
         state = host.state
         if state == "ready":
-            return JSONResponse({"success": True, "status": "ready", "agent": name})
+            return _Answer({"success": True, "status": "ready", "agent": name})
         error = {
             "loading": "The agent is still loading.",
             "draining": "The server is shutting down.",
         }.get(state, host.agent_error)
         body = {"success": False, "status": state, "agent": name, "error": error}
-        return JSONResponse(body, status_code=503)
+        return _Answer(body, status_code=503)
 
-    async def schema(request: Request) -> JSONResponse:
+    async def schema(request: Request) -> _Answer:
         await host.gate.guard("schema", request.scope)
-        return JSONResponse(
+        return _Answer(
             {
                 "success": True,
                 "agent": name,
-                "input_schema": host.spec.io_schema.input,
-                "output_schema": host.spec.io_schema.output,
+                "input_schema": host.secrets.hide_in(host.spec.io_schema.input),
+                "output_schema": host.secrets.hide_in(host.spec.io_schema.output),
             }
         )
 
-    async def info(request: Request) -> JSONResponse:
+    async def info(request: Request) -> _Answer:
         await host.gate.guard("info", request.scope)
-        return JSONResponse(_info(host))
+        return _Answer(host.secrets.hide_in(_info(host)))
 
     async def welcome(request: Request) -> HTMLResponse:
-        return HTMLResponse(_welcome(host.spec, str(request.base_url).rstrip("/")))
+        page = _welcome(host, str(request.base_url).rstrip("/"))
+        return HTMLResponse(page, headers=_page_headers())
 
     for path, endpoint in (
         ("/health", health),
@@ -91,7 +100,8 @@ def _info(host: AgentHost) -> dict[str, Any]:
     }
 
 
-def _welcome(spec: DockSpec, url: str) -> str:
+def _welcome(host: AgentHost, url: str) -> str:
+    spec = host.spec
     texts = {
         "name": spec.agent.name,
         "description": spec.agent.description or "An agent served by dockrion.",
@@ -100,7 +110,9 @@ def _welcome(spec: DockSpec, url: str) -> str:
         "url": url,
         "version": VERSION,
     }
-    return _page().substitute({name: html.escape(text) for name, text in texts.items()})
+    return _page().substitute(
+        {name: html.escape(host.secrets.hide(text)) for name, text in texts.items()}
+    )
 
 
 @cache
@@ -108,3 +120,18 @@ def _page() -> Template:
     return Template(
         files("dockrion.runtime").joinpath("static/welcome.html").read_text(encoding="utf-8")
     )
+
+
+@cache
+def _page_headers() -> dict[str, str]:
+    """Let the page run the script and use the style that it is made with, and no other."""
+    page = _page().template.replace("$$", "$")
+    script, style = (_hash_of(name, page) for name in ("script", "style"))
+    return page_headers(f"script-src {script}; style-src {style}")
+
+
+def _hash_of(element: str, page: str) -> str:
+    found = re.search(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+    assert found is not None
+    digest = hashlib.sha256(found[1].encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
-from dockrion.errors import DockrionError
+from dockrion.errors import DockrionError, RateLimitError
 from dockrion.runtime.openapi.agent import SCHEMAS_AT, agent_names, agent_schemas
 from dockrion.runtime.openapi.events import event_schemas
 from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
@@ -42,6 +42,18 @@ _HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_RATE_HEADERS: Final[dict[str, Any]] = {
+    "RateLimitLimit": {
+        "description": "Calls that are allowed in one stretch of time.",
+        "schema": _COUNT,
+    },
+    "RateLimitRemaining": {"description": "Calls that are left of them.", "schema": _COUNT},
+    "RateLimitReset": {
+        "description": "Seconds until the oldest of the calls counts no more.",
+        "schema": _COUNT,
+    },
+}
 
 
 def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) -> dict[str, Any]:
@@ -51,7 +63,8 @@ def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) ->
         for path, operation in OPERATIONS.items()
         if path in set(paths)
     }
-    components: dict[str, Any] = {"schemas": _schemas(spec, described), "headers": _HEADERS}
+    headers = {**_HEADERS, **_RATE_HEADERS} if _has_limits(spec) else _HEADERS
+    components: dict[str, Any] = {"schemas": _schemas(spec, described), "headers": headers}
     if security.schemes:
         components["securitySchemes"] = dict(security.schemes)
     # A copy, because users change the documents of their apps, and parts of it stand in tables of ours.
@@ -90,11 +103,17 @@ def _operation(
     if security.schemes and (operation.protected or path in security.also):
         described["security"] = [{name: []} for name in security.schemes]
         errors = (*errors, *security.errors)
+    if operation.protected and _has_limits(spec):
+        errors = (*errors, RateLimitError)
     responses: dict[str, Any] = {**described["responses"], **failures(errors)}
     for response in responses.values():
         request_id = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
         response["headers"] = {**response.get("headers", {}), **request_id}
     return {**described, "responses": responses}
+
+
+def _has_limits(spec: DockSpec) -> bool:
+    return spec.auth is not None and bool(spec.auth.rate_limits)
 
 
 def _info(spec: DockSpec) -> dict[str, Any]:

@@ -44,6 +44,10 @@ ERROR_SCHEMAS: Final[dict[str, Any]] = {
 }
 
 _PROBLEMS_OR_NULL: Final = {"type": ["array", "null"], "items": reference("Problem")}
+_RATE_LIMIT: Final = {
+    f"RateLimit-{name}": {"$ref": f"#/components/headers/RateLimit{name}"}
+    for name in ("Limit", "Remaining", "Reset")
+}
 _RETRY_AFTER: Final = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 
 
@@ -71,4 +75,6 @@ def _response(status: int, errors: list[type[DockrionError]]) -> dict[str, Any]:
     }
     if status in (429, 503):
         response["headers"] = dict(_RETRY_AFTER)
+    if RateLimitError in errors:
+        response["headers"] |= _RATE_LIMIT
     return response
