@@ -14,6 +14,7 @@
     │   └── ShuttingDownError
     ├── RunTimeoutError         the run took too long
     ├── PolicyViolationError    a policy of the Dockfile says no
+    │   └── ToolNotAllowedError the rules for tools do
     ├── AdapterError            the agent
     │   ├── AdapterLoadError    it could not be loaded
     │   │   ├── ModuleMissingError, CallableMissingError
@@ -140,6 +141,14 @@ class RunTimeoutError(DockrionError):
 class PolicyViolationError(DockrionError):
     code = "POLICY_VIOLATION"
     status = 400
+
+
+class ToolNotAllowedError(PolicyViolationError):
+    """Of a call that has been counted where it was refused."""
+
+    def __init__(self, tool: str) -> None:
+        super().__init__(f"The tool {tool!r} is not allowed.", details={"tool": tool})
+        self.tool = tool
 
 
 class AdapterError(DockrionError):

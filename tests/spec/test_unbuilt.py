@@ -45,7 +45,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"auth": {"mode": "none", "protect": ["docs"]}}, ["auth.protect"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
-    ({"policies.tools": {}}, ["policies.tools"]),
     ({"policies.safety": {}}, ["policies.safety"]),
     (
         {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
@@ -74,6 +73,7 @@ NOTHING: list[dict[str, Any]] = [
     {"streaming.connection.on_disconnect": "continue"},
     {"auth": {"mode": "none"}},
     {"auth": None, "policies": {}},
+    {"policies.tools": {"allowed": ["search"], "deny_by_default": False}},
     {"secrets": {"required": [{"name": "A"}]}},
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
     {"observability": {"metrics": {"latency": True, "tokens": False}}},

@@ -9,7 +9,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from dockrion.errors import AgentExecutionError, InvalidOutputError, PolicyViolationError
+from dockrion.errors import (
+    AgentExecutionError,
+    InvalidOutputError,
+    PolicyViolationError,
+    ToolNotAllowedError,
+)
 from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.jsonable import plain
@@ -179,7 +184,14 @@ class Run:
         """End the run from outside: async code is cancelled, sync code ends at its next emit."""
         if self._endings:
             return
+        self.halt(terminal)
+
+    def halt(self, terminal: Failed | Cancelled) -> None:
+        """`stop`, from any thread."""
         self.conclude(Stopped(terminal))
+        self.outbox.on_loop(self._cancel)
+
+    def _cancel(self) -> None:
         if self._worker is not None:
             self._worker.cancel()
 
@@ -349,7 +361,8 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            self._rules.observer.violated(AGENTS_OWN_RULE)
+            if not isinstance(exc, ToolNotAllowedError):
+                self._rules.observer.violated(AGENTS_OWN_RULE)
             return Failed(sentences.clean(exc.message), exc.code, plain(exc.details))
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)

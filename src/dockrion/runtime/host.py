@@ -14,6 +14,7 @@ from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import DockrionError, ServiceUnavailableError, ShuttingDownError
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
+from dockrion.policy.tools import tool_rules
 from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
@@ -198,12 +199,14 @@ class AgentHost:
 
     async def _load(self) -> None:
         spec = self.spec
+        tools = tool_rules(spec.policies)
         try:
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,
                 arguments=spec.arguments,
                 shapes=shapes_of(spec),
+                tools=tools,
             )
             description = plain(agent.describe())
         except (
@@ -241,6 +244,7 @@ class AgentHost:
                 max_queue=spec.expose.limits.max_queue,
             ),
             held=() if self.held is None else self.held,
+            tools=tools,
         )
 
     def _sentences(self) -> ErrorSentences:

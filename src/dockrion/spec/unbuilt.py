@@ -39,7 +39,6 @@ ROWS = (
     Row("auth.roles", when=bool),
     Row("auth.rate_limits", when=bool),
     Row("auth.protect", when=bool),
-    Row("policies.tools"),
     Row("policies.safety"),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
