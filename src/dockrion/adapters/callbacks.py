@@ -25,7 +25,7 @@ from langchain_core.tracers._streaming import (  # pyright: ignore[reportPrivate
     _StreamingCallbackHandler,
 )
 
-from dockrion.adapters.tools import refused_already
+from dockrion.adapters.tools import is_refused
 from dockrion.errors import ToolNotAllowedError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
@@ -213,7 +213,7 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         **told: Any,
     ) -> Emitted | None:
         name = str((serialized or {}).get("name") or told.get("name") or "tool")
-        if not refused_already():
+        if not is_refused(self.context):
             # Of a class with a `run` of its own: nobody has asked yet.
             self.context.guard_tool(name)
         call_id = tool_call_id or str(run_id)

@@ -38,14 +38,20 @@ def gate_tools(rules: ToolFilter) -> Callable[[], None]:
     return partial(_outside.remove, rules)
 
 
-def refused_already() -> bool:
-    """Whether the call that a callback is told of is one of a stand-in."""
-    return _standing_in.get()
+def is_refused(context: StreamContext) -> bool:
+    """Whether the call whose start a callback of `context`'s run is told is one of a stand-in."""
+    stand_in = _standing_in.get()
+    if stand_in is None:
+        return False
+    if stand_in.context is None:
+        # In a thread of the agent's own: now it is known whose call it is.
+        stand_in.context = context
+    return True
 
 
 # The rules of the agents that are loaded in this process: one, but for tests and mounted apps.
 _outside: Final[list[ToolFilter]] = []
-_standing_in: Final[ContextVar[bool]] = ContextVar("dockrion_standing_in", default=False)
+_standing_in: Final[ContextVar[_StandIn | None]] = ContextVar("dockrion_stand_in", default=None)
 
 
 @cache
@@ -60,9 +66,10 @@ def _gated(run: Callable[..., Any]) -> Any:
     def gated(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
         if _may_run(tool):
             return run(tool, *args, **kwargs)
-        token = _standing_in.set(True)
+        stand_in = _stand_in(tool, kwargs)
+        token = _standing_in.set(stand_in)
         try:
-            return run(_stand_in(tool, kwargs), *args, **kwargs)
+            return run(stand_in, *args, **kwargs)
         finally:
             _standing_in.reset(token)
 
@@ -74,9 +81,10 @@ def _gated_async(arun: Callable[..., Any]) -> Any:
     async def gated(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
         if _may_run(tool):
             return await arun(tool, *args, **kwargs)
-        token = _standing_in.set(True)
+        stand_in = _stand_in(tool, kwargs)
+        token = _standing_in.set(stand_in)
         try:
-            return await arun(_stand_in(tool, kwargs), *args, **kwargs)
+            return await arun(stand_in, *args, **kwargs)
         finally:
             _standing_in.reset(token)
 
