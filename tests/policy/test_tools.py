@@ -10,7 +10,6 @@ from dockrion.policy.tools import ToolRules, tool_rules
 from dockrion.spec.policies import PoliciesSpec
 
 NONE: list[Any] = [
-    None,
     {},
     {"safety": {"halt_on_violation": True}},
     {"tools": {"deny_by_default": False}},
@@ -29,8 +28,7 @@ SOME: list[tuple[Any, ToolRules]] = [
 
 @pytest.mark.parametrize("policies", NONE)
 def test_without_a_section_or_with_nothing_denied_there_are_no_rules(policies: Any) -> None:
-    spec = None if policies is None else PoliciesSpec.model_validate(policies)
-    assert tool_rules(spec) is None
+    assert tool_rules(PoliciesSpec.model_validate(policies)) is None
 
 
 @pytest.mark.parametrize(("policies", "rules"), SOME)

@@ -17,10 +17,10 @@ class ToolRules(msgspec.Struct, frozen=True, kw_only=True):
         return tool in self.allowed
 
 
-def tool_rules(policies: PoliciesSpec | None) -> ToolRules | None:
+def tool_rules(policies: PoliciesSpec) -> ToolRules | None:
     """Return the rules; none where every tool may run."""
-    tools = None if policies is None else policies.tools
-    if policies is None or tools is None or not tools.deny_by_default:
+    tools = policies.tools
+    if tools is None or not tools.deny_by_default:
         return None
     halts = policies.safety is not None and policies.safety.halt_on_violation
     return ToolRules(allowed=frozenset(tools.allowed), halts=halts)

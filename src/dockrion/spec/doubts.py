@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def doubts(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
     yield from _chat_properties(spec)
     yield from _keys(spec)
+    yield from _tools(spec)
 
 
 def _chat_properties(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
@@ -39,3 +40,19 @@ def _keys(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
         if roles and key.role is not None and key.role not in roles:
             loc = ("auth", "api_keys", "keys", index, "role")
             yield loc, f"{key.role} is none of auth.roles, so this key has no permission"
+
+
+def _tools(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    tools = spec.policies.tools
+    if tools is None:
+        return
+    if not tools.deny_by_default:
+        if tools.allowed:
+            message = "has no effect while deny_by_default is false: every tool may run"
+            yield ("policies", "tools", "allowed"), message
+    elif spec.agent.handler is None and spec.agent.framework == "custom":
+        message = (
+            "cannot be enforced for an entrypoint of framework custom, which will not start; "
+            "a handler can call context.guard_tool(name)"
+        )
+        yield ("policies", "tools"), message
