@@ -14,6 +14,7 @@
     │   └── ShuttingDownError
     ├── RunTimeoutError         the run took too long
     ├── PolicyViolationError    a policy of the Dockfile says no
+    │   └── ToolNotAllowedError the rules for tools do
     ├── AdapterError            the agent
     │   ├── AdapterLoadError    it could not be loaded
     │   │   ├── ModuleMissingError, CallableMissingError
@@ -157,6 +158,14 @@ class PolicyViolationError(DockrionError):
     def __init__(self, message: str, *, details: Any = None, rule: str = "agent") -> None:
         super().__init__(message, details=details)
         self.rule = rule
+
+
+class ToolNotAllowedError(PolicyViolationError):
+    """Of a call that has been counted where it was refused."""
+
+    def __init__(self, tool: str) -> None:
+        super().__init__(f"The tool {tool!r} is not allowed.", details={"tool": tool})
+        self.tool = tool
 
 
 class AdapterError(DockrionError):

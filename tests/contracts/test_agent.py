@@ -71,6 +71,10 @@ class Adapter:
         return generator(payload)
 
 
+class GatingAdapter(Adapter):
+    gates_tools = True
+
+
 AGENTS: dict[str, Callable[[], Agent]] = {
     "async generator": lambda: CallableAgent(async_generator, name="m:f"),
     "generator": lambda: CallableAgent(generator, name="m:f"),
@@ -79,8 +83,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "object": lambda: ObjectAgent(Streaming(), name="m:o"),
     "async object": lambda: ObjectAgent(AsyncStreaming(), name="m:o"),
     "foreign adapter": lambda: ForeignAgent(Adapter(), framework="other"),
+    "gating foreign adapter": lambda: ForeignAgent(GatingAdapter(), framework="other"),
     "script": lambda: ScriptedAgent(["a", {"got": 1}]),
 }
+UNSEEN = {"object", "async object", "foreign adapter"}
 every = pytest.mark.parametrize("make", AGENTS.values(), ids=AGENTS)
 
 
@@ -120,6 +126,12 @@ async def test_a_stopped_run_is_over_at_once(make: Callable[[], Agent]) -> None:
         while not (await next_batch(run)).is_last:
             pass
     assert run.context.cancelled
+
+
+@pytest.mark.parametrize("name", AGENTS)
+async def test_it_says_whether_tools_that_are_not_allowed_are_stopped(name: str) -> None:
+    # Where nobody sees the tool calls, it must not say so; a handler asks for itself.
+    assert AGENTS[name]().gates_tools is (name not in UNSEEN)
 
 
 @every

@@ -11,6 +11,7 @@ from dockrion.events.base import Stage
 from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Batch, Event
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
+from dockrion.policy.tools import ToolRules
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import RunObserver, Unobserved
 from dockrion.runs.output import OutputRules
@@ -36,6 +37,7 @@ def runner_for_agent(
     max_queue: int = 1000,
     output: OutputRules | None = None,
     observer: RunObserver | None = None,
+    tools: ToolRules | None = None,
 ) -> Runner:
     return Runner(
         agent,
@@ -55,6 +57,7 @@ def runner_for_agent(
         limits=RunLimits(
             max_seconds=max_seconds, max_concurrency=max_concurrency, max_queue=max_queue
         ),
+        tools=tools,
     )
 
 

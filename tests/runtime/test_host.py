@@ -64,6 +64,7 @@ class Closing:
 
     framework = "custom"
     in_thread = False
+    gates_tools = True
 
     def __init__(self, close: Callable[[], Awaitable[object]]) -> None:
         self._close = close

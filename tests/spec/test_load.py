@@ -276,11 +276,14 @@ auth:
   api_keys:
     enabled: false
     keys: [{name: x, env_var: X, role: amdin}, {name: y, env_var: Y}]
+policies:
+  tools: {allowed: [search], deny_by_default: false}
 """
     assert load_dockspec(write(tmp_path, more, least=least)).warnings == [
         "Dockfile.yaml:6:24: expose.chat.input: b is no property of io_schema.input",
         "Dockfile.yaml:10:14: auth.api_keys.enabled: is false, so everybody may call",
         "Dockfile.yaml:11:40: auth.api_keys.keys[0].role: amdin is none of auth.roles, so this key has no permission",
+        "Dockfile.yaml:13:20: policies.tools.allowed: has no effect while deny_by_default is false: every tool may run",
     ]
 
 
@@ -293,6 +296,19 @@ def test_limits_that_nobody_has_are_a_warning(tmp_path: Path) -> None:
     )
     limited = "auth: {mode: none, rate_limits: {paid: 5/minute, default: 1/minute}}\n"
     assert load_dockspec(write(tmp_path, limited)).warnings == []
+
+
+def test_rules_for_tools_that_would_stop_the_start_are_a_warning(tmp_path: Path) -> None:
+    more = "policies: {tools: {}}\n"
+    custom = LEAST_YAML.replace(
+        "handler: app.service:handle", "entrypoint: a:b\n  framework: custom"
+    )
+    assert custom != LEAST_YAML
+    [warning] = load_dockspec(write(tmp_path, more, least=custom)).warnings
+    assert "policies.tools: cannot be enforced for an entrypoint of framework custom" in warning
+    graph = custom.replace("framework: custom", "framework: langgraph")
+    for fine in (LEAST_YAML, graph):
+        assert load_dockspec(write(tmp_path, more, least=fine)).warnings == []
 
 
 def test_validate_of_a_good_file_has_its_spec_and_warnings(tmp_path: Path) -> None:

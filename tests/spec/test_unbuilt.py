@@ -32,7 +32,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"runs": {}}, ["runs"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
-    ({"policies.tools": {}}, ["policies.tools"]),
     (
         {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
         ["observability.langfuse"],
@@ -60,6 +59,7 @@ NOTHING: list[dict[str, Any]] = [
     {"streaming.connection.on_disconnect": "continue"},
     {"auth": {"mode": "none"}},
     {"auth": None, "policies": {}},
+    {"policies.tools": {"allowed": ["search"], "deny_by_default": False}},
     {"secrets": {"required": [{"name": "A"}]}},
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
     {"observability": {"metrics": {"latency": True, "tokens": False}}},

@@ -18,6 +18,7 @@ from dockrion.adapters.loading import comes_from_outside, import_object, load_fa
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.adapters.shapes import Shapes
 from dockrion.errors import AdapterError, AdapterLoadError, InvalidAgentError
+from dockrion.events.tools import ToolFilter
 from dockrion.spec.agent import AgentSpec
 from dockrion.spec.frameworks import declare_framework
 
@@ -45,9 +46,11 @@ async def load_agent(
     folder: Path,
     arguments: Mapping[str, Any],
     shapes: Shapes = _NO_SHAPES,
+    tools: ToolFilter | None = None,
 ) -> Agent:
     """Load what `handler` or `entrypoint` names; both, when both are there, and the handler serves.
 
+    With rules for `tools`, an entrypoint that serves must be able to gate them.
     Imports and sync factories run in a worker thread, async factories and context managers on this loop.
     Raises `AdapterError` with a message for the agent's author.
     """
@@ -57,15 +60,25 @@ async def load_agent(
         handler = await _load_handler(spec, spec.handler, folder)
         if spec.entrypoint is None:
             return handler
-        entrypoint = await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes)
+        entrypoint = await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes, tools)
         return HandlerWithEntrypoint(handler, entrypoint)
     if spec.entrypoint is None:
         raise InvalidAgentError("agent: one of `handler`, `entrypoint` must be there")
-    return await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes)
+    agent = await _load_entrypoint(spec, spec.entrypoint, folder, arguments, shapes, tools)
+    if tools is not None and not agent.gates_tools:
+        await agent.close()
+        raise InvalidAgentError(
+            f"policies.tools: the tool calls of an entrypoint of framework {spec.framework!r} cannot be stopped; "
+            "serve it with an `agent.handler` that calls context.guard_tool(name) before each tool, "
+            "use an adapter that has `gates_tools`, or remove policies.tools"
+        )
+    return agent
 
 
 class HandlerWithEntrypoint:
     """A handler that serves, beside an entrypoint that is loaded and shown."""
+
+    gates_tools = True
 
     def __init__(self, handler: Agent, entrypoint: Agent) -> None:
         self.framework = handler.framework
@@ -111,7 +124,12 @@ async def _load_handler(spec: AgentSpec, target: str, folder: Path) -> Agent:
 
 
 async def _load_entrypoint(
-    spec: AgentSpec, target: str, folder: Path, arguments: Mapping[str, Any], shapes: Shapes
+    spec: AgentSpec,
+    target: str,
+    folder: Path,
+    arguments: Mapping[str, Any],
+    shapes: Shapes,
+    tools: ToolFilter | None,
 ) -> Agent:
     if spec.framework not in BUILTIN:
         return await _load_foreign(spec.framework, target)
@@ -126,7 +144,9 @@ async def _load_entrypoint(
     if inspect.isclass(made) or (makes and not hasattr(made, "invoke")):
         made, closer = await _run_factory(made, target, arguments)
     if served_by is not None:
-        agent: Agent = await served_by.load(made, name=target, shapes=shapes, closer=closer)
+        agent: Agent = await served_by.load(
+            made, name=target, shapes=shapes, closer=closer, tools=tools
+        )
         return agent
     return ObjectAgent(made, name=target, framework=spec.framework, closer=closer)
 

@@ -18,10 +18,14 @@ class Agent(Protocol):
     and a generator that it returns run on one worker thread; else on the event loop, which `call` must not
     block. `streams` is false for a `/invoke`, where nobody reads events. `call` raises whatever the agent
     raises. `close` releases what `load` opened, once, after the last call has ended.
+
+    `gates_tools` is true where a tool that `context.is_tool_allowed` refuses does not run. Of a handler it always
+    is: its own code asks.
     """
 
     framework: str
     in_thread: bool
+    gates_tools: bool
 
     def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any: ...
 
@@ -41,7 +45,10 @@ class ForeignAdapter(Protocol):
     - `invoke_stream(payload, *, context, events_filter)`: a sync or async iterator of what a generator agent
       may yield; without it `invoke` is called once in a worker thread;
     - `async ainvoke(payload)`: used instead of `invoke` when it is there;
-    - a `config` parameter on any of them gets `{"configurable": {"thread_id": ..., "run_id": ...}}`.
+    - a `config` parameter on any of them gets `{"configurable": {"thread_id": ..., "run_id": ...}}`;
+    - `gates_tools = True`: it calls `context.guard_tool(name)` before each tool (the context of `invoke_stream`, or
+      `dockrion.get_current_context()`), and the tool does not run when that raises. Without it the adapter is
+      refused at start when the Dockfile has rules for tools.
     """
 
     def load(self, path: str) -> Any: ...

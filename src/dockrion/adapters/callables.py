@@ -15,8 +15,10 @@ from dockrion.events.context import StreamContext
 class CallableAgent:
     """A handler, called for each request with the payload, and with the context when it asks for it.
 
-    It asks by a parameter named `context` or annotated `StreamContext`.
+    It asks by a parameter named `context` or annotated `StreamContext`. Which tools it may call, it asks the context.
     """
+
+    gates_tools = True
 
     def __init__(
         self, function: Callable[..., Any], *, name: str, framework: str = "custom"

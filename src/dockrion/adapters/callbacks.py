@@ -25,6 +25,8 @@ from langchain_core.tracers._streaming import (  # pyright: ignore[reportPrivate
     _StreamingCallbackHandler,
 )
 
+from dockrion.adapters.tools import is_refused
+from dockrion.errors import ToolNotAllowedError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
 from dockrion.events.emitted import Emitted
@@ -211,6 +213,9 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         **told: Any,
     ) -> Emitted | None:
         name = str((serialized or {}).get("name") or told.get("name") or "tool")
+        if not is_refused(self.context):
+            # Of a class with a `run` of its own: nobody has asked yet.
+            self.context.guard_tool(name)
         call_id = tool_call_id or str(run_id)
         self._at_work[run_id] = Started(name, perf_counter(), call_id=call_id)
         if not self.context.events_filter.is_allowed("tool_call"):
@@ -243,7 +248,9 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
             started.call_id,
             None,
             _milliseconds(started),
-            self.context.describe_error(error),
+            error.message
+            if isinstance(error, ToolNotAllowedError)
+            else self.context.describe_error(error),
         )
 
     # Chains, and what of them is a node of a graph

@@ -10,9 +10,11 @@ from langchain_core.runnables import Runnable
 from dockrion.adapters.callbacks import FrameworkEvents
 from dockrion.adapters.objects import Closer, run_config
 from dockrion.adapters.shapes import Shapes
+from dockrion.adapters.tools import gate_tools
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
 from dockrion.events.model import Token
+from dockrion.events.tools import ToolFilter
 
 
 class RunnableAgent:
@@ -24,6 +26,7 @@ class RunnableAgent:
 
     framework = "langchain"
     in_thread = False
+    gates_tools = True
 
     def __init__(
         self,
@@ -32,15 +35,23 @@ class RunnableAgent:
         name: str,
         shapes: Shapes,
         closer: Closer | None = None,
+        tools: ToolFilter | None = None,
     ) -> None:
         self._runnable = runnable
         self._name = name
         self._shapes = shapes
         self._closer = closer
+        self._ungate = None if tools is None else gate_tools(tools)
 
     @classmethod
     async def load(
-        cls, runnable: Any, *, name: str, shapes: Shapes, closer: Closer | None = None
+        cls,
+        runnable: Any,
+        *,
+        name: str,
+        shapes: Shapes,
+        closer: Closer | None = None,
+        tools: ToolFilter | None = None,
     ) -> RunnableAgent:
         """Take what the entrypoint gave; raise `InvalidAgentError` when that is no Runnable."""
         if not isinstance(runnable, Runnable):
@@ -48,7 +59,13 @@ class RunnableAgent:
                 f"agent.entrypoint: {name} must give a LangChain Runnable, "
                 f"got an object of {type(runnable).__name__}"
             )
-        return cls(cast("Runnable[Any, Any]", runnable), name=name, shapes=shapes, closer=closer)
+        return cls(
+            cast("Runnable[Any, Any]", runnable),
+            name=name,
+            shapes=shapes,
+            closer=closer,
+            tools=tools,
+        )
 
     async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
         outbox = context.outbox
@@ -92,6 +109,8 @@ class RunnableAgent:
         }
 
     async def close(self) -> None:
+        if self._ungate is not None:
+            self._ungate()
         if self._closer is not None:
             await self._closer()
 

@@ -24,12 +24,14 @@ from dockrion.adapters.callbacks import FrameworkEvents
 from dockrion.adapters.checkpointers import usable_on_loop
 from dockrion.adapters.objects import Closer, run_config
 from dockrion.adapters.shapes import Shapes
+from dockrion.adapters.tools import gate_tools
 from dockrion.errors import AgentExecutionError, InvalidAgentError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
 from dockrion.events.jsonable import plain
 from dockrion.events.model import Interrupt, Interrupted, Token
 from dockrion.events.outbox import Outbox
+from dockrion.events.tools import ToolFilter
 
 # Its own types say `Unknown` in too many places.
 Graph = Any
@@ -41,16 +43,32 @@ class GraphAgent:
 
     framework = "langgraph"
     in_thread = False
+    gates_tools = True
 
-    def __init__(self, graph: Graph, *, name: str, shapes: Shapes, closer: Closer | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        name: str,
+        shapes: Shapes,
+        closer: Closer | None = None,
+        tools: ToolFilter | None = None,
+    ) -> None:
         self._graph = graph
         self._name = name
         self._shapes = shapes
         self._closer = closer
+        self._ungate = None if tools is None else gate_tools(tools)
 
     @classmethod
     async def load(
-        cls, graph: Any, *, name: str, shapes: Shapes, closer: Closer | None = None
+        cls,
+        graph: Any,
+        *,
+        name: str,
+        shapes: Shapes,
+        closer: Closer | None = None,
+        tools: ToolFilter | None = None,
     ) -> GraphAgent:
         """Take what the entrypoint gave; raise `InvalidAgentError` when that is no compiled graph."""
         if not isinstance(graph, Pregel):
@@ -60,7 +78,7 @@ class GraphAgent:
                 f"got an object of {type(graph).__name__}{hint}"
             )
         usable = await _with_usable_checkpointer(cast("Graph", graph))
-        return cls(usable, name=name, shapes=shapes, closer=closer)
+        return cls(usable, name=name, shapes=shapes, closer=closer, tools=tools)
 
     async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
         graph, outbox = self._graph, context.outbox
@@ -114,6 +132,8 @@ class GraphAgent:
         }
 
     async def close(self) -> None:
+        if self._ungate is not None:
+            self._ungate()
         if self._closer is not None:
             await self._closer()
 

@@ -17,8 +17,10 @@ Closer = Callable[[], Awaitable[object]]
 class ObjectAgent:
     """An object that is invoked: `.ainvoke` or `.invoke` once; `.astream` or `.stream` when it has one.
 
-    `config` is handed over where a method takes it.
+    `config` is handed over where a method takes it. What tools it calls, nobody sees.
     """
+
+    gates_tools = False
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class ForeignAgent:
 
     def __init__(self, adapter: Any, *, framework: str) -> None:
         self.framework = framework
+        self.gates_tools = getattr(adapter, "gates_tools", False) is True
         self._adapter = adapter
         self._stream = _method(adapter, "invoke_stream")
         self._invoke = _method(adapter, "ainvoke") or adapter.invoke

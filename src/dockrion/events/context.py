@@ -15,6 +15,7 @@ from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.events.model import Token
 from dockrion.events.outbox import Outbox
+from dockrion.events.tools import ToolGate
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class StreamContext:
         "_describe",
         "_filter",
         "_outbox",
+        "_tools",
         "arguments",
         "identity",
         "request_id",
@@ -60,6 +62,7 @@ class StreamContext:
         outbox: Outbox | None = None,
         request_id: str | None = None,
         describe: Callable[[BaseException], str] | None = None,
+        tools: ToolGate | None = None,
     ) -> None:
         self._describe = describe
         self.run_id = run_id
@@ -70,6 +73,8 @@ class StreamContext:
         self.identity = identity
         self._filter = events_filter
         self._outbox = outbox
+        # Where there are no rules, every tool may run.
+        self._tools = tools
 
     @property
     def events_filter(self) -> EventsFilter:
@@ -88,6 +93,15 @@ class StreamContext:
     def cancelled(self) -> bool:
         """Whether the run is over, so that further work is in vain."""
         return self._outbox is not None and self._outbox.closed
+
+    def is_tool_allowed(self, name: str) -> bool:
+        """Whether the Dockfile's `policies.tools` let this tool run."""
+        return self._tools is None or self._tools.allows(name)
+
+    def guard_tool(self, name: str) -> None:
+        """Return if the tool may run, else make the refusal known and raise `PolicyViolationError`."""
+        if self._tools is not None and not self._tools.allows(name):
+            raise self._tools.refuse(name, self)
 
     def bind(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return `function` with this context as the current one, for threads that the agent starts itself."""

@@ -158,7 +158,7 @@ class Outbox:
     def wake(self) -> None:
         """Wake the reader, from any thread."""
         self._parked = False
-        self._on_loop(self._wake_here)
+        self.on_loop(self._wake_here)
 
     def beat(self) -> None:
         """Ask for a heartbeat on the connections of this run."""
@@ -230,9 +230,10 @@ class Outbox:
     def close(self) -> None:
         """End it for producers and wake everybody; safe to call from any thread, and twice."""
         self.closed = True
-        self._on_loop(self._wake_all)
+        self.on_loop(self._wake_all)
 
-    def _on_loop(self, callback: Callable[[], None]) -> None:
+    def on_loop(self, callback: Callable[[], None]) -> None:
+        """Call it at once on the loop's thread, else soon, before what is asked for later."""
         if threading.get_ident() == self._thread_id:
             callback()
             return

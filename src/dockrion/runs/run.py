@@ -9,7 +9,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from dockrion.errors import AgentExecutionError, InvalidOutputError, PolicyViolationError
+from dockrion.errors import (
+    AgentExecutionError,
+    InvalidOutputError,
+    PolicyViolationError,
+    ToolNotAllowedError,
+)
 from dockrion.events.base import HaltedError, Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.jsonable import plain
@@ -184,7 +189,14 @@ class Run:
         """End the run from outside: async code is cancelled, sync code ends at its next emit."""
         if self._endings:
             return
+        self.halt(terminal)
+
+    def halt(self, terminal: Failed | Cancelled) -> None:
+        """`stop`, from any thread."""
         self.conclude(Stopped(terminal))
+        self.outbox.on_loop(self._cancel)
+
+    def _cancel(self) -> None:
         if self._worker is not None:
             self._worker.cancel()
 
@@ -350,9 +362,20 @@ class Run:
                 except PolicyViolationError as violation:
                     return self._violated(violation)
             case Stopped(terminal=terminal):
-                if isinstance(terminal, Failed):
-                    self._log_failure(terminal.code)
-                return terminal
+                return self._stopped(terminal)
+
+    def _stopped(self, terminal: Failed | Cancelled) -> Terminal:
+        if not isinstance(terminal, Failed):
+            return terminal
+        self._log_failure(terminal.code)
+        if terminal.details is None:
+            return terminal
+        try:
+            # Of a tool that was refused: the agent may have named it.
+            error = self._rules.sentences.clean(terminal.error)
+            return Failed(error, terminal.code, self._rules.outgoing.value(terminal.details))
+        except PolicyViolationError as violation:
+            return self._violated(violation)
 
     def _completed(self, ending: Finished) -> Terminal:
         rules = self._rules
@@ -379,18 +402,20 @@ class Run:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
             details = self._rules.outgoing.value(plain(exc.details))
-            return self._violated(
-                PolicyViolationError(sentences.clean(exc.message), details=details, rule=exc.rule)
+            told = PolicyViolationError(
+                sentences.clean(exc.message), details=details, rule=exc.rule
             )
+            return self._violated(told, counted=isinstance(exc, ToolNotAllowedError))
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)
             return Failed(sentences.of_ours(exc, run_id=self.run_id)[0], exc.code)
         sentence = sentences.of(exc, run_id=self.run_id)
         return Failed(sentence, "AGENT_EXECUTION_ERROR")
 
-    def _violated(self, violation: PolicyViolationError) -> Failed:
+    def _violated(self, violation: PolicyViolationError, *, counted: bool = False) -> Failed:
         """End with a violation whose message and details may leave."""
-        self._rules.observer.violated(violation.rule)
+        if not counted:
+            self._rules.observer.violated(violation.rule)
         self._log_failure(violation.code)
         return Failed(violation.message, violation.code, violation.details)
 

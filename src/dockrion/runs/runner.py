@@ -22,11 +22,13 @@ from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.events.model import Failed
 from dockrion.events.outbox import Outbox, stepping
+from dockrion.policy.tools import ToolRules
 from dockrion.runs.deadlines import Deadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.log import Clock, UnkeptLog
 from dockrion.runs.run import Raised, Returned, Run, RunRules
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runs.tools import RunTools
 from dockrion.runs.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Runner:
         timestamps: Clock,
         limits: RunLimits,
         held: Container[str] = (),
+        tools: ToolRules | None = None,
     ) -> None:
         """`held` has the ids of runs that have ended and are still taken."""
         self._agent = agent
@@ -71,6 +74,7 @@ class Runner:
         self._stages = stages
         self._clock = timestamps
         self._held = held
+        self._tools = None if tools is None else RunTools(tools, rules.observer, self._halt)
         self._max_seconds = limits.max_seconds
         self._deadlines: Deadlines[Run] = Deadlines(limits.max_seconds, self._took_too_long)
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
@@ -124,6 +128,7 @@ class Runner:
             outbox=outbox,
             request_id=request_id,
             describe=self._rules.sentences.brief,
+            tools=self._tools,
         )
         run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
         self._active[run.run_id] = run
@@ -239,6 +244,11 @@ class Runner:
 
     def _took_too_long(self, run: Run) -> None:
         run.stop(Failed(f"The run took longer than {self._max_seconds:g} s.", "TIMEOUT"))
+
+    def _halt(self, run_id: str, terminal: Failed) -> None:
+        run = self._active.get(run_id)
+        if run is not None:
+            run.halt(terminal)
 
     def _ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)

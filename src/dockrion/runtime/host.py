@@ -22,6 +22,7 @@ from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
 from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
 from dockrion.policy.outgoing import Outgoing
+from dockrion.policy.tools import tool_rules
 from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
@@ -232,12 +233,14 @@ class AgentHost:
 
     async def _load(self) -> None:
         spec = self.spec
+        tools = tool_rules(spec.policies)
         try:
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,
                 arguments=spec.arguments,
                 shapes=shapes_of(spec),
+                tools=tools,
             )
             description = plain(agent.describe())
             injection = await _injection_filter(spec)
@@ -278,6 +281,7 @@ class AgentHost:
                 max_queue=spec.expose.limits.max_queue,
             ),
             held=() if self.held is None else self.held,
+            tools=tools,
         )
 
     def _sentences(self) -> ErrorSentences:

@@ -271,8 +271,3 @@ class AuthSpec(Section):
     def _role_names_are_unique(cls, roles: tuple[RoleSpec, ...]) -> tuple[RoleSpec, ...]:
         refuse_duplicates([role.name for role in roles], "name")
         return roles
-
-    @property
-    def is_open(self) -> bool:
-        """Whether callers need no credentials."""
-        return self.mode == "none" or (self.mode == "api_key" and not self.api_keys.enabled)

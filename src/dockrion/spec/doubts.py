@@ -14,6 +14,7 @@ def doubts(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
     yield from _chat_properties(spec)
     yield from _keys(spec)
     yield from _limits_of_nobody(spec)
+    yield from _tools(spec)
 
 
 def _chat_properties(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
@@ -51,3 +52,19 @@ def _limits_of_nobody(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
             ("auth", "rate_limits"),
             "has no `default`, and without authentication nobody has a role: nobody is limited",
         )
+
+
+def _tools(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
+    tools = spec.policies.tools
+    if tools is None:
+        return
+    if not tools.deny_by_default:
+        if tools.allowed:
+            message = "has no effect while deny_by_default is false: every tool may run"
+            yield ("policies", "tools", "allowed"), message
+    elif spec.agent.handler is None and spec.agent.framework == "custom":
+        message = (
+            "cannot be enforced for an entrypoint of framework custom, which will not start; "
+            "a handler can call context.guard_tool(name)"
+        )
+        yield ("policies", "tools"), message

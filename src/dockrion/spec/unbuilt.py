@@ -35,7 +35,6 @@ ROWS = (
     Row("streaming.worker"),
     Row("streaming.id_generator.type", values=("custom",)),
     Row("runs"),
-    Row("policies.tools"),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
     Row("observability.langfuse"),

@@ -25,6 +25,7 @@ class ScriptedAgent:
 
     framework = "custom"
     in_thread = False
+    gates_tools = True
 
     def __init__(self, script: Iterable[Any] = ()) -> None:
         self.script = list(script)
