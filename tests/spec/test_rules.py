@@ -89,15 +89,19 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"policies.safety.injection_patterns": ["(a+)+b"]},
-        "policies.safety.injection_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
-        "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
-        'got "(a+)+b"',
+        (
+            "policies.safety.injection_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
+            "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
+            'got "(a+)+b"'
+        ),
     ),
     (
         {"policies.safety.redact_patterns": ["(a+)+b"]},
-        "policies.safety.redact_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
-        "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
-        'got "(a+)+b"',
+        (
+            "policies.safety.redact_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
+            "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
+            'got "(a+)+b"'
+        ),
     ),
 ]
 
