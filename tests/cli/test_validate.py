@@ -151,3 +151,15 @@ def test_an_env_file_that_is_a_folder_is_a_warning(call: Call, agent: Agent) -> 
 
     (path.parent / ".env" / "pyvenv.cfg").touch()
     assert call("validate", path).err == ""
+
+
+def test_verbose_shows_what_each_redaction_rule_can_hold_back(call: Call, agent: Agent) -> None:
+    rules = [r"\d{3}-\d{2}-\d{4}", r"\S+@\S+", "x{2000}"]
+    result = call("validate", agent(policies={"safety": {"redact_patterns": rules}}), "--verbose")
+
+    assert result.out.endswith(
+        "\nText that each redaction rule can hold back:\n"
+        "  \\d{3}-\\d{2}-\\d{4}  at most 11 characters\n"
+        "  \\S+@\\S+  unbounded: held up to 1024, then [REDACTED]\n"
+        "  x{2000}  at most 2000 characters: held up to 1024, then [REDACTED]\n"
+    )

@@ -87,6 +87,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"policies.safety.redact_patterns": ["a", "b[c"]},
         'policies.safety.redact_patterns[1]: must be a Python regular expression: unterminated character set at position 1, got "b[c"',
     ),
+    (
+        {"policies.safety.injection_patterns": ["(a+)+b"]},
+        (
+            "policies.safety.injection_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
+            "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
+            'got "(a+)+b"'
+        ),
+    ),
+    (
+        {"policies.safety.redact_patterns": ["(a+)+b"]},
+        (
+            "policies.safety.redact_patterns[0]: must not be able to read the same text in many ways, or one text could take very long: "
+            "let neighbouring repeats read different characters, and no repeat hold another that reads the same, "
+            'got "(a+)+b"'
+        ),
+    ),
 ]
 
 TAKEN: list[dict[str, Any]] = [

@@ -15,6 +15,7 @@ from dockrion.patterns.tree import Node, Tree, look_behind
 
 REDACTED = "[REDACTED]"
 MAX_HELD = 1024
+_WORTH_A_SEARCH = 64
 
 
 class RedactionRules:
@@ -109,7 +110,12 @@ class _Rule:
 
     def alive_from(self, text: str, start: int) -> int:
         """Return the first place after `start` where an attempt can still become a match."""
-        found = self._alive_later(text, start + 1)
+        later = start + 1
+        if len(text) - start > _WORTH_A_SEARCH:
+            # What ends all attempts before it need not be reached from each of their starts.
+            while ended := self.outside(text, later):
+                later = ended.end()
+        found = self._alive_later(text, later)
         return found.start() if found else len(text)
 
 
