@@ -27,7 +27,8 @@ RULES = [
 SAFE = "card [REDACTED], mail [REDACTED], key [REDACTED], number [REDACTED]."
 # Of each secret a part that nothing else has.
 PARTS = (
-    "4111",
+    "4111 ",
+    "41111",
     "1111 1",
     "jane",
     ".doe",
