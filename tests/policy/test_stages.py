@@ -185,3 +185,22 @@ def test_an_output_is_shortened_longest_first_after_redaction() -> None:
     assert is_cut
     assert output == {"a": "xxxxxxx", "b": ["[REDACT", 7], "c": "yy"}
     assert outgoing.output({"a": "short"}) == ({"a": "short"}, False)
+
+
+def test_what_follows_a_text_that_was_too_long_does_not_leave_after_the_end_of_its_message() -> (
+    None
+):
+    redacting = RedactingStage(RedactionRules(["<[a-z]+>"]))
+    events = redacting.feed(
+        [Token("<" + "a" * 1100, None, None, "1"), Token("", "stop", None, "1")]
+    )
+    events += redacting.feed([Token("secret>", None, None, "1")])
+    text = said([*events, *redacting.flush()], None, "1")
+    assert "secret" not in text
+    assert "aaa" not in text
+
+
+def test_a_text_that_was_too_long_to_decide_halts() -> None:
+    redacting = Outgoing(["<[a-z]+>"], halt=True).stages()[0]
+    with pytest.raises(HaltedError):
+        redacting.feed([Token("<" + "a" * 1100)])

@@ -78,6 +78,16 @@ async def test_the_details_of_a_violation_of_the_agents_own() -> None:
     )
 
 
+async def test_secrets_are_not_in_the_details_of_a_violation() -> None:
+    async def handle(payload: Any) -> Any:
+        raise PolicyViolationError("no s3cr3t-value", details={"key": ["s3cr3t-value"]})
+
+    with anyio.fail_after(5):
+        runner = runner_for(handle, secrets=["s3cr3t-value"])
+        last = (await read_to_end(runner.start({}, streams=True)))[-1]
+    assert last == Failed("no ***", "POLICY_VIOLATION", {"key": ["***"]})
+
+
 async def returns(payload: Any) -> Any:
     return {"to": SECRET}
 

@@ -1,1 +1,1 @@
-"""What is allowed to leave."""
+"""What may come in, which tools may run, and what may leave."""

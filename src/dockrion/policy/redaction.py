@@ -66,12 +66,12 @@ class StreamRedactor:
 
     @property
     def matched(self) -> bool:
-        """Whether a rule has matched, known before anything around the match leaves. Stays true."""
+        """Whether a rule has matched, or has reached the cap, known before anything around that leaves. Stays true."""
         return any(stage.matched for stage in self._stages)
 
     @property
     def held(self) -> bool:
-        """Whether text is held back now."""
+        """Whether text is held back now, or dropped because it was held for too long."""
         return any(stage.held for stage in self._stages)
 
 
@@ -137,7 +137,7 @@ class _Stage:
 
     @property
     def held(self) -> bool:
-        return self._held_from < len(self._text)
+        return self._swallowing or self._held_from < len(self._text)
 
     def feed(self, text: str) -> str:
         room = self._rule.max_held + 1 - len(self._text) + self._held_from
@@ -178,7 +178,7 @@ class _Stage:
             out += REDACTED
             at = found.end()
         if len(text) - at > rule.max_held:
-            self._swallowing = self.changed = True
+            self._swallowing = self.matched = self.changed = True
             at = len(text)
             out += REDACTED
         drop = at - rule.behind

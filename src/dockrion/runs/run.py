@@ -401,7 +401,7 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            details = self._rules.outgoing.value(plain(exc.details))
+            details = self._rules.outgoing.value(sentences.without_secrets(plain(exc.details)))
             told = PolicyViolationError(
                 sentences.clean(exc.message), details=details, rule=exc.rule
             )

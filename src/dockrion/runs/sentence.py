@@ -56,6 +56,10 @@ class ErrorSentences:
             return _hidden_by_id("run failed", run_id=run_id, error=error.message), None
         return self.clean(error.message), self._secrets.hide_in(error.details)
 
+    def without_secrets(self, data: Any) -> Any:
+        """Return plain JSON data that an agent tells its callers, without the values of secrets."""
+        return self._secrets.hide_in(data)
+
     def brief(self, exc: BaseException) -> str:
         """Return the sentence for an exception that the agent itself deals with; it is not logged."""
         if not self._reveal:
