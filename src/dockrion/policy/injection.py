@@ -89,7 +89,7 @@ class InjectionFilter:
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._classifier = classifier
 
-    async def check(self, payload: Any) -> None:
+    async def check(self, payload: Any, *, request_id: str | None = None) -> None:
         strings = list(strings_of(payload))
         if sum(len(text) for _, text in strings) <= MAX_CHARS_ON_LOOP:
             found = self.find(strings)
@@ -100,7 +100,10 @@ class InjectionFilter:
         if found:
             logger.warning(
                 "payload refused: prompt injection",
-                extra={"rules": sorted({one.rule for one in found})},
+                extra={
+                    "rules": sorted({one.rule for one in found}),
+                    "request_id": request_id,
+                },
             )
             raise PolicyViolationError(
                 "The payload holds instructions that are not allowed (policies.safety).",

@@ -175,11 +175,11 @@ class AgentHost:
             raise ServiceUnavailableError(f"The agent could not be loaded. {self.agent_error}")
         return self.runner
 
-    async def check_injection(self, payload: Any) -> None:
+    async def check_injection(self, payload: Any, *, request_id: str | None = None) -> None:
         """Raise `PolicyViolationError`, and count it, where `policies.safety` refuses the payload."""
         assert self.injection is not None
         try:
-            await self.injection.check(payload)
+            await self.injection.check(payload, request_id=request_id)
         except PolicyViolationError:
             self.traffic.violated(INJECTION_RULE)
             raise

@@ -203,14 +203,15 @@ async def start_run(
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
     runner = host.runner or await host.wait_for_runner()
+    request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
-        await host.check_injection(payload)
+        await host.check_injection(payload, request_id=request_id)
     return runner.start(
         payload,
         run_id=run_id,
         thread_id=thread_id,
         identity=identity,
-        request_id=request.request_id.decode("latin-1"),
+        request_id=request_id,
         streams=streams,
     )
 
