@@ -68,6 +68,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_second: int = 0
     delivery: bool = False
     new_connection: bool = False
+    key: str | None = None
 
     def arguments(self) -> list[str]:
         plain = self.path == "/invoke"
@@ -91,6 +92,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         return [
             *(text for name, value in values.items() for text in (f"--{name}", str(value))),
             *(f"--{name}" for name, on in switches.items() if on),
+            *(() if self.key is None else ("--key", self.key)),
         ]
 
 

@@ -61,6 +61,20 @@ io_schema:
 expose:
   host: 127.0.0.1
 """
+# `<agent>` + GUARDED is the agent behind an API key and four redaction rules.
+GUARDED = "+guarded"
+KEY = "bench-key-of-forty-characters-0123456789"
+_GUARDS = r"""
+auth:
+  mode: api_key
+policies:
+  safety:
+    redact_patterns:
+      - '[\w.+-]+@[\w-]+\.[\w.]+'
+      - '\b\d{3}-\d{2}-\d{4}\b'
+      - '\b(?:\d[ -]?){13,16}\b'
+      - 'sk-[A-Za-z0-9]{20,}'
+"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,12 @@ def serving(kind: str, agent: str) -> Generator[Server]:
             process = subprocess.Popen(
                 _command(kind, agent, port, Path(folder)),
                 cwd=folder,
-                env={**os.environ, "BENCH_AGENT": agent, "LOG_LEVEL": "warn"},
+                env={
+                    **os.environ,
+                    "BENCH_AGENT": agent,
+                    "LOG_LEVEL": "warn",
+                    "DOCKRION_API_KEY": KEY,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,6 +141,7 @@ def serving(kind: str, agent: str) -> Generator[Server]:
 
 def _command(kind: str, agent: str, port: int, folder: Path) -> list[str]:
     if kind == DOCKRION:
+        agent, guarded, _ = agent.partition(GUARDED)
         graph = agent.removeprefix("graph-") if agent.startswith("graph-") else None
         shutil.copy(_HERE / ("agents.py" if graph is None else "graphs.py"), folder)
         named = (
@@ -129,7 +149,8 @@ def _command(kind: str, agent: str, port: int, folder: Path) -> list[str]:
             if graph is None
             else f"framework: langgraph\n  entrypoint: graphs:{graph}"
         )
-        Path(folder, "Dockfile.yaml").write_text(_DOCKFILE.format(agent=named))
+        dockfile = _DOCKFILE.format(agent=named) + (_GUARDS if guarded else "")
+        Path(folder, "Dockfile.yaml").write_text(dockfile)
         return [dockrion_command(), "run", "Dockfile.yaml", "--port", str(port)]
     return [
         *(sys.executable, "-m", "uvicorn", PEERS[kind], "--app-dir", str(_HERE)),

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import loadclient
+import msgspec
 from loadclient import BenchmarkError, Load, Report, Times
-from servers import DOCKRION, EACH, FASTAPI, JOINED, dockrion_command, serving
+from servers import DOCKRION, EACH, FASTAPI, GUARDED, JOINED, KEY, dockrion_command, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,8 @@ def _flat_out(agent: str, *, streams: int, tokens: int, slow: dict[str, float]) 
     def measure(kind: str, scale: float) -> Figures:
         each = int(tokens * scale * slow.get(kind, 1) / streams)
         with serving(kind, agent) as server:
-            loadclient.run(Load(port=server.port, payload={"n": 5000}, requests=2))
-            load = Load(port=server.port, payload={"n": each}, connections=streams)
+            loadclient.run(Load(port=server.port, payload={"n": 5000}, requests=2, key=KEY))
+            load = Load(port=server.port, payload={"n": each}, connections=streams, key=KEY)
             report, spent = _metered(server, load)
         return {"cpu": spent / report.events * 1e6}
 
@@ -93,15 +94,11 @@ def _requests(agent: str, *, path: str, payload: dict[str, Any]) -> Measure:
 
     def measure(kind: str, scale: float) -> Figures:
         with serving(kind, agent) as server:
-            load = Load(port=server.port, path=path, payload=payload, connections=16, requests=20)
-            loadclient.run(load)
-            several = Load(
-                port=server.port,
-                path=path,
-                payload=payload,
-                connections=16,
-                requests=int(600 * scale),
+            load = Load(
+                port=server.port, path=path, payload=payload, connections=16, requests=20, key=KEY
             )
+            loadclient.run(load)
+            several = msgspec.structs.replace(load, requests=int(600 * scale))
             report, spent = _metered(server, several)
         return {"cpu": spent / report.completed * 1e3}
 
@@ -257,6 +254,16 @@ WORKLOADS: dict[str, Workload] = {
         {"cpu": Metric("a plain `/invoke`", "CPU ms", 0.07, digits=3)},
         (DOCKRION, JOINED, FASTAPI),
         _requests("reply", path="/invoke", payload={"n": 5}),
+    ),
+    "guarded-stream": Workload(
+        {"cpu": Metric("one async stream, API key, four redaction rules", _PER_MILLION, 26.2)},
+        (DOCKRION,),
+        _flat_out(f"stream{GUARDED}", streams=1, tokens=300_000, slow={}),
+    ),
+    "guarded-invoke": Workload(
+        {"cpu": Metric("a plain `/invoke`, API key, four rules", "CPU ms", 0.1, digits=3)},
+        (DOCKRION,),
+        _requests(f"reply{GUARDED}", path="/invoke", payload={"n": 5}),
     ),
     "start": Workload(
         {

@@ -48,9 +48,9 @@ static void build_request(struct client *client) {
     const struct options *options = client->options;
     int length = asprintf(&client->request,
                           "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
-                          "Content-Length: %zu\r\n\r\n%s",
-                          options->method, options->path, options->port, strlen(options->body),
-                          options->body);
+                          "%sContent-Length: %zu\r\n\r\n%s",
+                          options->method, options->path, options->port, options->header,
+                          strlen(options->body), options->body);
     if (length < 0) exit(2);
     client->request_length = (size_t)length;
 }

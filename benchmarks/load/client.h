@@ -13,6 +13,7 @@ struct options {
     int port;
     const char *method;
     const char *path;
+    const char *header;     /* one more line of the head, with its line end; or nothing */
     const char *body;
     const char *end;        /* what the last block of a stream must be, or what a plain answer must hold */
     bool plain;             /* the answer is no event stream */

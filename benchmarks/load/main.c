@@ -50,6 +50,7 @@ static struct options read_options(int count, char **arguments) {
         {"port", required_argument, NULL, 'p'},
         {"method", required_argument, NULL, 'm'},
         {"path", required_argument, NULL, 'u'},
+        {"key", required_argument, NULL, 'K'},
         {"body", required_argument, NULL, 'b'},
         {"end", required_argument, NULL, 'e'},
         {"connections", required_argument, NULL, 'c'},
@@ -68,6 +69,7 @@ static struct options read_options(int count, char **arguments) {
     };
     struct options options = {.method = "POST",
                               .path = "/invoke/stream",
+                              .header = "",
                               .body = "{}",
                               .end = "complete",
                               .connections = 1,
@@ -80,6 +82,9 @@ static struct options read_options(int count, char **arguments) {
         case 'p': options.port = atoi(optarg); break;
         case 'm': options.method = optarg; break;
         case 'u': options.path = optarg; break;
+        case 'K':
+            if (asprintf((char **)&options.header, "X-API-Key: %s\r\n", optarg) < 0) exit(2);
+            break;
         case 'b': options.body = optarg; break;
         case 'e': options.end = optarg; break;
         case 'c': options.connections = strtoull(optarg, NULL, 10); break;
