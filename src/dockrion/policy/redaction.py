@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from dockrion.patterns.prefix import later_start, needed, outside, prefix_closure
-from dockrion.patterns.tree import Node, Tree, look_behind
+from dockrion.patterns.tree import Node, Tree, look_behind, walk
 
 REDACTED = "[REDACTED]"
 MAX_HELD = 1024
@@ -27,6 +27,8 @@ class RedactionRules:
     def redact(self, text: str) -> str:
         """Redact a whole text; the very same object comes back when no rule has anything to say."""
         for rule in self._rules:
+            if len(text) <= rule.max_held and rule.has_no_match(text):
+                continue
             stage = _Stage(rule)
             out = stage.feed(text) + stage.flush()
             if stage.changed:
@@ -81,6 +83,7 @@ class _Rule:
     __slots__ = (
         "_alive_later",
         "_later",
+        "_whole",
         "alive",
         "behind",
         "match",
@@ -94,6 +97,8 @@ class _Rule:
         alive = prefix_closure(tree)
         self.match = tree.compile(tree.nodes).match
         self.alive = tree.compile(alive).match
+        # Where flags hold for a part alone, CPython's search may overlook what its match finds.
+        self._whole = None if _has_flags_inside(tree) else tree.compile(tree.nodes).search
         self.outside = tree.compile(outside(tree)).search
         self.needed = needed(tree)
         # One more than look-behind sees, so that `^` never takes the place where old text was dropped for the start.
@@ -103,6 +108,10 @@ class _Rule:
         first: list[Node] = [("ASSERT_NOT", (-1, later[0][1][1]))] if later else []
         self._later = tree.compile([*first, *tree.nodes]).search
         self._alive_later = tree.compile([*first, *alive]).search
+
+    def has_no_match(self, text: str) -> bool:
+        """Whether a text that is not long surely has none."""
+        return self._whole is not None and self._whole(text) is None
 
     def search(self, text: str, start: int) -> re.Match[str] | None:
         """Return the first match at `start` or after it."""
@@ -117,6 +126,12 @@ class _Rule:
                 later = ended.end()
         found = self._alive_later(text, later)
         return found.start() if found else len(text)
+
+
+def _has_flags_inside(tree: Tree) -> bool:
+    return any(
+        name == "SUBPATTERN" and (argument[1] or argument[2]) for name, argument in walk(tree.nodes)
+    )
 
 
 class _Stage:
