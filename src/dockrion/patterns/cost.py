@@ -18,6 +18,9 @@ _GROWTH = (
 )
 _WORTH_A_LOOK = 1000
 _STEPS = 20_000
+# Of so many rounds, the square with room to spare; the cube is more.
+_FEW = 24
+_FEW_STEPS = 8_000
 _TEXTS = 64
 _LARGE = 8  # repeats of fewer rounds are not worth a text of their own
 _SAMPLES = "aZ0_ -\n.,:;@/=+(é一\x00\U0010ffff"
@@ -40,8 +43,11 @@ def _steep(match: list[Node], alive: list[Node], prefix: str, pump: str, suffix:
         return True
     attempt = _Attempt(long)
     end = attempt.end(match)
-    # What an attempt reads to the end and then takes away as a match is not read again.
-    return (end is None or end * 2 < len(long)) and _grows(alive, short, long)
+    if end is None or end * 2 < len(long):
+        return _grows(alive, short, long)
+    # What an attempt reads to the end and then takes away as a match is read once more and not again: that may
+    # take the square of its length.
+    return _steps(alive, prefix + pump * _FEW + suffix) > _FEW_STEPS
 
 
 def _grows(nodes: list[Node], short: str, long: str) -> bool:

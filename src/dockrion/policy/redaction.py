@@ -15,6 +15,9 @@ from dockrion.patterns.tree import Node, Tree, look_behind, walk
 
 REDACTED = "[REDACTED]"
 MAX_HELD = 1024
+# More held text than that is looked at when so many characters have come.
+LONG_HELD = 256
+LONG_STEP = 16
 _WORTH_A_SEARCH = 64
 
 
@@ -137,7 +140,7 @@ def _has_flags_inside(tree: Tree) -> bool:
 class _Stage:
     """One rule on one text. `_text[_held_from:]` is held; what is before it has left and stays for look-behind."""
 
-    __slots__ = ("_held_from", "_rule", "_swallowing", "_text", "changed", "matched")
+    __slots__ = ("_held_from", "_rule", "_swallowing", "_text", "_unread", "changed", "matched")
 
     _text: str
     _held_from: int
@@ -149,15 +152,26 @@ class _Stage:
         self._text = ""
         self._held_from = 0
         self._swallowing = False
+        # At the end of `_text`, what has not been looked at yet.
+        self._unread = 0
 
     @property
     def held(self) -> bool:
         return self._swallowing or self._held_from < len(self._text)
 
     def feed(self, text: str) -> str:
-        room = self._rule.max_held + 1 - len(self._text) + self._held_from
+        held = len(self._text) - self._held_from
+        room = self._rule.max_held + 1 - held
         if len(text) <= room and not self._swallowing:
+            if held > LONG_HELD and len(text) < room:
+                # To read so much again for every character would take the better part of a second for 100 KB.
+                self._unread += len(text)
+                if self._unread < LONG_STEP:
+                    self._text += text
+                    return ""
+            self._unread = 0
             return self._read(text)
+        self._unread = 0
         out: list[str] = []
         at = 0
         while at < len(text):
@@ -175,6 +189,7 @@ class _Stage:
         self._text = ""
         self._held_from = 0
         self._swallowing = False
+        self._unread = 0
         return rest
 
     def _read(self, text: str) -> str:
