@@ -20,7 +20,9 @@ class Asked(NamedTuple):
 
 
 class Provider:
-    """Answers with `status` and `body`; holds each request back while `gate` is closed.
+    """Answers with `status` and `body`, or that of `bodies` for the token it is asked about.
+
+    It holds each request back while `gate` is closed.
 
     With `drips` it is never silent and never done.
     """
@@ -28,6 +30,7 @@ class Provider:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"{}"
+        self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, str] = {}
         self.asked: list[Asked] = []
         self.gate = threading.Event()
@@ -81,15 +84,16 @@ class Provider:
         if self._server is None:
             handler.close_connection = True
             return
+        body = self.bodies.get(form.get("token", ""), self.body)
         handler.send_response(self.status)
-        for name, value in {"Content-Length": str(len(self.body)), **self.headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **self.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
         if not self.drips:
-            handler.wfile.write(self.body)
+            handler.wfile.write(body)
             return
         with suppress(OSError):
-            for byte in self.body:
+            for byte in body:
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
                 time.sleep(0.02)
