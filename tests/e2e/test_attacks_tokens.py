@@ -341,6 +341,11 @@ def test_while_the_issuer_is_down_only_those_get_in_whom_it_has_let_in(
     assert ask(asking.server, "POST", path, bearer(unknown)).status == 200
 
 
+def test_questions_to_the_issuer_are_not_logged_one_by_one(asking: Introspection) -> None:
+    assert ask(asking.server, "POST", "/invoke", bearer(asking.issue())).status == 200
+    assert asking.provider.url not in asking.server.log
+
+
 # Slow ones
 
 
