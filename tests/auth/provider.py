@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -19,8 +20,19 @@ class Asked(NamedTuple):
     form: dict[str, str]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Callers do not wait for an answer that is late.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class Provider:
-    """Answers with `status` and `body`; holds each request back while `gate` is closed.
+    """Answers with `status` and `body`, or that of `bodies` for the token it is asked about.
+
+    It holds each request back while `gate` is closed.
 
     With `drips` it is never silent and never done.
     """
@@ -28,6 +40,7 @@ class Provider:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"{}"
+        self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, str] = {}
         self.asked: list[Asked] = []
         self.gate = threading.Event()
@@ -58,8 +71,7 @@ class Provider:
 
             def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
 
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", self._port), Handler)
         self._port = server.server_address[1]
         self.url = f"http://127.0.0.1:{self._port}/asked"
         self._server = server
@@ -81,15 +93,16 @@ class Provider:
         if self._server is None:
             handler.close_connection = True
             return
+        body = self.bodies.get(form.get("token", ""), self.body)
         handler.send_response(self.status)
-        for name, value in {"Content-Length": str(len(self.body)), **self.headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **self.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
         if not self.drips:
-            handler.wfile.write(self.body)
+            handler.wfile.write(body)
             return
         with suppress(OSError):
-            for byte in self.body:
+            for byte in body:
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
                 time.sleep(0.02)

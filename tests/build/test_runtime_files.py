@@ -89,6 +89,23 @@ def test_requirements_name_dockrion_with_the_extras_that_the_dockfile_needs(
     assert lines[1:] == [f"dockrion[jwt,langgraph,otel,redis]=={VERSION}"]
 
 
+@pytest.mark.parametrize(
+    ("auth", "extras"),
+    [
+        ({"mode": "jwt", "jwt": {"jwks_url": "https://h/keys"}}, "[jwt]"),
+        ({"mode": "oauth2", "oauth2": {"introspection_url": "https://h/ask"}}, "[oauth2]"),
+        ({"mode": "api_key"}, ""),
+        ({"mode": "none"}, ""),
+    ],
+)
+def test_requirements_have_what_the_mode_of_auth_needs(
+    tmp_path: Path, auth: dict[str, Any], extras: str
+) -> None:
+    folder = written(tmp_path, auth=auth)
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    assert lines[1:] == [f"dockrion{extras}=={VERSION}"]
+
+
 def test_the_agents_requirements_are_included_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("tool @ git+https://example.com/tool.git\n")
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .server import HOST
+from .asking import ask, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .conftest import StartServer
     from .server import Server
 
@@ -52,41 +49,9 @@ BOB = ("X-API-Key", "bob-s3cret-4712")
 EVE = ("X-API-Key", "eve-s3cret-4713")
 
 
-class Answer(NamedTuple):
-    status: int
-    body: Any
-    headers: dict[str, str]
-
-
 @pytest.fixture(scope="module")
 def guarded(server: StartServer) -> Server:
     return server(AGENT, **SECTIONS)
-
-
-def ask(
-    server: Server,
-    method: str,
-    path: str,
-    headers: Iterable[tuple[str, str | bytes]] = (),
-    body: bytes = b"{}",
-) -> Answer:
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=10)
-    try:
-        connection.putrequest(method, path)
-        for name, value in (*headers, ("Content-Length", str(len(body)))):
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        response = connection.getresponse()
-        text = response.read()
-        fields = {name.lower(): value for name, value in response.getheaders()}
-        is_json = fields.get("content-type") == "application/json"
-        return Answer(response.status, json.loads(text) if is_json else text, fields)
-    finally:
-        connection.close()
-
-
-def refused(message: str, code: str = "AUTH_ERROR") -> dict[str, Any]:
-    return {"detail": {"message": message, "code": code}}
 
 
 REQUIRED, INVALID = refused("API key required"), refused("Invalid API key")

@@ -224,6 +224,91 @@ def test_an_answer_that_came_before_the_end_of_the_body_does_not_keep_the_connec
     assert run(scenario()).count(b"HTTP/1.1") == 1
 
 
+LONG_BODIES = {
+    "long": b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 65537\r\n\r\n",
+    "chunked": CHUNKED,
+    "promised": (
+        b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 70000\r\n\r\n"
+    ),
+}
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({**OK, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize("request_head", LONG_BODIES.values(), ids=LONG_BODIES)
+def test_the_rest_of_a_long_body_is_not_read_after_the_answer(request_head: bytes) -> None:
+    async def scenario() -> bytes:
+        async with serving(refuse) as port:
+            return await exchange(port, request_head)
+
+    head, _, body = run(scenario()).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert body == b"no"
+
+
+def test_after_an_answer_the_rest_of_a_short_body_is_read_and_the_connection_kept() -> None:
+    start = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 65536\r\n\r\n"
+
+    async def scenario() -> tuple[bytes, bytes]:
+        async with serving(refuse) as port, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(start)
+            first = await reader.readuntil(b"\r\n\r\nno")
+            writer.write(bytes(65536) + b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            second = await reader.readuntil(b"\r\n\r\nno")
+            writer.close()
+            return first, second
+
+    first, second = run(scenario())
+    assert b"connection: close" not in first + second
+
+
+@pytest.mark.parametrize("asked_to", ["keep-alive", "close"])
+def test_after_a_long_body_that_was_read_the_connection_is_kept_if_its_caller_wants(
+    asked_to: str,
+) -> None:
+    start = f"POST / HTTP/1.1\r\nhost: x\r\nconnection: {asked_to}\r\ncontent-length: 70000\r\n\r\n"
+
+    async def scenario() -> bytes:
+        async with serving(echo) as port, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(start.encode())
+            for _ in range(7):
+                await asyncio.sleep(0.001)
+                writer.write(b"x" * 10_000)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            return head
+
+    assert (b"connection: close" in run(scenario())) == (asked_to == "close")
+
+
+def test_a_long_body_does_not_keep_the_connection_of_a_server_that_stops() -> None:
+    servers: list[uvicorn.Server] = []
+    begun = asyncio.Event()
+
+    async def begin(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await echo(scope, receive, send)
+
+    async def scenario() -> bytes:
+        async with serving(begin, on_server=servers.append) as port, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(LONG_BODIES["long"])
+            await begun.wait()
+            (connection,) = servers[0].server_state.connections
+            connection.shutdown()
+            writer.write(bytes(65537))
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert b"\r\nconnection: close" in run(scenario()).partition(b"\r\n\r\n")[0]
+
+
 # Callers that take nothing
 
 

@@ -18,10 +18,12 @@ REQUIREMENTS: Final = "requirements.txt"
 
 def extras_of(spec: DockSpec) -> list[str]:
     telemetry = spec.observability
+    mode = None if spec.auth is None else spec.auth.mode
     needed = {
-        "jwt": spec.auth is not None and spec.auth.mode == "jwt",
+        "jwt": mode == "jwt",
         "langchain": spec.agent.framework == "langchain",
         "langgraph": spec.agent.framework == "langgraph",
+        "oauth2": mode == "oauth2",
         "otel": telemetry.langfuse is not None or telemetry.otlp is not None,
         "redis": spec.streaming.backend == "redis",
     }

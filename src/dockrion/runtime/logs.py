@@ -75,10 +75,11 @@ def configure_logging(
     handler.addFilter(lambda record: not (record.exc_info and record.name.startswith(reported)))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("dockrion").setLevel(logging.DEBUG if verbose else logging.NOTSET)
-    # uvicorn tells each step of its start and stop, watchfiles each change; what matters of that, dockrion says
-    # itself.
+    # uvicorn tells each step of its start and stop, watchfiles each change, httpx2 each request to an issuer of
+    # tokens; what matters of that, dockrion says itself.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    for name in ("httpx2", "watchfiles"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Python's own ways to tell write to standard error past every handler.
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_end_of_thread

@@ -8,6 +8,8 @@
   to be the end of the body.
 * An offer of another protocol (of HTTP/2 by curl, and by Java's client by default) is left unanswered, as RFC 9110,
   section 7.8, allows. The parser takes it for an upgrade that has happened, and the body with it.
+* An answer that comes before the end of a long body is the last one of its connection, so that nobody reads a body
+  that nobody wants.
 * Of requests that come before the one in front of them is answered, each hears when the caller goes away.
 * Trailers are dropped: uvicorn would add them to the headers.
 
@@ -46,6 +48,8 @@ _CONNECTION_HEADERS: Final = (b"connection", b"keep-alive", b"transfer-encoding"
 _OFFER_HEADERS: Final = (b"upgrade", b"http2-settings")
 # So many requests may wait behind one that is answered; past it the connection is not read, and its end not seen.
 _MAX_PIPELINED: Final = 8
+# The rest of a body that is not longer than this is read after an answer, to keep the connection.
+_SHORT_BODY_BYTES: Final = 64 << 10
 
 # What of a request comes next; between two requests, nothing has.
 _NOTHING, _HEAD, _BODY, _OFFER = range(4)
@@ -89,6 +93,7 @@ class ServerProtocol(HttpToolsProtocol):
         "_deadline",
         "_extensions",
         "_is_broken",
+        "_kept_after_body",
         "_last_bytes",
         "_limits",
         "_next",
@@ -118,6 +123,8 @@ class ServerProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._last_bytes: asyncio.TimerHandle | None = None
         self._is_broken = False
+        # A long body is on its way, and once it has come whole its connection need not end with the answer.
+        self._kept_after_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         answering = AnswerTransport(transport, self.loop)
@@ -143,6 +150,10 @@ class ServerProtocol(HttpToolsProtocol):
         if self._last_bytes is not None:
             self._last_bytes.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        self._kept_after_body = False
+        super().shutdown()
 
     # Reading
 
@@ -183,6 +194,8 @@ class ServerProtocol(HttpToolsProtocol):
             limits = self._limits
             seconds = limits.head_seconds if self._next == _HEAD else limits.request_seconds
             self._deadline = self.loop.call_later(seconds, self._too_slow)
+            if self._next == _BODY and not self._has_short_body():
+                self._kept_after_body, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -224,6 +237,10 @@ class ServerProtocol(HttpToolsProtocol):
             return
         self._next = _NOTHING
         self._unset_deadline()
+        if self._kept_after_body:
+            self._kept_after_body = False
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = True
         self.transport.body_has_come()
         super().on_message_complete()
 
@@ -242,6 +259,12 @@ class ServerProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(b"\r\n".join((*head, b"", b"")))
+
+    def _has_short_body(self) -> bool:
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return int(value) <= _SHORT_BODY_BYTES
+        return False
 
     def _check_head_size(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
