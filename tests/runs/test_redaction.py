@@ -78,6 +78,16 @@ async def test_the_details_of_a_violation_of_the_agents_own() -> None:
     )
 
 
+async def test_the_rule_that_an_agent_names_is_counted_redacted() -> None:
+    async def handle(payload: Any) -> Any:
+        raise PolicyViolationError("no", rule=f"mail to {SECRET}")
+
+    observer = Counting()
+    runner = runner_for(handler=handle, outgoing=Outgoing([EMAIL]), observer=observer)
+    await read_to_end(runner.start({}, streams=True))
+    assert observer.rules == ["mail to [REDACTED]"]
+
+
 async def returns(payload: Any) -> Any:
     return {"to": SECRET}
 

@@ -372,8 +372,9 @@ class Run:
             return terminal
         try:
             # Of a tool that was refused: the agent may have named it.
-            error = self._rules.sentences.clean(terminal.error)
-            return Failed(error, terminal.code, self._rules.outgoing.value(terminal.details))
+            sentences = self._rules.sentences
+            error = sentences.clean(terminal.error)
+            return Failed(error, terminal.code, sentences.clean_details(terminal.details))
         except PolicyViolationError as violation:
             return self._violated(violation)
 
@@ -401,9 +402,10 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            details = self._rules.outgoing.value(plain(exc.details))
             told = PolicyViolationError(
-                sentences.clean(exc.message), details=details, rule=exc.rule
+                sentences.clean(exc.message),
+                details=sentences.clean_details(plain(exc.details)),
+                rule=sentences.clean(str(exc.rule)),
             )
             return self._violated(told, counted=isinstance(exc, ToolNotAllowedError))
         if isinstance(exc, AgentExecutionError):
