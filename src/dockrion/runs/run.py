@@ -33,6 +33,7 @@ from dockrion.events.model import (
 )
 from dockrion.events.outbox import Outbox
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
+from dockrion.policy.values import is_large
 from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
@@ -167,6 +168,10 @@ class Run:
         except BaseException as exc:  # of the agent's own objects, which say how they are text
             return Raised(exc)
         return Finished(output, notes)
+
+    def takes_long_to_finish(self, value: Any) -> bool:
+        """Whether `finished` would hold up the loop: redaction reads each character."""
+        return self._rules.outgoing.rules is not None and is_large(value)
 
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
