@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockrion.policy.redaction import RedactionRules
-from dockrion.policy.values import redact_value
+from dockrion.policy.values import is_large, redact_value
 
 CARD = RedactionRules([r"\b\d{13,16}\b"])
 EMAIL = RedactionRules([r"[\w.]+@[\w.]+"])
@@ -60,3 +61,35 @@ def test_nothing_of_a_match_is_left(value: Any) -> None:
     assert not rules.matches(left.replace("\\x", "").replace("\\u", "").replace("\\U", "")) or any(
         mark in left for mark in ("\\", "\x00")
     )
+
+
+@dataclass
+class Message:
+    text: str
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 20_000,
+        {"a": ["x" * 9000, {"b": "x" * 9000}]},
+        {"x" * 20_000: 1},
+        list(range(2000)),
+        Message("x" * 20_000),
+        (Message("x" * 9000), Message("x" * 9000)),
+        b"x" * 20_000,
+    ],
+)
+def test_what_is_large(value: Any) -> None:
+    assert is_large(value)
+
+
+@pytest.mark.parametrize("value", [None, 1, {}, "x" * 1000, {"a": ["b", Message("c")]}])
+def test_what_is_small(value: Any) -> None:
+    assert not is_large(value)
+
+
+def test_looking_at_what_holds_itself_ends() -> None:
+    value: list[Any] = []
+    value.append(value)
+    assert is_large(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import anyio
@@ -88,6 +89,16 @@ async def test_secrets_are_not_in_the_details_of_a_violation() -> None:
     assert last == Failed("no ***", "POLICY_VIOLATION", {"key": ["***"]})
 
 
+async def test_the_rule_that_an_agent_names_is_counted_redacted() -> None:
+    async def handle(payload: Any) -> Any:
+        raise PolicyViolationError("no", rule=f"mail to {SECRET}")
+
+    observer = Counting()
+    runner = runner_for(handler=handle, outgoing=Outgoing([EMAIL]), observer=observer)
+    await read_to_end(runner.start({}, streams=True))
+    assert observer.rules == ["mail to [REDACTED]"]
+
+
 async def returns(payload: Any) -> Any:
     return {"to": SECRET}
 
@@ -137,3 +148,28 @@ async def test_capped_tokens_are_the_output_too() -> None:
     assert isinstance(last, Complete)
     assert last.output == {"content": "mail ["}
     assert last.metadata["truncated"] is True
+
+
+async def test_a_large_output_of_an_async_agent_is_redacted_off_the_loop() -> None:
+    threads: list[int] = []
+
+    class Watching(Outgoing):
+        def output(self, output: Any) -> tuple[Any, bool]:
+            threads.append(threading.get_ident())
+            return super().output(output)
+
+    async def small(payload: Any) -> Any:
+        return {"to": SECRET}
+
+    async def large(payload: Any) -> Any:
+        return {"to": [SECRET, "word " * 10_000]}
+
+    outgoing = Watching([EMAIL])
+    with anyio.fail_after(10):
+        for handler in (small, large):
+            run = runner_for(handler, outgoing=outgoing).start({}, streams=True)
+            last = (await read_to_end(run))[-1]
+    assert isinstance(last, Complete)
+    assert last.output["to"][0] == "[REDACTED]"
+    loop = threading.get_ident()
+    assert [thread == loop for thread in threads] == [True, False]

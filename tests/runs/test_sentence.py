@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from dockrion.policy.outgoing import Outgoing
 from dockrion.runs.sentence import MAX_CHARS, ErrorSentences
 
 clean = ErrorSentences(reveal=True, secrets=["s3cr3t-value"]).clean
@@ -55,3 +56,13 @@ def test_no_text_takes_long(text: str) -> None:
 def test_secrets_are_replaced_however_long_the_text_is() -> None:
     assert clean("s3cr3t-value at /home/s3cr3t-value") == "*** at ***"
     assert "s3cr3t" not in clean("/a" * 20_000 + " s3cr3t-value")
+
+
+def test_details_have_no_secrets_and_nothing_that_a_rule_matches() -> None:
+    sentences = ErrorSentences(
+        reveal=True, secrets=["s3cr3t-value"], outgoing=Outgoing([r"\w+@\w+"])
+    )
+    assert sentences.clean_details({"key": "s3cr3t-value", "a@b": ["a@b", 1]}) == {
+        "key": "***",
+        "[REDACTED]": ["[REDACTED]", 1],
+    }

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from dockrion.events.context import StreamContext, get_current_context
+from dockrion.policy.redaction import RedactionRules
 from dockrion.runtime import logfile
 from dockrion.runtime.logfile import LogFile, log_path
 from dockrion.runtime.logs import (
@@ -194,6 +195,17 @@ def test_secrets_are_replaced_wherever_they_stand(logged: Logged) -> None:
     assert line["event"] == "*** abc"
     assert line["n"] == {"***": ["***", "/***"]}
     assert line["exception"].endswith("ValueError: key ***")
+
+
+def test_the_names_of_a_records_own_fields_are_hidden_and_redacted_too(logged: Logged) -> None:
+    logged.handler.hide(["s3cr3t"])
+    logged.handler.rules = RedactionRules([r"\w+@\w+"])
+    log.info("hello", extra={"s3cr3t": 1, "a@b": 2})
+
+    [line] = logged.lines
+    assert (line["***"], line["[REDACTED]"]) == (1, 2)
+    assert "s3cr3t" not in logged.text
+    assert "a@b" not in logged.text
 
 
 def test_a_secret_of_many_lines_is_in_no_traceback_and_no_file(

@@ -173,6 +173,17 @@ def strings_of(payload: Any) -> Iterator[tuple[str, str]]:
 
 def _builtin_rule(plain: str) -> str | None:
     text = folded(plain)
+    if len(text) <= WINDOW_CHARS:
+        return _rule_of_window(text)
+    # A search holds up every other thread until it returns, so a long text is no single one.
+    for start in range(0, len(text), WINDOW_CHARS - OVERLAP_CHARS):
+        name = _rule_of_window(text[start : start + WINDOW_CHARS])
+        if name is not None:
+            return name
+    return None
+
+
+def _rule_of_window(text: str) -> str | None:
     name = _match(text)
     if name is None and (apart := _SPELLED_APART.search(text)) is not None:
         name = _match(_NOT_WORD.sub("", text[apart.start() :][:400]))
@@ -182,17 +193,6 @@ def _builtin_rule(plain: str) -> str | None:
 
 
 def _match(text: str) -> str | None:
-    if len(text) <= WINDOW_CHARS:
-        return _match_window(text)
-    # A search holds up every other thread until it returns, so a long text is no single one.
-    for start in range(0, len(text), WINDOW_CHARS - OVERLAP_CHARS):
-        name = _match_window(text[start : start + WINDOW_CHARS])
-        if name is not None:
-            return name
-    return None
-
-
-def _match_window(text: str) -> str | None:
     for rule in _ASCII_RULES if text.isascii() else RULES:
         for stem in rule.stems:
             if stem in text:

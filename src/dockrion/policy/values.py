@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, cast
 
 from dockrion.policy.redaction import REDACTED
 
 Redact = Callable[[str], str]
+
+# Milliseconds of redaction, with some rules.
+LARGE_CHARS: Final = 16_384
+# What a value costs beside its characters, in characters.
+_EACH: Final = 16
 
 
 def redact_value(value: Any, redact: Redact) -> Any:
@@ -62,3 +67,28 @@ def _free(key: str, taken: dict[str, Any], given: dict[str, Any]) -> str:
 
 def _differs(before: object, after: object) -> bool:
     return before is not after
+
+
+def is_large(value: Any) -> bool:
+    """Tell, of what an agent returned, whether redacting it takes more than some milliseconds."""
+    room = LARGE_CHARS
+    pending = [value]
+    while pending and room >= 0:
+        item = pending.pop()
+        room -= _EACH
+        if isinstance(item, str | bytes | bytearray):
+            room -= len(item)
+        elif isinstance(item, Mapping):
+            items = cast("Mapping[Any, Any]", item)
+            if len(items) * _EACH > room:
+                return True
+            pending += [*items.keys(), *items.values()]
+        elif isinstance(item, list | tuple | set | frozenset):
+            members = cast("Collection[Any]", item)
+            if len(members) * _EACH > room:
+                return True
+            pending += members
+        elif isinstance(fields := getattr(item, "__dict__", None), dict):
+            # A model, or a message.
+            pending.append(fields)
+    return room < 0

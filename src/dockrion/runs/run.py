@@ -33,6 +33,7 @@ from dockrion.events.model import (
 )
 from dockrion.events.outbox import Outbox
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
+from dockrion.policy.values import is_large
 from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
@@ -167,6 +168,10 @@ class Run:
         except BaseException as exc:  # of the agent's own objects, which say how they are text
             return Raised(exc)
         return Finished(output, notes)
+
+    def takes_long_to_finish(self, value: Any) -> bool:
+        """Whether `finished` would hold up the loop: redaction reads each character."""
+        return self._rules.outgoing.rules is not None and is_large(value)
 
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
@@ -372,8 +377,9 @@ class Run:
             return terminal
         try:
             # Of a tool that was refused: the agent may have named it.
-            error = self._rules.sentences.clean(terminal.error)
-            return Failed(error, terminal.code, self._rules.outgoing.value(terminal.details))
+            sentences = self._rules.sentences
+            error = sentences.clean(terminal.error)
+            return Failed(error, terminal.code, sentences.clean_details(terminal.details))
         except PolicyViolationError as violation:
             return self._violated(violation)
 
@@ -401,9 +407,10 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
-            details = self._rules.outgoing.value(sentences.without_secrets(plain(exc.details)))
             told = PolicyViolationError(
-                sentences.clean(exc.message), details=details, rule=exc.rule
+                sentences.clean(exc.message),
+                details=sentences.clean_details(plain(exc.details)),
+                rule=sentences.clean(str(exc.rule)),
             )
             return self._violated(told, counted=isinstance(exc, ToolNotAllowedError))
         if isinstance(exc, AgentExecutionError):

@@ -192,7 +192,10 @@ class Runner:
         try:
             # The call itself may raise, and may compute: it too belongs to the agent.
             output = await stepping(run.outbox, settle(call, run.context, run.outbox))
-            run.conclude(Returned(output))
+            if run.takes_long_to_finish(output):
+                run.conclude(await asyncio.to_thread(run.finished, output))
+            else:
+                run.conclude(Returned(output))
         except BaseException as exc:  # SystemExit too: one agent does not end the server
             run.conclude(Raised(exc))
 

@@ -54,11 +54,7 @@ class ErrorSentences:
         """Return sentence and details of an error that dockrion raised, and that quotes what the agent made."""
         if not self._reveal:
             return _hidden_by_id("run failed", run_id=run_id, error=error.message), None
-        return self.clean(error.message), self._secrets.hide_in(error.details)
-
-    def without_secrets(self, data: Any) -> Any:
-        """Return plain JSON data that an agent tells its callers, without the values of secrets."""
-        return self._secrets.hide_in(data)
+        return self.clean(error.message), self.clean_details(error.details)
 
     def brief(self, exc: BaseException) -> str:
         """Return the sentence for an exception that the agent itself deals with; it is not logged."""
@@ -80,6 +76,10 @@ class ErrorSentences:
 
     def clean(self, text: str) -> str:
         return self._cleaned(text, self._outgoing.text)
+
+    def clean_details(self, details: Any) -> Any:
+        """Return plain JSON data without secrets, redacted."""
+        return self._outgoing.value(self._secrets.hide_in(details))
 
     def _cleaned(self, text: str, redact: Callable[[str], str]) -> str:
         text = self._secrets.hide(text)

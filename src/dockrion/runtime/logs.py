@@ -211,7 +211,8 @@ class LogHandler(logging.Handler):
         }
         fields.update({name: given.pop(name) for name in _IDS if given.get(name) is not None})
         fields["logger"] = record.name
-        for name, value in given.items():
+        for given_name, value in given.items():
+            name = self._shown("", given_name)
             # A field of the agent's own never takes the place of ours.
             fields[f"{name}_" if name in fields else name] = value
         exception = _exception(record)
