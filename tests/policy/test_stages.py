@@ -24,7 +24,7 @@ from dockrion.events.model import (
 )
 from dockrion.policy.outgoing import Outgoing
 from dockrion.policy.redaction import RedactionRules
-from dockrion.policy.stages import RedactingStage, TokenCap
+from dockrion.policy.stages import MAX_CHANNELS, RedactingStage, TokenCap
 
 EMAIL = r"[\w.]+@[\w.]+"
 ENDED = Complete({}, 0.1, {})
@@ -204,3 +204,47 @@ def test_a_text_that_was_too_long_to_decide_halts() -> None:
     redacting = Outgoing(["<[a-z]+>"], halt=True).stages()[0]
     with pytest.raises(HaltedError):
         redacting.feed([Token("<" + "a" * 1100)])
+
+
+@pytest.mark.parametrize("message_id", [None, "1"])
+def test_a_rule_looks_back_at_what_left_before_a_finish_reason(message_id: str | None) -> None:
+    redacting = RedactingStage(RedactionRules([r"(?<=key=)\w+"]))
+    events = redacting.feed([Token("key=", "stop", None, message_id)])
+    assert events == [Token("key=", "stop", None, message_id)]
+    events += [*redacting.feed([Token("SECRET", None, None, message_id)]), *redacting.flush()]
+    assert said(events, None, message_id) == "key=[REDACTED]"
+
+
+def test_a_message_that_is_forgotten_after_many_others_does_not_go_on() -> None:
+    redacting = RedactingStage(RedactionRules([r"(?<=key=)\w+"]))
+    events = redacting.feed([Token("key= ", None, None, "0")])
+    for number in range(MAX_CHANNELS):
+        events += redacting.feed([Token("one. ", None, None, str(number + 1))])
+    events += [*redacting.feed([Token("SECRET", None, None, "0")]), *redacting.flush()]
+    assert said(events, None, "0") == "key= [REDACTED]"
+
+
+def test_the_message_that_is_written_is_not_the_one_that_is_forgotten() -> None:
+    redacting = stage()
+    events: list[Event] = []
+    for number in range(MAX_CHANNELS + 50):
+        events += redacting.feed([Token("a "), Token("one. ", None, None, str(number))])
+    assert said([*events, *redacting.flush()]) == "a " * (MAX_CHANNELS + 50)
+
+
+def test_more_texts_that_are_held_than_can_be_kept_end_the_run() -> None:
+    redacting = stage()
+    batch: list[Event] = [Token("held", None, None, str(n)) for n in range(MAX_CHANNELS + 1)]
+    with pytest.raises(HaltedError) as caught:
+        redacting.feed(batch)
+    assert caught.value.passed == []
+
+
+def test_a_finish_reason_does_not_take_the_place_of_another() -> None:
+    batch: list[Event] = [Token("a. ", "length"), Token("", "stop")]
+    assert stage().feed(batch) == batch
+
+
+def test_a_progress_whose_digits_are_a_match() -> None:
+    redacting = RedactingStage(RedactionRules([r"\d{16}"]))
+    assert redacting.feed([Progress("s", 0.4111111111111111)]) == [Progress("s", 0.0)]

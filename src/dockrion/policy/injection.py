@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from dockrion.errors import PolicyViolationError, ServiceUnavailableError
+from dockrion.patterns.tree import Tree, walk
 from dockrion.policy.injection_rules import RULES
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ _NEAR_CHARS: Final = 80
 WINDOW_CHARS: Final = 8192
 # Longer than what a rule can match.
 OVERLAP_CHARS: Final = 1024
+PATTERN_WINDOW_CHARS: Final = 4096
+# In a text longer than a window, matches of extra patterns that are longer than that can be missed.
+PATTERN_MATCH_CHARS: Final = 2048
 _ASCII_RULES: Final = [
     rule._replace(stems=tuple(filter(str.isascii, rule.stems)))
     for rule in RULES
@@ -71,6 +75,28 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", bare)
 
 
+class _Pattern:
+    """An extra pattern. In a long text it is searched by windows, unless it looks at what follows a match: its
+    time may grow with the square of what is searched at once."""
+
+    def __init__(self, pattern: str) -> None:
+        self._search = re.compile(pattern).search
+        self._by_windows = not any(
+            (name == "AT" and argument not in ("AT_BEGINNING", "AT_BEGINNING_STRING"))
+            or (name in ("ASSERT", "ASSERT_NOT") and argument[0] == 1)
+            for name, argument in walk(Tree(pattern).nodes)
+        )
+
+    def matches(self, text: str) -> bool:
+        if len(text) <= PATTERN_WINDOW_CHARS or not self._by_windows:
+            return self._search(text) is not None
+        step = PATTERN_WINDOW_CHARS - PATTERN_MATCH_CHARS
+        return any(
+            self._search(text, start, start + PATTERN_WINDOW_CHARS) is not None
+            for start in range(0, len(text), step)
+        )
+
+
 class InjectionFilter:
     """What `policies.safety` says of payloads; one for all calls of an app.
 
@@ -86,7 +112,8 @@ class InjectionFilter:
         classifier: Classifier | None = None,
     ) -> None:
         self._builtin = builtin
-        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._patterns = [_Pattern(pattern) for pattern in patterns]
+        self._searching = asyncio.Lock()
         self._classifier = classifier
 
     async def check(self, payload: Any, *, request_id: str | None = None) -> None:
@@ -94,7 +121,9 @@ class InjectionFilter:
         if sum(len(text) for _, text in strings) <= MAX_CHARS_ON_LOOP:
             found = self.find(strings)
         else:
-            found = await asyncio.to_thread(self.find, strings)
+            # One at a time: a search keeps other threads from running while it lasts.
+            async with self._searching:
+                found = await asyncio.to_thread(self.find, strings)
         if not found and self._classifier is not None:
             found = await self._classified(strings, self._classifier)
         if found:
@@ -128,7 +157,7 @@ class InjectionFilter:
         if self._builtin and (name := _builtin_rule(plain)) is not None:
             return name
         for index, pattern in enumerate(self._patterns):
-            if pattern.search(plain) is not None:
+            if pattern.matches(plain):
                 return f"injection_patterns[{index}]"
         return None
 
@@ -140,7 +169,11 @@ class InjectionFilter:
                 for pointer, text in strings:
                     if await _asked(classifier, text):
                         return [Found(pointer, "classifier")]
-        except Exception as exc:
+        except asyncio.CancelledError:
+            raise
+        except (
+            BaseException
+        ) as exc:  # SystemExit too: one function of the user's does not end the server
             logger.error("policies.safety.classifier failed", exc_info=exc)
             raise ServiceUnavailableError("The payload could not be checked; try again.") from exc
         return []

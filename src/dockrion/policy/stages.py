@@ -28,8 +28,11 @@ from dockrion.events.model import (
 from dockrion.policy.redaction import REDACTED, RedactionRules, StreamRedactor
 from dockrion.policy.values import redact_number, redact_value
 
-# Channels of messages that have ended are let go of; the rest are the messages that are being written now.
-MAX_IDLE_CHANNELS: Final = 1024
+# So many messages of a run are looked at as texts that go on; of those with nothing held the oldest is closed.
+MAX_CHANNELS: Final = 1024
+# So many messages of a run can be told apart; an agent that writes in more of them is stopped.
+MAX_MESSAGES: Final = 100_000
+MAX_NODES: Final = 1024
 # A custom event's name has no brackets.
 REDACTED_NAME: Final = "REDACTED"
 
@@ -40,8 +43,8 @@ class RedactingStage:
     """Redacts the events of one run: the text of each channel (node and message) as one, everything else whole.
 
     Text that may still become a match is held, while other events pass it; it comes out as a token of its own
-    channel. A `finish_reason` ends its message: what is held leaves with it. Text that comes for a message after
-    that can no longer be seen together with what has left, so where that matters it becomes `[REDACTED]`.
+    channel. A `finish_reason` lets what is held of its message go. Text that comes for it after that can no longer be
+    seen together with what has left, so it becomes `[REDACTED]`.
 
     Outputs and the sentences of errors come here redacted already: they are cut to a size, which must not
     cut a match in two. With `on_match`, which raises, a match ends the run and nothing more leaves.
@@ -53,7 +56,7 @@ class RedactingStage:
         self._rules = rules
         self._on_match = on_match
         self._channels: dict[Channel, StreamRedactor] = {}
-        # Ended with text that might have become a match.
+        # Of which something has left, or was forgotten, that a match might have begun in.
         self._closed: set[Channel] = set()
         # Of tokens without a message: whether it has ended is known only at the end of the run.
         self._finish_reasons: dict[Channel, str] = {}
@@ -108,10 +111,12 @@ class RedactingStage:
             if last.finish_reason is not None:
                 passed.append(self._token("", channel, self._text(last.finish_reason)))
             return
-        redactor = self._channels.get(channel)
+        redactor = self._channels.pop(channel, None)
         if redactor is None:
-            redactor = self._channels[channel] = self._rules.stream()
-            self._let_idle_go()
+            self._make_room()
+            redactor = self._rules.stream()
+        # The one that was used last stands last.
+        self._channels[channel] = redactor
         texts = [token.content for token in tokens]
         joined = "".join(texts)
         out = redactor.feed(joined)
@@ -130,26 +135,35 @@ class RedactingStage:
         last = tokens[-1]
         channel = (last.node, last.message_id)
         finish_reason = self._text(last.finish_reason or "")
-        if last.message_id is None and redactor.held:
-            self._distribute(out, tokens, passed)
-            self._finish_reasons[channel] = finish_reason
-            return
         self._distribute(out, tokens, passed)
-        self._end(channel, finish_reason, passed)
+        if not redactor.held:
+            # The text may go on, and a rule may look back at what has left.
+            self._say_finished(channel, "", finish_reason, passed)
+        elif last.message_id is None:
+            self._finish_reasons[channel] = finish_reason
+        else:
+            self._end(channel, finish_reason, passed)
+            self._close(channel)
 
     def _end(self, channel: Channel, finish_reason: str | None, passed: list[Event]) -> None:
         redactor = self._channels.pop(channel)
-        held = redactor.held
         text = redactor.flush()
         if redactor.matched:
             self._matched()
-        if held and channel[1] is not None:
-            self._closed.add(channel)
-        if not text and finish_reason is None:
-            return
+        if text or finish_reason is not None:
+            self._say_finished(channel, text, finish_reason, passed)
+
+    def _say_finished(
+        self, channel: Channel, text: str, finish_reason: str | None, passed: list[Event]
+    ) -> None:
         before = passed[-1] if passed else None
         shown = (self._node(channel[0]), channel[1])
-        if not text and type(before) is Token and (before.node, before.message_id) == shown:
+        if (
+            not text
+            and type(before) is Token
+            and before.finish_reason is None
+            and (before.node, before.message_id) == shown
+        ):
             passed[-1] = Token(before.content, finish_reason, *shown)
         else:
             passed.append(self._token(text, channel, finish_reason))
@@ -175,16 +189,29 @@ class RedactingStage:
             return None
         shown = self._nodes.get(node)
         if shown is None:
+            if len(self._nodes) >= MAX_NODES:
+                self._nodes.clear()
             shown = self._nodes[node] = self._text(node)
         return shown
 
-    def _let_idle_go(self) -> None:
-        if len(self._channels) <= MAX_IDLE_CHANNELS:
+    def _make_room(self) -> None:
+        if len(self._channels) < MAX_CHANNELS:
             return
         idle = (channel for channel, redactor in self._channels.items() if not redactor.held)
         oldest = next(idle, None)
-        if oldest is not None:
-            del self._channels[oldest]
+        if oldest is None:
+            raise PolicyViolationError(
+                "More messages are written at once than can be redacted.", rule="redaction"
+            )
+        del self._channels[oldest]
+        self._close(oldest)
+
+    def _close(self, channel: Channel) -> None:
+        if len(self._closed) >= MAX_MESSAGES:
+            raise PolicyViolationError(
+                f"The run has more than {MAX_MESSAGES} messages.", rule="redaction"
+            )
+        self._closed.add(channel)
 
     def _matched(self) -> None:
         if self._on_match is not None:
@@ -224,7 +251,9 @@ class RedactingStage:
                     value(event.output_keys),
                 )
             case Progress():
-                return Progress(text(event.step), event.progress, optional(event.message))
+                done = redact_number(event.progress, text)
+                progress = event.progress if done is event.progress else 0.0
+                return Progress(text(event.step), progress, optional(event.message))
             case Checkpoint():
                 return Checkpoint(text(event.name), value(event.data))
             case ToolCall():

@@ -11,6 +11,7 @@ import msgspec
 
 from dockrion.errors import (
     AgentExecutionError,
+    DockrionError,
     InvalidOutputError,
     PolicyViolationError,
     ToolNotAllowedError,
@@ -407,12 +408,19 @@ class Run:
     def _failed(self, exc: BaseException) -> Terminal:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
+            refused_here = isinstance(exc, ToolNotAllowedError)
+            said = DockrionError(exc.message, details=plain(exc.details))
+            if refused_here:
+                message, details = (
+                    sentences.clean(said.message),
+                    sentences.clean_details(said.details),
+                )
+            else:
+                message, details = sentences.of_ours(said, run_id=self.run_id)
             told = PolicyViolationError(
-                sentences.clean(exc.message),
-                details=sentences.clean_details(plain(exc.details)),
-                rule=sentences.clean(str(exc.rule)),
+                message, details=details, rule=sentences.clean(str(exc.rule))
             )
-            return self._violated(told, counted=isinstance(exc, ToolNotAllowedError))
+            return self._violated(told, counted=refused_here)
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)
             return Failed(sentences.of_ours(exc, run_id=self.run_id)[0], exc.code)
