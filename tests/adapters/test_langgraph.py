@@ -28,8 +28,8 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.events.outbox import SOFT_EVENTS
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.output import OutputRules
-from dockrion.runs.run import CALLER_LEFT
 from dockrion.testing import app_for, post, running
 from tests.adapters.graphs import (
     QUERY,

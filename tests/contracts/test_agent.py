@@ -13,7 +13,7 @@ from dockrion.adapters.base import Agent
 from dockrion.adapters.callables import CallableAgent
 from dockrion.adapters.objects import ForeignAgent, ObjectAgent
 from dockrion.events.model import Complete, Started
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.testing import ScriptedAgent
 from tests.runs.kit import next_batch, read_to_end, runner_for_agent, tokens
 

@@ -13,7 +13,7 @@ from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext
 from dockrion.events.model import Failed, Token
 from dockrion.events.outbox import SOFT_EVENTS, Outbox
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 from tests.runs.kit import next_batch, read_to_end, runner_for, tokens
 
 

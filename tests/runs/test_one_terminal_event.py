@@ -13,7 +13,7 @@ import pytest
 from dockrion.events.cancelled import RunCancelled
 from dockrion.events.context import StreamContext
 from dockrion.events.model import Cancelled, Complete, Event, Failed, Started
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 from tests.runs.kit import next_batch, read_to_end, runner_for
 
 Handler = Callable[..., Any]

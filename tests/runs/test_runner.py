@@ -26,7 +26,7 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 from tests.runs.kit import next_batch, read_to_end, runner_for, tokens
 
 

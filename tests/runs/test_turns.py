@@ -10,7 +10,7 @@ import pytest
 
 from dockrion.errors import OverloadedError
 from dockrion.events.model import Started
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.testing import ScriptedAgent, app_for, post, running
 from tests.runs.kit import next_batch, read_to_end, runner_for, runner_for_agent
 

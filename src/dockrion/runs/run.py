@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -35,6 +35,16 @@ from dockrion.events.model import (
 from dockrion.events.outbox import Outbox
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.values import is_large
+from dockrion.runs.ending import (
+    CALLER_LEFT,
+    INTERNAL,
+    Ending,
+    Finished,
+    Raised,
+    Returned,
+    Stopped,
+    questions,
+)
 from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
@@ -43,35 +53,6 @@ from dockrion.runs.sentence import ErrorSentences
 logger = logging.getLogger(__name__)
 
 Last = TypeVar("Last", Terminal, Interrupt)
-
-
-class Returned(msgspec.Struct, frozen=True):
-    """The agent ended by itself."""
-
-    value: Any
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """The agent ended by itself, and its output has been made already; or this is what is wrong with it."""
-
-    output: Any
-    notes: dict[str, Any]
-    wrong: InvalidOutputError | None = None
-
-
-class Raised(msgspec.Struct, frozen=True):
-    """The agent ended with an exception, whatever it is."""
-
-    exception: BaseException
-
-
-class Stopped(msgspec.Struct, frozen=True):
-    """Somebody else ended it: a deadline, a cancel, a caller who left, a shutdown."""
-
-    terminal: Failed | Cancelled
-
-
-Ending: TypeAlias = Returned | Finished | Raised | Stopped
 
 
 class RunRules(msgspec.Struct, frozen=True):
@@ -269,7 +250,7 @@ class Run:
             outcome, last = self._ended_with(ending)
         except BaseException as exc:  # what an agent raised may raise anything when it becomes text
             logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
-            events, outcome, last = [], _INTERNAL, [_INTERNAL]
+            events, outcome, last = [], INTERNAL, [INTERNAL]
         finally:
             reset_current_context(token)
         self._release()
@@ -279,7 +260,7 @@ class Run:
     def _ended_with(self, ending: Ending) -> tuple[Outcome, Sequence[Event]]:
         """Return how it ended, and the events that say so."""
         try:
-            if self._violation is None and (asked := _questions(ending)) is not None:
+            if self._violation is None and (asked := questions(ending)) is not None:
                 interrupts = [self._through_stage_alone(one) for one in asked]
                 self._rules.observer.batch([*interrupts], tokens=0, sent=0)
                 return Interrupted(interrupts), interrupts
@@ -440,17 +421,7 @@ class Run:
     def _broken(self, exc: Exception) -> None:
         ids = {"run_id": self.run_id, "request_id": self.context.request_id}
         logger.error("a stage raised", exc_info=exc, extra=ids)
-        self.stop(_INTERNAL)
+        self.stop(INTERNAL)
 
     def _overflowed(self) -> None:
         self.stop(Failed("The agent emitted faster than its reader takes.", "OVERLOADED"))
-
-
-def _questions(ending: Ending) -> list[Interrupt] | None:
-    if isinstance(ending, Returned) and isinstance(ending.value, Interrupted):
-        return ending.value.interrupts
-    return None
-
-
-CALLER_LEFT = Cancelled("The caller went away.")
-_INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")

@@ -25,8 +25,9 @@ from dockrion.events.outbox import Outbox, stepping
 from dockrion.policy.tools import ToolRules
 from dockrion.runs.deadlines import Deadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
+from dockrion.runs.ending import Raised, Returned
 from dockrion.runs.log import Clock, UnkeptLog
-from dockrion.runs.run import Raised, Returned, Run, RunRules
+from dockrion.runs.run import Run, RunRules
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runs.tools import RunTools
 from dockrion.runs.turns import Turns

@@ -27,7 +27,7 @@ from dockrion.events.model import (
     Policy,
     Token,
 )
-from dockrion.runs.run import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT
 
 TICK_SECONDS: Final = 0.1
 # Few enough to be still in the processor's cache.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.held import Gap, HeldReader
-from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
 from dockrion.wires.base import Wire

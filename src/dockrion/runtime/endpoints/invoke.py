@@ -13,8 +13,9 @@ from typing import Any
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.held import HeldReader
-from dockrion.runs.run import CALLER_LEFT, Run
+from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.host import AgentHost
