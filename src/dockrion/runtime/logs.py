@@ -209,7 +209,12 @@ class LogHandler(logging.Handler):
             "run_id": None if context is None else context.run_id,
             "trace_id": None,
         }
-        fields.update({name: given.pop(name) for name in _IDS if given.get(name) is not None})
+        # Ids that the agent's own code gives may be anything.
+        ours = record.name.partition(".")[0] == "dockrion"
+        for name in _IDS:
+            if given.get(name) is not None:
+                value = given.pop(name)
+                fields[name] = value if ours else self._shown("", value)
         fields["logger"] = record.name
         for given_name, value in given.items():
             name = self._shown("", given_name)

@@ -42,7 +42,9 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> Any:
         case "a long exception":
             raise ValueError("x" * payload["before"] + f" {EMAIL} {CARD}")
         case "the log":
-            logger.warning("charging %s", CARD, extra={"mail": EMAIL, "deep": {KEY: [SSN]}})
+            logger.warning(
+                "charging %s", CARD, extra={"mail": EMAIL, "deep": {KEY: [SSN]}, "run_id": EMAIL}
+            )
             try:
                 raise RuntimeError(EMAIL)
             except RuntimeError:
