@@ -1,4 +1,8 @@
-"""How often a caller may call: the rates of a Dockfile, and counting against them."""
+"""How often a caller may call: the rates of a Dockfile, and counting against them.
+
+Counted here and not by a library, since what is there for asyncio either has no bound on the callers it remembers (`limits`
+5.8 also hops to a thread for each of them when it sweeps) or goes by the wall clock.
+"""
 
 from __future__ import annotations
 
