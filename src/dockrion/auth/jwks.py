@@ -44,6 +44,7 @@ class Jwks:
         self._renewal: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        self._endpoint.start()
         self._begin_renewal()
 
     async def close(self) -> None:

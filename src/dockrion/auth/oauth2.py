@@ -95,7 +95,8 @@ class OAuth2Authenticator:
         self._refused = Kept()
         self._asked: dict[bytes, asyncio.Task[Known]] = {}
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self._endpoint.start()
 
     async def authenticate(self, headers: Headers) -> Identity:
         token = bearer_token(headers)
