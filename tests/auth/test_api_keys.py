@@ -179,6 +179,7 @@ LISTED = [{"name": "a", "env_var": "A_KEY"}, {"name": "b", "env_var": "B_KEY"}]
         ({}, {"keys": LISTED}, ["A_KEY is not set, B_KEY is not set"]),
         (ONE, {"keys": []}, ["keys", "empty"]),
         (ONE, {"prefix": "prod"}, ["no variable PROD_API_KEY or PROD_API_KEY_<NAME> is set"]),
+        ({"PROD_API_KEY_X": " "}, {"prefix": "prod"}, ["no variable PROD_API_KEY or PROD_API_KEY"]),
         (ONE, {"prefix": "A_KEY_"}, ["no variable A_KEY_<NAME> is set"]),
         ({"DOCKRION_API_KEY": "sha256:"}, {}, ["DOCKRION_API_KEY", "64 hexadecimal digits"]),
         ({"DOCKRION_API_KEY": HASHED[:-1]}, {}, ["64 hexadecimal digits"]),
@@ -199,6 +200,15 @@ def test_keys_that_are_not_there_or_not_sound_are_refused(
         authenticator(environ, **section)
     assert all(part in caught.value.message for part in says), caught.value.message
     assert not any(value in caught.value.message for value in ("s3cret", "same\n", HASHED[8:20]))
+
+
+async def test_with_a_prefix_an_empty_variable_is_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    keys = authenticator({**PREFIXED, "PROD_API_KEY_X": ""}, prefix="prod")
+    assert (await caller(keys, ("X-API-Key", "two"))).id == "ALICE"
+    assert await refusal(keys, ("X-API-Key", "")) == "API key required"
+    await keys.start()
+    assert "PROD_API_KEY_X" not in str(vars(caplog.records[0]))
 
 
 async def test_the_variables_are_logged_at_start_and_no_value(

@@ -186,6 +186,30 @@ async def test_nobody_gets_in_before_there_are_keys(provider: Provider, clock: C
         assert await gets_in(known, signed(kid="k1"))
 
 
+@pytest.mark.parametrize("fails_at", ["the start", "a renewal"])
+async def test_keys_that_cannot_be_read_are_as_good_as_no_answer(
+    provider: Provider,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fails_at: str,
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise OverflowError("a number of the key set")
+
+    async with running(provider, clock) as known:
+        if fails_at == "a renewal":
+            assert await gets_in(known, signed(kid="k1"))
+        with monkeypatch.context() as patch:
+            patch.setattr(jwks, "keys_from_set", broken)
+            clock.time = 11
+            with pytest.raises(ServiceUnavailableError):
+                await known.authenticate(bearer(signed(kid="k2")))
+        assert "keys for tokens not renewed" in caplog.text
+        clock.time = 22
+        assert await gets_in(known, signed(kid="k1"))
+
+
 async def test_a_slow_issuer_is_not_waited_for(provider: Provider, clock: Clock) -> None:
     provider.gate.clear()
     async with running(provider, clock, timeout=0.2) as known:

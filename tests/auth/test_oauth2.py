@@ -214,7 +214,7 @@ async def test_without_exactly_one_bearer_token_nobody_is_asked(
     provider: Provider, clock: Clock, headers: list[tuple[bytes, bytes]]
 ) -> None:
     async with running(provider, clock) as known:
-        with pytest.raises(AuthError, match=r"^Bearer token required"):
+        with pytest.raises(AuthError, match=r"^Bearer token required$"):
             await known.authenticate(headers)
     assert not provider.asked
 

@@ -62,12 +62,7 @@ def _without_token(now: float) -> list[Attack]:
         row("another scheme", b"Basic " + good),
         row("bearer joined to the token", b"Bearer" + good),
         row("a tab for the space", b"Bearer\t" + good),
-        row(
-            "two headers",
-            b"Bearer " + good,
-            b"Bearer " + good,
-            message=f"{required}: one Authorization header, not several",
-        ),
+        row("two headers", b"Bearer " + good, b"Bearer " + good),
     ]
 
 

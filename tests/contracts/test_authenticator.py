@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 
 import pytest
 
+from dockrion.auth import endpoint
 from dockrion.auth.base import Authenticator, Headers
 from dockrion.auth.jwt import JwtAuthenticator
 from dockrion.auth.oauth2 import OAuth2Authenticator
@@ -90,6 +91,17 @@ async def test_a_bad_credential_is_401_and_not_repeated(
     assert raised.value.status == 401
     assert raised.value.message.isascii()
     assert "eyJ" not in raised.value.message
+
+
+async def test_nothing_has_to_be_closed_before_the_start(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        pytest.fail("a client is open")
+
+    monkeypatch.setattr(endpoint.httpx2, "AsyncClient", opened)
+    for make in MADE.values():
+        await make(provider).close()
 
 
 async def test_the_start_waits_for_no_other_host_and_the_end_for_no_answer(

@@ -319,8 +319,7 @@ def test_without_a_token_nobody_is_asked(
 
 def test_two_authorization_headers_are_none(asking: Introspection) -> None:
     answer = ask(asking.server, "POST", "/invoke", bearer(asking.issue()) * 2)
-    message = "Bearer token required: one Authorization header, not several"
-    assert (answer.status, answer.body) == (401, refused(message))
+    assert (answer.status, answer.body) == (401, refused("Bearer token required"))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -336,20 +336,30 @@ async def test_it_is_started_once_before_the_first_call_and_made_anew_after_its_
     assert (await made_again).id == "u"
 
 
-async def test_one_that_cannot_start_or_answer_lets_nobody_in() -> None:
+async def test_one_that_cannot_start_or_answer_lets_nobody_in_until_it_can() -> None:
     class Broken(Slow):
         async def start(self) -> None:
-            raise OSError("no")
+            self.starts += 1
+            if self.starts < 3:
+                raise OSError("no")
+            self.may_start.set()
 
     gate = Gate(Broken)
     for _ in range(2):
         with pytest.raises(OSError, match="no"):
             await gate.identify(SCOPE)
+    assert (await gate.identify(SCOPE)).id == "u"
     slow = Slow()
     slow.may_start.set()
     slow.answer = ServiceUnavailableError("The key server does not answer.")
     with pytest.raises(ServiceUnavailableError):
         await Gate(lambda: slow).identify(SCOPE)
+
+
+async def test_one_that_was_never_started_is_closed_too() -> None:
+    slow = Slow()
+    await Gate(lambda: slow).close()
+    assert slow.closes == 1
 
 
 def test_one_of_many_processes_gives_out_no_tickets() -> None:

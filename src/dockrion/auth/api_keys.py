@@ -32,7 +32,8 @@ class ApiKeyAuthenticator:
     """Knows digests alone. A key sent is hashed and compared with all of them, so how long that takes tells nothing."""
 
     def __init__(self, section: ApiKeysSpec, environ: Mapping[str, str]) -> None:
-        sources = section.sources(environ)
+        # One that only the prefix finds counts when it holds something; those that are listed have to be set.
+        sources = section.sources(name for name, value in environ.items() if value.strip())
         self._keys: Final = _keys(section, sources, environ)
         self._variables: Final = [source.variable for source in sources]
         self._header: Final = section.header.lower().encode()

@@ -17,8 +17,9 @@ class Authenticator(Protocol):
     `authenticate` returns the identity, with its roles and its own permissions, or raises `AuthError` (401; the
     message names no expected value and nothing of what was sent), `PermissionDeniedError` (403), or
     `ServiceUnavailableError` when whoever knows the answer cannot be reached within 5 s. It never lets anybody
-    in for want of an answer. A credential that comes twice is refused. `start` runs once, before the first call,
-    and does not wait for another host; `close` once, after the last.
+    in for want of an answer. A credential that comes twice is refused. `start` runs before the first call,
+    once, or again where it raised, and does not wait for another host; `close` once, after the last call, also of
+    one that was never started. What has to be closed is not made before `start`.
     """
 
     async def start(self) -> None: ...

@@ -23,7 +23,10 @@ class NoAnswerError(Exception):
 
 
 class Endpoint:
-    """Follows no redirect, so nobody but the host in the Dockfile is ever asked or believed."""
+    """Follows no redirect, so nobody but the host in the Dockfile is ever asked or believed.
+
+    What is to be closed is made by `start`; one that is made only to see whether it can be holds nothing.
+    """
 
     def __init__(self, url: str, *, field: str, timeout: float = TIMEOUT_SECONDS) -> None:
         try:
@@ -34,10 +37,17 @@ class Endpoint:
         self._url = whole.copy_with(username=None, password=None)
         self._login = httpx2.BasicAuth(whole.username, whole.password) if whole.userinfo else None
         self._timeout = timeout
-        self._client = httpx2.AsyncClient(
+        self._client: httpx2.AsyncClient | None = None
+
+    def start(self) -> None:
+        if self._client is None:
+            self._client = self._new_client()
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
             # Uncompressed, so that the size of what comes is the size of what is read.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            timeout=timeout,
+            timeout=self._timeout,
             limits=httpx2.Limits(
                 max_connections=MAX_CONNECTIONS,
                 # Shorter than servers keep them: one that is just being closed answers nothing.
@@ -53,7 +63,9 @@ class Endpoint:
         return await self._ask("POST", data=dict(form), headers=dict(headers), auth=auth)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _ask(self, method: str, **sent: Any) -> Any:
         try:
@@ -70,6 +82,7 @@ class Endpoint:
             raise NoAnswerError("the answer is not JSON") from None
 
     async def _body(self, method: str, **sent: Any) -> bytes:
+        assert self._client is not None, "start comes before the first question"
         body = bytearray()
         async with self._client.stream(method, self._url, **sent) as response:
             if response.status_code != 200:

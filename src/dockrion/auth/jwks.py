@@ -44,6 +44,7 @@ class Jwks:
         self._renewal: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        self._endpoint.start()
         self._begin_renewal()
 
     async def close(self) -> None:
@@ -87,6 +88,7 @@ class Jwks:
         pause = FIRST_KEYS_SECONDS if self._usable() is None else RENEWAL_SECONDS
         if self._clock() - self._tried_at >= pause:
             self._tried_at = self._clock()
+            # This set's own; `close` cancels it.
             self._renewal = asyncio.get_running_loop().create_task(self._fetch())
 
     async def _fetch(self) -> None:
@@ -97,6 +99,11 @@ class Jwks:
         except NoAnswerError as exc:
             self._answered = False
             logger.warning("keys for tokens not renewed", extra={"reason": str(exc)})
+        except Exception as exc:
+            # Whoever waits gets 503, whatever it was that the answer could not be read for.
+            self._answered = False
+            reason = {"reason": type(exc).__name__}
+            logger.exception("keys for tokens not renewed", extra=reason)
         else:
             self._answered = True
             self._keys = keys

@@ -95,7 +95,8 @@ class OAuth2Authenticator:
         self._refused = Kept()
         self._asked: dict[bytes, asyncio.Task[Known]] = {}
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self._endpoint.start()
 
     async def authenticate(self, headers: Headers) -> Identity:
         token = bearer_token(headers)
@@ -124,6 +125,7 @@ class OAuth2Authenticator:
     async def _ask(self, digest: bytes, token: bytes) -> Known:
         task = self._asked.get(digest)
         if task is None:
+            # The authenticator's own, or the last caller's who leaves; `close` cancels it.
             task = asyncio.get_running_loop().create_task(self._introspect(digest, token))
             self._asked[digest] = task
             task.add_done_callback(lambda done: self._answered(digest, done))

@@ -75,17 +75,28 @@ class Gate:
         if self._authenticator is None:
             self._authenticator = self._make()
         if self._starting is None:
+            # The gate's own; `close` cancels it.
             self._starting = asyncio.ensure_future(self._authenticator.start())
+            self._starting.add_done_callback(self._started)
         # One caller who goes away does not stop it for the others.
         await asyncio.shield(self._starting)
-        self._is_ready = True
+
+    def _started(self, starting: asyncio.Future[None]) -> None:
+        failed = starting.cancelled() or starting.exception() is not None
+        if self._starting is not starting:
+            return
+        self._is_ready = not failed
+        if failed:
+            # The next call tries again.
+            self._starting = None
 
     async def close(self) -> None:
         authenticator, self._authenticator = self._authenticator, None
         starting, self._starting = self._starting, None
         self._is_ready = False
-        if authenticator is not None and starting is not None:
-            starting.cancel()
+        if starting is not None and starting.cancel():
+            await asyncio.wait({starting})
+        if authenticator is not None:
             await authenticator.close()
 
     async def identify(self, scope: Scope) -> Identity:

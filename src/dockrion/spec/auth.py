@@ -205,7 +205,7 @@ def _complain_of_proxy(value: str) -> str | None:
 Rate = Annotated[
     str,
     matching(
-        r"[1-9][0-9]*/(?:second|minute|hour|day)",
+        r"[1-9][0-9]{0,8}/(?:second|minute|hour|day)",
         '"<count>/<second|minute|hour|day>", such as 60/minute',
     ),
 ]
