@@ -49,3 +49,34 @@ def test_rules_that_explode_are_found(pattern: str) -> None:
 def test_rules_of_which_only_the_beginning_explodes_are_found(pattern: str) -> None:
     assert explodes(Tree(pattern), in_pieces=True)
     assert not explodes(Tree(pattern))
+
+
+WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(f"{WORD}(a+)+b", f"{WORD}(?:x)?(a+)+b", f"(?:{WORD}|no)(a+)+b", f"{WORD}a*a*a*b"),
+        *(rf"(?!{WORD}!)\w+=(a+)+b", r"(?!a)\w(b+)+c", f"(?:{WORD}!|{WORD}-(?:ab)*(?:ab)*c)"),
+        *("(x)\\1(?:a+)+b", "(a)(?:\\1|\\1\\1)+b", "b{20}(a+)+c", "a{1000}b+b+c"),
+        *(
+            "(?:a|b|c|abc)*d",
+            f"{WORD}x+=(?:[^!]+!)?(a{{2,}}){{2,}}b",
+            f"{WORD}(?:a{{1,7}}){{1,7}}b",
+        ),
+    ],
+)
+def test_a_repeat_that_explodes_is_found_behind_whatever_leads_to_it(pattern: str) -> None:
+    assert explodes(Tree(pattern))
+
+
+def test_a_rule_that_is_too_large_to_judge_is_not_taken() -> None:
+    doubled = "".join(rf"(\{group}\{group})" for group in range(1, 40))
+    with pytest.raises(OverflowError):
+        explodes(Tree(f"(a){doubled}"))
+
+
+def test_a_list_of_long_words_is_linear() -> None:
+    words = "|".join(chr(0x4E00 + number) * 300 for number in range(20))
+    assert not explodes(Tree(rf"(?:{words})\s*:\s*[^\s:]+"))

@@ -53,7 +53,7 @@ def _complain_of_syntax(pattern: str) -> str | None:
 def _complain_of_time(pattern: str, *, in_pieces: bool) -> str | None:
     try:
         return _TOO_SLOW if explodes(Tree(pattern), in_pieces=in_pieces) else None
-    except RecursionError:
+    except (OverflowError, RecursionError):
         return _TOO_LARGE
 
 
