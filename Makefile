@@ -17,7 +17,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 help:
 	@echo "make demo    serve examples/docs-assistant and stream one answer"
 	@echo "make test    everything that CI checks; ARGS='-k name' goes to pytest"
-	@echo "make nightly redaction on 200,000 random rules, texts and cuts; some minutes"
+	@echo "make nightly 200,000 random cases of redaction, and the fuzzers at length; some minutes"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make bench   the figures of docs/performance.md, measured here"
 	@echo "make lock    resolve requirements.lock anew"
@@ -33,6 +33,7 @@ test: .venv/.dev
 
 nightly: .venv/.dev
 	$(BIN)/python -m tests.policy.redaction_cases 200000
+	$(BIN)/pytest -m nightly
 
 lint: .venv/.dev
 	$(BIN)/ruff check
