@@ -153,6 +153,7 @@ MEMBERS: list[tuple[dict[str, Any], str, str]] = [
             "60/week",
             "60 / minute",
             "60/minutes",
+            f"1{'0' * 400}/minute",
             60,
         )
     ],
