@@ -125,7 +125,7 @@ class OAuth2Authenticator:
     async def _ask(self, digest: bytes, token: bytes) -> Known:
         task = self._asked.get(digest)
         if task is None:
-            # The authenticator's own, or the last caller's who leaves; `close` cancels it.
+            # The authenticator's own, however many callers wait; `close` cancels it.
             task = asyncio.get_running_loop().create_task(self._introspect(digest, token))
             self._asked[digest] = task
             task.add_done_callback(lambda done: self._answered(digest, done))
