@@ -8,11 +8,9 @@ from typing import Any, Final, NoReturn
 from dockrion.errors import PolicyViolationError
 from dockrion.events.base import Stage
 from dockrion.policy.caps import cut_to_chars
-from dockrion.policy.redaction import RedactionRules
+from dockrion.policy.redaction import REDACTION_RULE, RedactionRules
 from dockrion.policy.stages import RedactingStage, TokenCap
 from dockrion.policy.values import redact_value
-
-REDACTION_RULE: Final = "redaction"
 
 
 class Outgoing:

@@ -11,10 +11,12 @@ import re
 from collections.abc import Sequence
 
 from dockrion.patterns.prefix import later_start, needed, outside, prefix_closure
-from dockrion.patterns.tree import Node, Tree, look_behind, walk
+from dockrion.patterns.tree import Node, Tree, look_behind
 
 REDACTED = "[REDACTED]"
 MAX_HELD = 1024
+# What the policy is called where violations are counted.
+REDACTION_RULE = "redaction"
 # More held text than that is looked at when so many characters have come.
 LONG_HELD = 256
 LONG_STEP = 16
@@ -98,10 +100,10 @@ class _Rule:
     def __init__(self, pattern: str, max_held: int) -> None:
         tree = Tree(pattern)
         alive = prefix_closure(tree)
-        self.match = tree.compile(tree.nodes).match
+        compiled = tree.compile(tree.nodes)
+        self.match = compiled.match
+        self._whole = compiled.search
         self.alive = tree.compile(alive).match
-        # Where flags hold for a part alone, CPython's search may overlook what its match finds.
-        self._whole = None if _has_flags_inside(tree) else tree.compile(tree.nodes).search
         self.outside = tree.compile(outside(tree)).search
         self.needed = needed(tree)
         # One more than look-behind sees, so that `^` never takes the place where old text was dropped for the start.
@@ -113,8 +115,8 @@ class _Rule:
         self._alive_later = tree.compile([*first, *alive]).search
 
     def has_no_match(self, text: str) -> bool:
-        """Whether a text that is not long surely has none."""
-        return self._whole is not None and self._whole(text) is None
+        """Whether a text that is not long has none."""
+        return self._whole(text) is None
 
     def search(self, text: str, start: int) -> re.Match[str] | None:
         """Return the first match at `start` or after it."""
@@ -129,12 +131,6 @@ class _Rule:
                 later = ended.end()
         found = self._alive_later(text, later)
         return found.start() if found else len(text)
-
-
-def _has_flags_inside(tree: Tree) -> bool:
-    return any(
-        name == "SUBPATTERN" and (argument[1] or argument[2]) for name, argument in walk(tree.nodes)
-    )
 
 
 class _Stage:

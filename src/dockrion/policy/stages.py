@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import msgspec
@@ -25,7 +26,12 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
-from dockrion.policy.redaction import REDACTED, RedactionRules, StreamRedactor
+from dockrion.policy.redaction import (
+    REDACTED,
+    REDACTION_RULE,
+    RedactionRules,
+    StreamRedactor,
+)
 from dockrion.policy.values import redact_number, redact_value
 
 # So many messages of a run are looked at as texts that go on; of those with nothing held the oldest is closed.
@@ -64,27 +70,29 @@ class RedactingStage:
         self._halted = False
 
     def feed(self, batch: list[Event]) -> list[Event]:
-        passed: list[Event] = []
         if self._halted:
             return [event for event in batch if isinstance(event, _LAST)]
-        try:
+        with self._halting() as passed:
             self._feed(batch, passed)
-        except PolicyViolationError as violation:
-            self._halted = True
-            raise HaltedError(violation, passed) from None
         return passed
 
     def flush(self) -> list[Event]:
-        passed: list[Event] = []
         if self._halted:
-            return passed
-        try:
+            return []
+        with self._halting() as passed:
             for channel in list(self._channels):
                 self._end(channel, self._finish_reasons.pop(channel, None), passed)
+        return passed
+
+    @contextmanager
+    def _halting(self) -> Generator[list[Event]]:
+        """Give a list for what passes; a violation ends the run with what is in it by then."""
+        passed: list[Event] = []
+        try:
+            yield passed
         except PolicyViolationError as violation:
             self._halted = True
             raise HaltedError(violation, passed) from None
-        return passed
 
     def _feed(self, batch: list[Event], passed: list[Event]) -> None:
         position, count = 0, len(batch)
@@ -201,7 +209,7 @@ class RedactingStage:
         oldest = next(idle, None)
         if oldest is None:
             raise PolicyViolationError(
-                "More messages are written at once than can be redacted.", rule="redaction"
+                "More messages are written at once than can be redacted.", rule=REDACTION_RULE
             )
         del self._channels[oldest]
         self._close(oldest)
@@ -209,7 +217,7 @@ class RedactingStage:
     def _close(self, channel: Channel) -> None:
         if len(self._closed) >= MAX_MESSAGES:
             raise PolicyViolationError(
-                f"The run has more than {MAX_MESSAGES} messages.", rule="redaction"
+                f"The run has more than {MAX_MESSAGES} messages.", rule=REDACTION_RULE
             )
         self._closed.add(channel)
 
