@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from dockrion.errors import PolicyViolationError, ServiceUnavailableError
+from dockrion.events.pointer import pointer_to
 from dockrion.patterns.tree import Tree, walk
 from dockrion.policy.injection_rules import RULES
 
@@ -88,12 +89,11 @@ class _Pattern:
         )
 
     def matches(self, text: str) -> bool:
-        if len(text) <= PATTERN_WINDOW_CHARS or not self._by_windows:
+        if not self._by_windows:
             return self._search(text) is not None
-        step = PATTERN_WINDOW_CHARS - PATTERN_MATCH_CHARS
         return any(
             self._search(text, start, start + PATTERN_WINDOW_CHARS) is not None
-            for start in range(0, len(text), step)
+            for start in _windows(text, PATTERN_WINDOW_CHARS, PATTERN_MATCH_CHARS)
         )
 
 
@@ -171,9 +171,7 @@ class InjectionFilter:
                         return [Found(pointer, "classifier")]
         except asyncio.CancelledError:
             raise
-        except (
-            BaseException
-        ) as exc:  # SystemExit too: one function of the user's does not end the server
+        except BaseException as exc:  # SystemExit too: it does not end the server
             logger.error("policies.safety.classifier failed", exc_info=exc)
             raise ServiceUnavailableError("The payload could not be checked; try again.") from exc
         return []
@@ -195,25 +193,29 @@ def strings_of(payload: Any) -> Iterator[tuple[str, str]]:
             yield pointer, value
         elif isinstance(value, dict):
             for key, item in cast("dict[str, Any]", value).items():
-                here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+                here = pointer + pointer_to((key,))
                 yield here, key
                 pending.append((here, item))
         elif isinstance(value, list):
             pending += [
-                (f"{pointer}/{at}", item) for at, item in enumerate(cast("list[Any]", value))
+                (pointer + pointer_to((at,)), item)
+                for at, item in enumerate(cast("list[Any]", value))
             ]
 
 
 def _builtin_rule(plain: str) -> str | None:
     text = folded(plain)
-    if len(text) <= WINDOW_CHARS:
-        return _rule_of_window(text)
     # A search holds up every other thread until it returns, so a long text is no single one.
-    for start in range(0, len(text), WINDOW_CHARS - OVERLAP_CHARS):
+    for start in _windows(text, WINDOW_CHARS, OVERLAP_CHARS):
         name = _rule_of_window(text[start : start + WINDOW_CHARS])
         if name is not None:
             return name
     return None
+
+
+def _windows(text: str, size: int, overlap: int) -> range:
+    """Return where windows over the whole text start; a text that is not longer than one has one."""
+    return range(0, max(1, len(text) - overlap), size - overlap)
 
 
 def _rule_of_window(text: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import jsonschema_rs
 
 from dockrion.errors import ValidationError
+from dockrion.events.pointer import pointer_to
 
 MAX_PROBLEMS: Final = 50
 MAX_PARTS: Final = 5000
@@ -34,7 +35,7 @@ class Schema:
         for error in self._errors(value):
             found.append(
                 {
-                    "pointer": _pointer(error.instance_path),
+                    "pointer": pointer_to(error.instance_path),
                     "message": _short(error.message),
                     "type": str(getattr(error.kind, "name", type(error.kind).__name__)),
                 }
@@ -83,11 +84,6 @@ def check_payload(schema: Schema | None, payload: Any) -> None:
     where = first["pointer"] or "the payload"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise ValidationError(f"{where}: {first['message']}{more}", details=problems)
-
-
-def _pointer(path: list[str | int]) -> str:
-    """RFC 6901."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
 def _short(message: str) -> str:
