@@ -10,6 +10,7 @@ from hmac import compare_digest
 from typing import Final, NamedTuple
 
 from dockrion.auth.base import Headers
+from dockrion.auth.bearer import after_bearer
 from dockrion.errors import AuthError, ValidationError
 from dockrion.events.identity import Identity
 from dockrion.spec.auth import ApiKeysSpec, KeySource
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 _HASHED: Final = "sha256:"
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
-_BEARER: Final = b"bearer"
 _AUTHORIZATION: Final = b"authorization"
 _SPACE: Final = b" \t"
 
@@ -79,8 +79,8 @@ class ApiKeyAuthenticator:
 
 
 def _of_bearer(value: bytes) -> bytes | None:
-    scheme, _, key = value.strip(_SPACE).partition(b" ")
-    return key.strip(_SPACE) if scheme.lower() == _BEARER else None
+    key = after_bearer(value)
+    return None if key is None else key.strip(_SPACE)
 
 
 def _keys(section: ApiKeysSpec, sources: list[KeySource], environ: Mapping[str, str]) -> list[_Key]:

@@ -17,8 +17,13 @@ def bearer_token(headers: Headers) -> bytes:
     sent = [value for name, value in headers if name == b"authorization"]
     if len(sent) != 1:
         raise AuthError(REQUIRED)
-    scheme, _, token = sent[0].strip(b" \t").partition(b" ")
-    token = token.lstrip(b" ")
-    if scheme.lower() != b"bearer" or not token:
+    token = (after_bearer(sent[0]) or b"").lstrip(b" ")
+    if not token:
         raise AuthError(REQUIRED)
     return token
+
+
+def after_bearer(value: bytes) -> bytes | None:
+    """Return what follows the scheme in a value of `Authorization`; None where that is not `Bearer`."""
+    scheme, _, rest = value.strip(b" \t").partition(b" ")
+    return rest if scheme.lower() == b"bearer" else None
