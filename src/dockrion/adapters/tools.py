@@ -9,7 +9,8 @@ class does in a `run` of its own is seen by the callback handler alone (`callbac
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial, wraps
 from typing import Any, Final, NoReturn
@@ -66,12 +67,8 @@ def _gated(run: Callable[..., Any]) -> Any:
     def gated(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
         if _may_run(tool):
             return run(tool, *args, **kwargs)
-        stand_in = _stand_in(tool, kwargs)
-        token = _standing_in.set(stand_in)
-        try:
+        with _in_place_of(tool, kwargs) as stand_in:
             return run(stand_in, *args, **kwargs)
-        finally:
-            _standing_in.reset(token)
 
     return gated
 
@@ -81,14 +78,20 @@ def _gated_async(arun: Callable[..., Any]) -> Any:
     async def gated(tool: BaseTool, *args: Any, **kwargs: Any) -> Any:
         if _may_run(tool):
             return await arun(tool, *args, **kwargs)
-        stand_in = _stand_in(tool, kwargs)
-        token = _standing_in.set(stand_in)
-        try:
+        with _in_place_of(tool, kwargs) as stand_in:
             return await arun(stand_in, *args, **kwargs)
-        finally:
-            _standing_in.reset(token)
 
     return gated
+
+
+@contextmanager
+def _in_place_of(tool: BaseTool, options: dict[str, Any]) -> Generator[_StandIn]:
+    stand_in = _stand_in(tool, options)
+    token = _standing_in.set(stand_in)
+    try:
+        yield stand_in
+    finally:
+        _standing_in.reset(token)
 
 
 def _may_run(tool: BaseTool) -> bool:
