@@ -48,7 +48,6 @@ def runner_for_agent(
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20, outgoing=outgoing),
             sentences=ErrorSentences(reveal=True, secrets=secrets, outgoing=outgoing),
             observer=observer or Unobserved(),
-            outgoing=outgoing,
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),

@@ -13,6 +13,7 @@ from dockrion.events.jsonable import encode, plain_and_size, well_formed
 from dockrion.events.model import Event, Token
 from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
+from dockrion.policy.values import is_large
 from dockrion.runs.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,10 @@ class OutputRules:
             self._mismatch(self._schema, output, run_id)
             notes["output_valid"] = False
         return output, notes
+
+    def takes_long(self, value: Any) -> bool:
+        """Whether `finish` takes more than some milliseconds, with rules that read each character."""
+        return self._outgoing.rules is not None and is_large(value)
 
     def _joined(self, text: str) -> tuple[Any, dict[str, Any]]:
         # The frame around the text: {"<key>":""}

@@ -11,14 +11,12 @@ import msgspec
 
 from dockrion.errors import (
     AgentExecutionError,
-    DockrionError,
     InvalidOutputError,
     PolicyViolationError,
     ToolNotAllowedError,
 )
 from dockrion.events.base import HaltedError, Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
-from dockrion.events.jsonable import plain
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -33,8 +31,6 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.events.outbox import Outbox
-from dockrion.policy.outgoing import EVERYTHING, Outgoing
-from dockrion.policy.values import is_large
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
@@ -63,7 +59,6 @@ class RunRules(msgspec.Struct, frozen=True):
     output: OutputRules
     sentences: ErrorSentences
     observer: RunObserver
-    outgoing: Outgoing = EVERYTHING
 
 
 class Worker(Protocol):
@@ -153,7 +148,7 @@ class Run:
 
     def takes_long_to_finish(self, value: Any) -> bool:
         """Whether `finished` would hold up the loop: redaction reads each character."""
-        return self._rules.outgoing.rules is not None and is_large(value)
+        return self._rules.output.takes_long(value)
 
     def begin(self, *, streams: bool, attempt: int | None = None) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
@@ -338,16 +333,20 @@ class Run:
         return cast("Last", passed)
 
     def _terminal(self, ending: Ending) -> Terminal:
+        try:
+            return self._told(ending)
+        except PolicyViolationError as violation:
+            # What was to be told is what a rule does not let through.
+            return self._violated(violation)
+
+    def _told(self, ending: Ending) -> Terminal:
         match ending:
             case Returned():
-                return self._terminal(self.finished(ending.value))
+                return self._told(self.finished(ending.value))
             case Finished():
                 return self._completed(ending)
             case Raised():
-                try:
-                    return self._failed(ending.exception)
-                except PolicyViolationError as violation:
-                    return self._violated(violation)
+                return self._failed(ending.exception)
             case Stopped(terminal=terminal):
                 return self._stopped(terminal)
 
@@ -357,23 +356,16 @@ class Run:
         self._log_failure(terminal.code)
         if terminal.details is None:
             return terminal
-        try:
-            # Of a tool that was refused: the agent may have named it.
-            sentences = self._rules.sentences
-            error = sentences.clean(terminal.error)
-            return Failed(error, terminal.code, sentences.clean_details(terminal.details))
-        except PolicyViolationError as violation:
-            return self._violated(violation)
+        # Of a tool that was refused: the agent may have named it.
+        sentences = self._rules.sentences
+        details = sentences.clean_details(terminal.details)
+        return Failed(sentences.clean(terminal.error), terminal.code, details)
 
     def _completed(self, ending: Finished) -> Terminal:
-        rules = self._rules
         if ending.wrong is not None:
             self._log_failure(ending.wrong.code)
-            try:
-                sentence, details = rules.sentences.of_ours(ending.wrong, run_id=self.run_id)
-            except PolicyViolationError as violation:
-                return self._violated(violation)
-            return Failed(sentence, ending.wrong.code, details)
+            told = self._rules.sentences.of_ours(ending.wrong, run_id=self.run_id)
+            return Failed(told[0], ending.wrong.code, told[1])
         metadata = self.metadata()
         return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
 
@@ -390,17 +382,13 @@ class Run:
         sentences = self._rules.sentences
         if isinstance(exc, PolicyViolationError):
             refused_here = isinstance(exc, ToolNotAllowedError)
-            said = DockrionError(exc.message, details=plain(exc.details))
-            if refused_here:
-                message, details = (
-                    sentences.clean(said.message),
-                    sentences.clean_details(said.details),
-                )
-            else:
-                message, details = sentences.of_ours(said, run_id=self.run_id)
-            told = PolicyViolationError(
-                message, details=details, rule=sentences.clean(str(exc.rule))
+            message, details = (
+                sentences.cleaned(exc)
+                if refused_here
+                else sentences.of_ours(exc, run_id=self.run_id)
             )
+            rule = sentences.clean(str(exc.rule))
+            told = PolicyViolationError(message, details=details, rule=rule)
             return self._violated(told, counted=refused_here)
         if isinstance(exc, AgentExecutionError):
             self._log_failure(exc.code)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from dockrion.errors import DockrionError
+from dockrion.events.jsonable import plain
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.redaction import MAX_HELD
 from dockrion.policy.stages import RedactedText
@@ -54,7 +55,7 @@ class ErrorSentences:
         """Return sentence and details of an error that dockrion raised, and that quotes what the agent made."""
         if not self._reveal:
             return _hidden_by_id("run failed", run_id=run_id, error=error.message), None
-        return self.clean(error.message), self.clean_details(error.details)
+        return self.cleaned(error)
 
     def brief(self, exc: BaseException) -> str:
         """Return the sentence for an exception that the agent itself deals with; it is not logged."""
@@ -78,8 +79,11 @@ class ErrorSentences:
         return self._cleaned(text, self._outgoing.text)
 
     def clean_details(self, details: Any) -> Any:
-        """Return plain JSON data without secrets, redacted."""
-        return self._outgoing.value(self._secrets.hide_in(details))
+        """Return details as JSON data without secrets, redacted."""
+        return self._outgoing.value(self._secrets.hide_in(plain(details)))
+
+    def cleaned(self, error: DockrionError) -> tuple[str, Any]:
+        return self.clean(error.message), self.clean_details(error.details)
 
     def _cleaned(self, text: str, redact: Callable[[str], str]) -> str:
         text = self._secrets.hide(text)

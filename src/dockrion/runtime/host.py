@@ -268,7 +268,6 @@ class AgentHost:
                 output=self._output,
                 sentences=self._sentences(),
                 observer=self.traffic,
-                outgoing=self._outgoing,
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),
