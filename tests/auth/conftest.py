@@ -8,6 +8,8 @@ from functools import cache
 import httpcore2
 import pytest
 
+from tests.auth.clock import Clock
+
 
 @pytest.fixture(scope="session", autouse=True)
 def certificates_are_read_once() -> Iterator[None]:
@@ -15,3 +17,8 @@ def certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
         yield
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

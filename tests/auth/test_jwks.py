@@ -16,6 +16,7 @@ from dockrion.auth.endpoint import MAX_ANSWER_BYTES, Endpoint
 from dockrion.auth.jwt import JwtAuthenticator
 from dockrion.errors import AuthError, ServiceUnavailableError
 from dockrion.spec.auth import JwtSpec
+from tests.auth.clock import Clock
 from tests.auth.provider import Provider, running_provider
 from tests.auth.tokens import (
     CLAIMS,
@@ -32,24 +33,11 @@ from tests.auth.tokens import (
 )
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     with running_provider() as provider:
         provider.answer({"keys": [jwk(rsa_key())]})
         yield provider
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @asynccontextmanager
@@ -100,7 +88,7 @@ async def test_a_new_key_is_found_when_it_shows_up(provider: Provider, clock: Cl
     async with running(provider, clock) as known:
         assert await gets_in(known, signed(kid="k1"))
         provider.answer({"keys": [jwk(rsa_key("second"), "k2")]})
-        clock.time = 11
+        clock.now = 11
         assert await gets_in(known, signed(key=rsa_key("second"), kid="k2"))
         with pytest.raises(AuthError, match="no key is known for it"):
             await known.authenticate(bearer(signed(kid="k1")))
@@ -113,23 +101,23 @@ async def test_a_new_key_is_found_for_tokens_that_name_none(
     async with running(provider, clock) as known:
         assert await gets_in(known, signed())
         provider.answer({"keys": [jwk(rsa_key("second"), "k2")]})
-        clock.time = 11
+        clock.now = 11
         assert await gets_in(known, signed(key=rsa_key("second")))
 
 
 async def test_a_flood_of_unknown_keys_is_one_request(provider: Provider, clock: Clock) -> None:
     async with running(provider, clock) as known:
         assert await gets_in(known, signed(kid="k1"))
-        clock.time = 11
+        clock.now = 11
         flood = [known.authenticate(bearer(signed(kid=f"made-up-{n}"))) for n in range(50)]
         answers = await asyncio.gather(*flood, return_exceptions=True)
         assert {type(answer) for answer in answers} == {AuthError}
         for second in range(11, 21):
-            clock.time = second
+            clock.now = second
             with pytest.raises(AuthError, match="no key is known for it"):
                 await known.authenticate(bearer(signed(kid="made-up")))
         assert len(provider.asked) == 2
-        clock.time = 21
+        clock.now = 21
         with pytest.raises(AuthError):
             await known.authenticate(bearer(signed(kid="made-up")))
     assert len(provider.asked) == 3
@@ -140,7 +128,7 @@ async def test_a_wrong_signature_by_a_known_key_asks_nobody(
 ) -> None:
     async with running(provider, clock) as known:
         assert await gets_in(known, signed(kid="k1"))
-        clock.time = 100
+        clock.now = 100
         with pytest.raises(AuthError, match="its signature is wrong"):
             await known.authenticate(bearer(signed(key=rsa_key("attacker"), kid="k1")))
     assert len(provider.asked) == 1
@@ -177,12 +165,12 @@ async def test_nobody_gets_in_before_there_are_keys(provider: Provider, clock: C
     provider.stop()
     async with running(provider, clock) as known:
         for second in range(3):
-            clock.time = second * 2
+            clock.now = second * 2
             with pytest.raises(ServiceUnavailableError, match="not available"):
                 await known.authenticate(bearer(signed(kid="k1")))
         provider.headers = {}
         provider.start()
-        clock.time = 10
+        clock.now = 10
         assert await gets_in(known, signed(kid="k1"))
 
 
@@ -202,11 +190,11 @@ async def test_keys_that_cannot_be_read_are_as_good_as_no_answer(
             assert await gets_in(known, signed(kid="k1"))
         with monkeypatch.context() as patch:
             patch.setattr(jwks, "keys_from_set", broken)
-            clock.time = 11
+            clock.now = 11
             with pytest.raises(ServiceUnavailableError):
                 await known.authenticate(bearer(signed(kid="k2")))
         assert "keys for tokens not renewed" in caplog.text
-        clock.time = 22
+        clock.now = 22
         assert await gets_in(known, signed(kid="k1"))
 
 
@@ -238,11 +226,11 @@ async def test_keys_outlive_an_outage(provider: Provider, clock: Clock) -> None:
         assert await gets_in(known, signed(kid="k1"))
         provider.stop()
         for hours in (1, 5, 23):
-            clock.time = hours * 3600
+            clock.now = hours * 3600
             assert await gets_in(known, signed(kid="k1"))
         with pytest.raises(ServiceUnavailableError, match="could not be renewed"):
             await known.authenticate(bearer(signed(kid="k2")))
-        clock.time = 25 * 3600
+        clock.now = 25 * 3600
         with pytest.raises(ServiceUnavailableError, match="not available"):
             await known.authenticate(bearer(signed(kid="k1")))
 
@@ -253,7 +241,7 @@ async def test_withdrawn_keys_are_found_out_in_the_background(
     async with running(provider, clock) as known:
         assert await gets_in(known, signed(kid="k1"))
         provider.answer({"keys": [jwk(rsa_key("second"), "k2")]})
-        clock.time = 301
+        clock.now = 301
         assert await gets_in(known, signed(kid="k1"))
         with anyio.fail_after(5):
             while len(provider.asked) < 2 or not known_only_the_second(known):
@@ -307,7 +295,7 @@ async def test_keys_stay_when_an_answer_makes_no_sense(provider: Provider, clock
     async with running(provider, clock) as known:
         assert await gets_in(known, signed(kid="k1"))
         provider.answer({"keys": []})
-        clock.time = 11
+        clock.now = 11
         with pytest.raises(ServiceUnavailableError):
             await known.authenticate(bearer(signed(kid="k2")))
         assert await gets_in(known, signed(kid="k1"))

@@ -23,21 +23,11 @@ from dockrion.errors import (
 )
 from dockrion.events.identity import Identity
 from dockrion.spec.auth import OAuth2Spec
+from tests.auth.clock import Clock
 from tests.auth.provider import Provider, running_provider
 from tests.auth.tokens import NOW, bearer
 
 ACTIVE = {"active": True, "sub": "ada", "scope": "invoke profile"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def wall(self) -> float:
-        return NOW + self.time
-
-    def steady(self) -> float:
-        return self.time
 
 
 @pytest.fixture
@@ -45,11 +35,6 @@ def provider() -> Iterator[Provider]:
     with running_provider() as provider:
         provider.answer(ACTIVE)
         yield provider
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @asynccontextmanager
@@ -64,8 +49,8 @@ async def running(
     known = OAuth2Authenticator(
         OAuth2Spec.model_validate({"introspection_url": provider.url, **spec}),
         environ or {},
-        now=clock.wall,
-        clock=clock.steady,
+        now=lambda: NOW + clock.now,
+        clock=clock,
         endpoint=Endpoint(provider.url, field="auth.oauth2.introspection_url", timeout=timeout),
     )
     await known.start()
@@ -252,7 +237,7 @@ async def test_required_scopes_are_required(
 async def test_an_answer_is_kept_for_its_time(provider: Provider, clock: Clock) -> None:
     async with running(provider, clock, cache_seconds=30) as known:
         for moment, asked in ((0, 1), (29, 1), (30, 2), (59, 2), (60, 3)):
-            clock.time = moment
+            clock.now = moment
             await known.authenticate(bearer("opaque"))
             assert len(provider.asked) == asked
 
@@ -262,9 +247,9 @@ async def test_an_answer_is_never_kept_past_the_end_of_its_token(
 ) -> None:
     provider.answer({**ACTIVE, "exp": NOW + 10})
     async with running(provider, clock, cache_seconds=1000) as known:
-        clock.time = 9
+        clock.now = 9
         await known.authenticate(bearer("opaque"))
-        clock.time = 10
+        clock.now = 10
         await refused(known)
 
 
@@ -274,7 +259,7 @@ async def test_a_token_that_was_withdrawn_is_refused_after_the_cache(
     async with running(provider, clock, cache_seconds=30) as known:
         await known.authenticate(bearer("opaque"))
         provider.answer({"active": False})
-        clock.time = 30
+        clock.now = 30
         await refused(known)
 
 
@@ -282,11 +267,11 @@ async def test_a_refusal_is_kept_briefly(provider: Provider, clock: Clock) -> No
     provider.answer({"active": False})
     async with running(provider, clock, cache_seconds=1000) as known:
         for moment, asked in ((0, 1), (4, 1), (5, 2)):
-            clock.time = moment
+            clock.now = moment
             await refused(known)
             assert len(provider.asked) == asked
         provider.answer(ACTIVE)
-        clock.time = 10
+        clock.now = 10
         assert (await known.authenticate(bearer("opaque"))).id == "ada"
 
 
@@ -379,7 +364,7 @@ async def test_an_issuer_that_is_down_lets_nobody_in(provider: Provider, clock: 
         with pytest.raises(ServiceUnavailableError):
             await known.authenticate(bearer("another"))
         assert (await known.authenticate(bearer("opaque"))).id == "ada"
-        clock.time = 30
+        clock.now = 30
         with pytest.raises(ServiceUnavailableError):
             await known.authenticate(bearer("opaque"))
 

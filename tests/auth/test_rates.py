@@ -11,14 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dockrion.auth.rates import MemoryRateLimiter, Rate, RateTable, Verdict
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.auth.clock import Clock
 
 
 def limiter(clock: Clock, *, max_callers: int = 100) -> MemoryRateLimiter:
@@ -28,7 +21,7 @@ def limiter(clock: Clock, *, max_callers: int = 100) -> MemoryRateLimiter:
 def hits(
     rate: Rate, times: Iterable[float], *, key: str = "a", into: MemoryRateLimiter | None = None
 ) -> list[Verdict]:
-    clock = Clock()
+    clock = Clock(1000.0)
     counted = into or limiter(clock)
 
     async def all_of_them() -> list[Verdict]:
@@ -122,7 +115,7 @@ def test_a_call_is_refused_only_for_calls_of_about_one_window(
 
 
 def test_each_caller_has_a_count_of_its_own() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counted = limiter(clock)
     assert hits(Rate(1, 60), [0], key="a", into=counted)[0].allowed
     assert hits(Rate(1, 60), [0], key="b", into=counted)[0].allowed
@@ -130,7 +123,7 @@ def test_each_caller_has_a_count_of_its_own() -> None:
 
 
 async def test_a_flood_of_callers_takes_bounded_memory_and_frees_no_one_who_keeps_calling() -> None:
-    counted = limiter(Clock(), max_callers=50)
+    counted = limiter(Clock(1000.0), max_callers=50)
     rate = Rate(1, 86400)
     assert (await counted.hit("attacker", rate)).allowed
     for index in range(500):
@@ -140,7 +133,7 @@ async def test_a_flood_of_callers_takes_bounded_memory_and_frees_no_one_who_keep
 
 
 async def test_callers_whose_calls_are_too_old_to_count_are_forgotten() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counted = limiter(clock)
     for index in range(20):
         await counted.hit(f"early {index}", Rate(1, 60))
@@ -150,7 +143,7 @@ async def test_callers_whose_calls_are_too_old_to_count_are_forgotten() -> None:
 
 
 async def test_a_large_count_and_a_long_key_take_no_more_memory_than_small_ones() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     counted = limiter(clock)
     rate = Rate(1_000_000, 60)
     for _ in range(20_000):

@@ -7,15 +7,9 @@ import pytest
 from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import OverloadedError, RateLimitError
 from dockrion.events.identity import Identity
+from tests.auth.clock import Clock
 
 ANN, BOB = Identity("ann", "api_key"), Identity("bob", "api_key")
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_a_ticket_is_good_once_for_who_got_it() -> None:
@@ -38,7 +32,7 @@ async def test_on_another_path_it_is_refused_and_spent() -> None:
 
 
 async def test_it_lasts_for_its_seconds() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     tickets = MemoryTickets(seconds=60, clock=clock)
     early, late = await tickets.issue(ANN, "/a"), await tickets.issue(ANN, "/a")
     clock.now += 59.9
@@ -57,7 +51,7 @@ async def test_finding_it_leaves_it() -> None:
 
 
 async def test_one_caller_cannot_take_all_and_all_cannot_take_too_many() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     tickets = MemoryTickets(seconds=60, max_of_one=2, max_of_all=3, clock=clock)
     spent = await tickets.issue(ANN, "/a")
     await tickets.issue(ANN, "/a")

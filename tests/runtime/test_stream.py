@@ -13,6 +13,7 @@ import pytest
 from dockrion.events.context import StreamContext
 from dockrion.runtime import streams
 from dockrion.testing import ScriptedAgent, app_for, post, read_sse, request, running
+from tests.runtime.flood import Flood
 
 
 async def speak(payload: Any) -> AsyncGenerator[Any]:
@@ -189,21 +190,15 @@ async def test_a_caller_who_takes_nothing_is_given_up(monkeypatch: pytest.Monkey
 
 
 async def test_a_slow_reader_slows_the_agent_down_and_gets_everything() -> None:
-    made = 0
-
-    async def agent(payload: Any) -> AsyncGenerator[str]:
-        nonlocal made
-        for number in range(20_000):
-            made += 1
-            yield str(number)
+    flood = Flood(20_000)
 
     with anyio.fail_after(20):
-        async with running(app_for(agent)) as app:
+        async with running(app_for(flood.agent)) as app:
             async with post(app, "/invoke/stream", {}, window=1) as exchange:
                 await exchange.head()
                 for _ in range(500):
                     await asyncio.sleep(0)
-                assert made < 8000
+                assert flood.made < 8000
                 events = read_sse(await exchange.read())
     assert [e.json()["content"] for e in events[1:-1]] == [str(n) for n in range(20_000)]
 

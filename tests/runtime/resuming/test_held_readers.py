@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -11,6 +10,7 @@ import pytest
 
 from dockrion.runtime import streams
 from dockrion.testing import ScriptedAgent, post, read_sse, running
+from tests.runtime.flood import Flood
 from tests.runtime.resuming.kit import (
     PATH,
     Advance,
@@ -28,42 +28,30 @@ from tests.runtime.resuming.kit import (
 
 
 async def test_a_slow_reader_slows_a_held_run_down_and_gets_everything() -> None:
-    made = 0
-
-    async def agent(payload: Any) -> AsyncGenerator[str]:
-        nonlocal made
-        for number in range(30_000):
-            made += 1
-            yield str(number)
+    flood = Flood(30_000)
 
     with anyio.fail_after(20):
-        app = holding(agent, max_events=10)
+        app = holding(flood.agent, max_events=10)
         async with running(app), post(app, PATH, {}, window=1) as exchange:
             await exchange.head()
             for _ in range(500):
                 await asyncio.sleep(0)
-            assert made < 10_000
+            assert flood.made < 10_000
             events = read_sse(await exchange.read())
     assert numbers(events) == list(range(30_002))
 
 
 async def test_the_slowest_of_two_readers_bounds_the_run_until_it_leaves() -> None:
-    made = 0
-
-    async def agent(payload: Any) -> AsyncGenerator[str]:
-        nonlocal made
-        for number in range(30_000):
-            made += 1
-            yield str(number)
+    flood = Flood(30_000)
 
     with anyio.fail_after(20):
-        async with running(holding(agent, max_events=100_000)) as app:
+        async with running(holding(flood.agent, max_events=100_000)) as app:
             async with post(app, PATH, {}, window=1) as slow:
                 await slow.head()
                 async with post(app, "/invoke/stream", headers=after(0)) as quick:
                     for _ in range(500):
                         await asyncio.sleep(0)
-                    assert made < 10_000
+                    assert flood.made < 10_000
                     slow.disconnect()
                     events = read_sse(await quick.read())
     assert numbers(events) == list(range(1, 30_002))
