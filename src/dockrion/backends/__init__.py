@@ -1,0 +1,1 @@
+"""Connections to what processes share: a SQLite file, a Redis."""
