@@ -216,8 +216,12 @@ class RunStore(Protocol):
         """Hand back a run that was claimed and not begun, or whose attempts are not used up: it is ACCEPTED again."""
         ...
 
-    async def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
-        """Begin the leases anew; the beats are in the order of the claims."""
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        """Begin the leases anew; the beats are in the order of the claims.
+
+        A plain call that blocks, made by a thread of its own: leases must not depend on the event loop, which an
+        agent may block. Raises `StoreError` like the others, after a third of a lease at most.
+        """
         ...
 
     async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
