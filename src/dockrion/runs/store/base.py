@@ -121,13 +121,13 @@ class Beat(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """Entries in a row, the first of which has the sequence that was asked for, or the oldest that is kept.
 
-    `first` and `end` are those of the run, `is_final` says that nothing comes after `end`.
+    `first`, `end` and `status` are those of the run, as of one moment.
     """
 
     entries: list[Entry]
     first: int
     end: int
-    is_final: bool
+    status: RunStatus
 
 
 class RunPage(msgspec.Struct, frozen=True):
@@ -212,8 +212,8 @@ class RunStore(Protocol):
         """
         ...
 
-    async def release(self, claim: Claim) -> None:
-        """Hand back a run that was claimed and not begun, or whose attempts are not used up: it is ACCEPTED again."""
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        """Hand back a run: it is ACCEPTED again. An attempt that had `begun` stays counted. Raises `LeaseLostError`."""
         ...
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
@@ -300,10 +300,16 @@ class RunStore(Protocol):
 
     def unwatch(self, run_id: str, changed: Callable[[], None]) -> None: ...
 
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        """Call `changed` with the id of a run, of anybody, whose cancel was asked for or that was answered; with
+        None after a time in which some may have been missed. One at a time; a second one replaces it.
+        """
+        ...
+
     # Housekeeping, by every process that works
 
     async def overdue(self, limit: int) -> list[RunRecord]:
-        """Return runs that somebody must look after, each at most once in a lease over all processes.
+        """Return runs that somebody must look after, each at most once in a third of a lease over all processes.
 
         ACCEPTED ones that nobody has claimed within a lease; those whose lease has passed; those that have waited for
         answers for `MAX_WAIT_SECONDS`.
