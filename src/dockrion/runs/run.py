@@ -105,6 +105,7 @@ class Run:
         "_started_at",
         "_tokens",
         "_violation",
+        "_waits_since",
         "_worker",
         "context",
         "outbox",
@@ -138,6 +139,7 @@ class Run:
         self._worker: Worker | None = None
         # Since its agent has asked for the first time.
         self._asks: Asks | None = None
+        self._waits_since = 0.0
         # How it ended: for the one who read its last batch, or left before that. While it waits: that it does.
         self.outcome: Outcome | None = None
         outbox.on_overflow = self._overflowed
@@ -155,17 +157,6 @@ class Run:
     def takes_now(self) -> bool:
         """Whether `take` may be called: the log numbers without waiting."""
         return self._log.immediate
-
-    @property
-    def questions(self) -> list[Interrupt]:
-        return []
-
-    @property
-    def is_waiting(self) -> bool:
-        return False
-
-    def answer(self, answers: dict[str, Any]) -> None:
-        del answers
 
     # The runner's side
 
@@ -200,14 +191,16 @@ class Run:
     def ask(self, event: Interrupt, size: int, answer: Future[Any]) -> None:
         """Let the agent's question out; `answer` is told what comes of it."""
         if self._asks is None:
-            self._asks = Asks(
-                self.outbox,
-                waits=lambda: self._owner.waits(self),
-                goes_on=self._go_on,
-            )
+            self._asks = Asks(self.outbox, waits=self._wait, goes_on=self._go_on)
         self._asks.put(event, size, answer)
 
+    def _wait(self) -> None:
+        self._waits_since = perf_counter()
+        self._owner.waits(self)
+
     def _go_on(self) -> None:
+        # Waiting is no run time.
+        self._started_at += perf_counter() - self._waits_since
         self.outcome = None
         self._owner.goes_on(self)
 
@@ -267,8 +260,8 @@ class Run:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there are `questions`, and somebody who wants to know."""
-        return not self._endings and bool(self.questions)
+        """Whether there are `questions`, and more to read than those."""
+        return not self._sealed and bool(self.questions)
 
     def answer(self, values: dict[str, Any]) -> None:
         """Let the agent go on with answers by the ids of its questions; ids that are none are ignored."""
