@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dockrion.adapters.base import Agent
+from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import (
     DockrionError,
     MethodNotAllowedError,
@@ -76,7 +77,8 @@ def build_app(
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     signals = partial(DrainOnSignal, supervised=supervised)
-    gate = build_gate(spec, one_of_many=one_of_many)
+    # The next process would not know those that are in the memory of this one.
+    gate = build_gate(spec, make_tickets=None if one_of_many else MemoryTickets)
     return DockrionApp(AgentHost(spec, agent, signals=signals, gate=gate))
 
 
