@@ -187,6 +187,10 @@ class HeldReader:
     def heartbeats(self) -> HeldReader:
         return self
 
+    @property
+    def ended(self) -> bool:
+        return self.outcome is not None
+
     async def next(self) -> Piece | Gap | None:
         """Return what comes next as soon as it is there; `None` when the reader was nudged.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
@@ -38,6 +38,9 @@ from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec, Hider
 from dockrion.spec.streaming import StreamingSpec
+
+if TYPE_CHECKING:
+    from dockrion.runs.service import RunService
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,7 @@ class AgentHost:
         self.injection: InjectionFilter | None = None
         # Where nothing is held, this is what a request looks at, and all.
         self.held: HeldRuns | None = _held_runs(self.spec.streaming)
+        self.runs: RunService | None = None
         self.rates: CallRates | None = call_rates(self.spec)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.

@@ -7,8 +7,9 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
@@ -16,6 +17,7 @@ from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunS
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.held import HeldReader
 from dockrion.runs.run import Run
+from dockrion.runs.runner import Runner
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.host import AgentHost
@@ -46,7 +48,7 @@ class InvokeEndpoint:
                 )
             except CallerLeftError:
                 call.left()
-                await _answer_nobody(send)
+                await answer_nobody(send)
                 return
             except DockrionError as exc:
                 call.refused(exc)
@@ -87,7 +89,7 @@ class InvokeEndpoint:
                 error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
                 await send_error(send, error, request.request_id, headers)
             case _:
-                await _answer_nobody(send)
+                await answer_nobody(send)
 
 
 async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,12 +107,12 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             source = call.run = await _open(host, request, receive)
         except CallerLeftError:
             call.left()
-            await _answer_nobody(send)
+            await answer_nobody(send)
             return
-        except _SeenAllError as exc:
+        except SeenAllError as exc:
             call.status = 204
             call.run_id = exc.run_id
-            await _answer_nothing(send, request, exc.run_id)
+            await answer_nothing(send, request, exc.run_id)
             return
         except DockrionError as exc:
             call.refused(exc)
@@ -139,7 +141,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         except asyncio.CancelledError:
             if not stream.gave_up:
                 raise
-            await _drop(stream)
+            await drop(stream)
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
@@ -173,11 +175,11 @@ async def _resume(
     if sequence >= held.kept.end:
         raise GoneError(f"Last-Event-ID: the run {run_id!r} has no event {sequence} (yet).")
     if held.outcome is not None and sequence == held.kept.end - 1:
-        raise _SeenAllError(run_id)
+        raise SeenAllError(run_id)
     return held.follow(after=sequence)
 
 
-class _SeenAllError(Exception):
+class SeenAllError(Exception):
     """The caller has seen the last event of the run already."""
 
     def __init__(self, run_id: str) -> None:
@@ -193,10 +195,32 @@ async def let_in(host: AgentHost, request: Request) -> Identity:
     return identity
 
 
+class Asked(NamedTuple):
+    """One invocation, as it has been asked for and may be started."""
+
+    payload: Any
+    run_id: str | None
+    thread_id: str | None
+    runner: Runner
+
+
 async def start_run(
     host: AgentHost, request: Request, receive: Receive, *, identity: Identity, streams: bool
 ) -> Run:
     """Read, check and start one invocation."""
+    asked = await read_call(host, request, receive)
+    return asked.runner.start(
+        asked.payload,
+        run_id=asked.run_id,
+        thread_id=asked.thread_id,
+        identity=identity,
+        request_id=request.request_id.decode("latin-1"),
+        streams=streams,
+    )
+
+
+async def read_call(host: AgentHost, request: Request, receive: Receive) -> Asked:
+    """Read and check one invocation: all that can be refused of it before there is a run."""
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
@@ -204,27 +228,19 @@ async def start_run(
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
     runner = host.runner or await host.wait_for_runner()
-    request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
-        await host.check_injection(payload, request_id=request_id)
-    return runner.start(
-        payload,
-        run_id=run_id,
-        thread_id=thread_id,
-        identity=identity,
-        request_id=request_id,
-        streams=streams,
-    )
+        await host.check_injection(payload, request_id=request.request_id.decode("latin-1"))
+    return Asked(payload, run_id, thread_id, runner)
 
 
-async def refuse_method(send: Send, request: Request) -> None:
-    """Answer what is no invocation: nothing but a POST is one."""
+async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
+    """Answer a request with a method that its path does not take."""
     path, method = request.scope["path"], request.scope["method"]
-    error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
-    await send_error(send, error, request.request_id, [(b"allow", b"POST")])
+    error = MethodNotAllowedError(f"{path} takes {' and '.join(takes)}, not {method}.")
+    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
 
 
-async def _answer_nobody(send: Send) -> None:
+async def answer_nobody(send: Send) -> None:
     """Answer a caller who has gone: nobody sees it, but middleware of the user may take no answer for a bug."""
     headers = [(b"content-length", b"0")]
     with suppress(OSError):
@@ -234,7 +250,7 @@ async def _answer_nobody(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
+async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
     headers = [
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
@@ -244,7 +260,7 @@ async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drop(stream: OpenStream) -> None:
+async def drop(stream: OpenStream) -> None:
     """Let the connection of a caller who takes nothing go, with what is still unsent."""
     if stream.task is not None:
         stream.task.uncancel()
