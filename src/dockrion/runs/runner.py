@@ -20,9 +20,10 @@ from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext, set_current_context
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
-from dockrion.events.model import Failed
+from dockrion.events.model import Answers, Failed
 from dockrion.events.outbox import Outbox, stepping
 from dockrion.policy.tools import ToolRules
+from dockrion.runs.accepted import Accepted
 from dockrion.runs.deadlines import Deadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.ending import Raised, Returned
@@ -106,19 +107,25 @@ class Runner:
         identity: Identity = ANONYMOUS,
         request_id: str | None = None,
         streams: bool,
+        accepted: Accepted | None = None,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
-        and `OverloadedError` when too many wait or there can be no thread for it.
+        and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
         """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
-        if run_id is not None and (run_id in self._active or run_id in self._held):
+        if run_id is not None and (
+            run_id in self._active or (accepted is None and run_id in self._held)
+        ):
             raise ConflictError(f"A run with the id {run_id!r} exists already.")
-        if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
-            self._turns.admit(self.waiting)
+        if accepted is None:
+            if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
+                self._turns.admit(self.waiting)
+        elif accepted.answers is not None:
+            payload = Answers(accepted.answers)
         outbox = Outbox(asyncio.get_running_loop())
         context = StreamContext(
             run_id or new_run_id(),
@@ -131,7 +138,8 @@ class Runner:
             describe=self._rules.sentences.brief,
             tools=self._tools,
         )
-        run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
+        log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
+        run = Run(context, outbox, self._rules, self._stages(), log, self._ended, accepted)
         self._active[run.run_id] = run
         launch = partial(self._launch, run, payload, streams=streams)
         if self._turns.take(run, partial(_launch_late, run, launch)):
