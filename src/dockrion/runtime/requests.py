@@ -26,7 +26,7 @@ EVENT_ID: Final = RUN_ID + r":[0-9]{1,18}"
 TICKET_PATH: Final = r"/[^\u0000-\u0020?#]{0,1023}"
 _RUN_ID: Final = re.compile(RUN_ID)
 _THREAD_ID: Final = re.compile(THREAD_ID)
-_RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
+RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
 _THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _EVENT_ID: Final = re.compile(EVENT_ID)
@@ -71,7 +71,7 @@ class Request:
         return b"close" in self.headers.get(b"connection", b"").lower()
 
     def run_id(self, *, allowed: bool) -> str | None:
-        run_id = self._option("run_id", _RUN_ID, _RUN_ID_SAYS, header=b"x-run-id")
+        run_id = self._option("run_id", _RUN_ID, RUN_ID_SAYS, header=b"x-run-id")
         if run_id is not None and not allowed:
             raise ValidationError(
                 "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
@@ -143,6 +143,10 @@ class Request:
         if len(body) > limit:
             raise _too_large(limit)
         return body
+
+
+def is_run_id(text: str) -> bool:
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def decode_payload(

@@ -20,7 +20,6 @@ IDEMPOTENCY_KEY: Final = rf"[^\u0000-\u001f\u007f]{{1,{MAX_KEY}}}"
 CURSOR: Final = r"[!-~]{1,512}"
 PLACE: Final = rf"({RUN_ID}:)?[0-9]{{1,18}}"
 
-_ID: Final = re.compile(RUN_ID)
 _REASON: Final = re.compile(REASON)
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY)
 _CURSOR: Final = re.compile(CURSOR)
@@ -87,7 +86,3 @@ class RunsRequest(Request):
                 f"Last-Event-ID: must be {run_id}:<sequence> or <sequence>, got {shown(place)}"
             )
         return int(sequence) + 1, "Last-Event-ID"
-
-
-def is_run_id(text: str) -> bool:
-    return _ID.fullmatch(text) is not None

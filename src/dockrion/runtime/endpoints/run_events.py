@@ -11,8 +11,9 @@ from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import SeenAllError, answer_nothing, drop, refuse_method
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.requests import is_run_id
 from dockrion.runtime.responses import send_error, start_stream
-from dockrion.runtime.run_requests import RunsRequest, is_run_id
+from dockrion.runtime.run_requests import RunsRequest
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.writer import HeldWriter
 from dockrion.wires.native import NativeWire

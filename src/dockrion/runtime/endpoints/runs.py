@@ -25,9 +25,9 @@ from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, let_in, read_call, refuse_method
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.requests import CallerLeftError, decode_payload
+from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
 from dockrion.runtime.responses import send_error, send_json
-from dockrion.runtime.run_requests import RunsRequest, is_run_id
+from dockrion.runtime.run_requests import RunsRequest
 
 if TYPE_CHECKING:
     from dockrion.runs.service import RunService
