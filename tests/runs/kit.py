@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dockrion.adapters.base import Agent
@@ -39,7 +39,6 @@ def runner_for_agent(
     output: OutputRules | None = None,
     observer: RunObserver | None = None,
     tools: ToolRules | None = None,
-    held: Container[str] = (),
 ) -> Runner:
     return Runner(
         agent,
@@ -59,7 +58,6 @@ def runner_for_agent(
             max_seconds=max_seconds, max_concurrency=max_concurrency, max_queue=max_queue
         ),
         tools=tools,
-        held=held,
     )
 
 

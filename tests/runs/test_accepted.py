@@ -73,9 +73,7 @@ async def test_it_waits_for_its_turn_however_many_wait_already(in_thread: bool) 
 
 
 async def test_only_a_run_that_goes_on_here_takes_its_id() -> None:
-    runner = runner_for(done, held=["stored"])
-    with pytest.raises(ConflictError):
-        runner.start({}, run_id="stored", streams=True)
+    runner = runner_for(done)
     run = runner.start({}, run_id="stored", streams=True, accepted=Accepted())
     with pytest.raises(ConflictError):
         runner.start({}, run_id="stored", streams=True, accepted=Accepted())

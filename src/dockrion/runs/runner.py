@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -64,10 +64,8 @@ class Runner:
         stages: Callable[[], Sequence[Stage]],
         timestamps: Clock,
         limits: RunLimits,
-        held: Container[str] = (),
         tools: ToolRules | None = None,
     ) -> None:
-        """`held` has the ids of runs that have ended and are still taken."""
         self._agent = agent
         self._rules = rules
         self._threads = threads
@@ -75,7 +73,6 @@ class Runner:
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
-        self._held = held
         self._tools = None if tools is None else RunTools(tools, rules.observer, self._halt)
         self._max_seconds = limits.max_seconds
         self._deadlines: Deadlines[Run] = Deadlines(limits.max_seconds, self._took_too_long)
@@ -115,15 +112,12 @@ class Runner:
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
         and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
         """
-        if self._draining:
-            raise ShuttingDownError("The server is shutting down.")
-        if run_id is not None and (
-            run_id in self._active or (accepted is None and run_id in self._held)
-        ):
-            raise ConflictError(f"A run with the id {run_id!r} exists already.")
         if accepted is None:
-            if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
-                self._turns.admit(self.waiting)
+            self.refuse_if_full(run_id)
+        elif self._draining:
+            raise ShuttingDownError("The server is shutting down.")
+        elif run_id in self._active:
+            raise _taken(run_id)
         elif accepted.answers is not None:
             payload = Answers(accepted.answers)
         outbox = Outbox(asyncio.get_running_loop())
@@ -150,6 +144,19 @@ class Runner:
                 raise
         return run
 
+    def refuse_if_full(self, run_id: str | None) -> None:
+        """Raise what `start` would raise now for a run with that id."""
+        if self._draining:
+            raise ShuttingDownError("The server is shutting down.")
+        if run_id is not None and run_id in self._active:
+            raise _taken(run_id)
+        if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
+            self._turns.admit(self.waiting)
+
+    def has(self, run_id: str) -> bool:
+        """Whether that run has not ended here."""
+        return run_id in self._active
+
     def _launch(self, run: Run, payload: Any, *, streams: bool) -> None:
         if self._agent.in_thread:
             self._start_in_thread(run, payload, streams=streams)
@@ -158,13 +165,17 @@ class Runner:
         self._start_deadline(run)
         self._start_task(run, lambda: self._agent.call(payload, run.context, streams=streams))
 
-    async def shutdown(self, grace_seconds: float) -> None:
+    async def shutdown(
+        self, grace_seconds: float, *, before_end: Callable[[], None] | None = None
+    ) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
 
-        Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
+        `before_end` may end some of them in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
         """
         self._draining = True
         if not await self._idle_within(grace_seconds):
+            if before_end is not None:
+                before_end()
             self.stop_all()
             await self._idle_within(LAST_WORD_SECONDS)
 
@@ -269,6 +280,10 @@ class Runner:
         self._turns.give_back(run)
         if self._idle is not None and not self._active:
             self._idle.set()
+
+
+def _taken(run_id: str | None) -> ConflictError:
+    return ConflictError(f"A run with the id {run_id!r} exists already.")
 
 
 def _launch_late(run: Run, launch: Callable[[], None]) -> None:

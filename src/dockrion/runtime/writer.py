@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+from dockrion.events.model import Batch, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
-from dockrion.runs.held import Gap, HeldReader
 from dockrion.runs.kept import Piece
+from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
@@ -23,9 +24,19 @@ class StreamWriter:
     of agents come due in one turn of the loop: all would emit first, and all readers write after them.
     """
 
-    __slots__ = ("_failure", "_run", "_send", "_stream", "_unfinished", "_wire")
+    __slots__ = ("_failure", "_on_questions", "_run", "_send", "_stream", "_unfinished", "_wire")
 
-    def __init__(self, run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
+    def __init__(
+        self,
+        run: Run,
+        wire: Wire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        on_questions: Callable[[Run, Batch], Awaitable[None]] | None = None,
+    ) -> None:
+        """`on_questions` gets the batch with which a run begins to wait for answers, before it is sent."""
+        self._on_questions = on_questions
         self._run = run
         self._wire = wire
         self._stream = stream
@@ -53,6 +64,8 @@ class StreamWriter:
                     body, last = self._wire.encode(batch), batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
                         return
+                    if last and self._on_questions and isinstance(batch.events[-1], Interrupt):
+                        await self._on_questions(run, batch)
                 stream.sending()
                 await self._send(
                     {"type": "http.response.body", "body": body, "more_body": not last}
@@ -104,7 +117,7 @@ class HeldWriter:
 
     def __init__(
         self,
-        reader: HeldReader,
+        reader: Reader,
         wire: NativeWire,
         stream: OpenStream,
         send: Send,
@@ -147,7 +160,7 @@ class HeldWriter:
             body, self._opening = self._opening + read.body, b""
         elif isinstance(read, Gap):
             body = self._wire.gap(first=read.first, last=read.last)
-        elif reader.heartbeat_due:
+        elif reader.heartbeat_due and not reader.ended:
             reader.heartbeat_due = False
             reader.beat()
             body = self._wire.heartbeat()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dockrion.errors import DockrionError, GoneError, ShuttingDownError, TooManySubscribersError
 from dockrion.events.sse import RETRY
+from dockrion.runs.reader import Reader
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import SeenAllError, answer_nothing, drop, refuse_method
 from dockrion.runtime.endpoints.runs import runs_of, unknown
@@ -17,9 +18,6 @@ from dockrion.runtime.run_requests import RunsRequest
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.writer import HeldWriter
 from dockrion.wires.native import NativeWire
-
-if TYPE_CHECKING:
-    from dockrion.runs.reader import Reader
 
 
 class _Opened(NamedTuple):

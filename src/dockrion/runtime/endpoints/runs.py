@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -17,10 +17,10 @@ from dockrion.errors import (
     DockrionError,
     NotFoundError,
     RunIsOverError,
-    ServiceUnavailableError,
 )
 from dockrion.events.model import RunStatus
 from dockrion.runs.log import Clock
+from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, let_in, read_call, refuse_method
@@ -28,9 +28,6 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
 from dockrion.runtime.responses import send_error, send_json
 from dockrion.runtime.run_requests import RunsRequest
-
-if TYPE_CHECKING:
-    from dockrion.runs.service import RunService
 
 PATHS: Final = (
     "/runs",
@@ -139,11 +136,10 @@ async def _reply(handler: Handler, asker: Asker, send: Send) -> Reply | Dockrion
 
 
 async def runs_of(host: AgentHost) -> RunService:
-    """Return what keeps the runs, waiting for it while the app starts; raise `ServiceUnavailableError`."""
-    if host.runs is None:
+    """Return what keeps the runs, once it does; raise `ServiceUnavailableError` where the app does not start."""
+    if host.runner is None:
         await host.wait_for_runner()
-    if host.runs is None:
-        raise ServiceUnavailableError("Runs are not kept here.")
+    assert host.runs is not None, "there is one where the paths are"
     return host.runs
 
 
@@ -155,15 +151,8 @@ async def _create(asker: Asker) -> Reply:
     host, request = asker.host, asker.request
     identity = await let_in(host, request)
     key = request.idempotency_key()
-    asked = await read_call(host, request, asker.receive)
-    record, is_new = await (await runs_of(host)).create(
-        asked.payload,
-        run_id=asked.run_id,
-        thread_id=asked.thread_id,
-        identity=identity,
-        request_id=request.request_id.decode("latin-1"),
-        idempotency_key=key,
-    )
+    call = await read_call(host, request, asker.receive, identity=identity)
+    record, is_new = await (await runs_of(host)).create(call, idempotency_key=key)
     if is_new:
         return _accepted(asker, record)
     return _started(asker, record, 200, record.status)
@@ -204,7 +193,6 @@ async def _resume(asker: Asker) -> Reply:
     body = await request.body(asker.receive, limit=host.spec.expose.limits.max_body_bytes)
     answer = decode_payload(body, wanted="the answer")
     runs = await _runs_with(asker)
-    await host.wait_for_runner()
     if host.injection is not None:
         await host.check_injection(answer, request_id=request.request_id.decode("latin-1"))
     return _accepted(asker, await runs.resume(asker.run_id, identity, answer))
