@@ -31,6 +31,7 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.events.outbox import Outbox
+from dockrion.runs.accepted import Accepted
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
@@ -75,6 +76,7 @@ class Run:
     """
 
     __slots__ = (
+        "_accepted",
         "_endings",
         "_log",
         "_made_at",
@@ -99,10 +101,12 @@ class Run:
         stages: Sequence[Stage],
         log: RunLog,
         on_end: Callable[[Run], None],
+        accepted: Accepted | None = None,
     ) -> None:
         self.context = context
         self.outbox = outbox
         self._on_end = on_end
+        self._accepted = accepted
         self._rules = rules
         self._stages = stages
         self._log = log
@@ -132,6 +136,17 @@ class Run:
         """Whether `take` may be called: the log numbers without waiting."""
         return self._log.immediate
 
+    @property
+    def questions(self) -> list[Interrupt]:
+        return []
+
+    @property
+    def is_waiting(self) -> bool:
+        return False
+
+    def answer(self, answers: dict[str, Any]) -> None:
+        del answers
+
     # The runner's side
 
     def finished(self, value: Any) -> Finished | Raised:
@@ -150,11 +165,17 @@ class Run:
         """Whether `finished` would hold up the loop: redaction reads each character."""
         return self._rules.output.takes_long(value)
 
-    def begin(self, *, streams: bool, attempt: int | None = None) -> None:
+    def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self._started_at = perf_counter()
-        if streams:
-            self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+        if not streams:
+            return
+        attempt = None
+        if self._accepted is not None:
+            if self._accepted.has_started:
+                return
+            attempt = self._accepted.attempt if self._accepted.attempt > 1 else None
+        self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
 
     def attach(self, worker: Worker) -> None:
         """Remember what the agent runs on, to cancel it."""

@@ -23,21 +23,21 @@ from dockrion.events.jsonable import plain
 from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
 from dockrion.policy.outgoing import Outgoing
 from dockrion.policy.tools import tool_rules
-from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import RunRules
 from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.service import RunService
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runtime.backends import run_service
 from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec, Hider
-from dockrion.spec.streaming import StreamingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,13 @@ class AgentHost:
         self.runner: Runner | None = None
         # Set with the runner, where the Dockfile asks for it.
         self.injection: InjectionFilter | None = None
-        # Where nothing is held, this is what a request looks at, and all.
-        self.held: HeldRuns | None = _held_runs(self.spec.streaming)
+        self.runs: RunService | None = run_service(self.spec, self.traffic, self.timestamps)
+        # Where direct streams are not kept, this is what a request looks at, and all.
+        self.kept: RunService | None = (
+            self.runs if self.spec.streaming.connection.holds_runs else None
+        )
+        # Keeps what waits for answers, where they can be given.
+        self.answered: RunService | None = self.runs if self.spec.streaming.async_runs else None
         self.rates: CallRates | None = call_rates(self.spec)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
@@ -194,15 +199,25 @@ class AgentHost:
     async def _end_runs(self) -> None:
         grace = float(self.spec.expose.shutdown_grace)
         began = monotonic()
+        if self.runs is not None:
+            self.runs.rest()
         if self.runner is not None:
-            await self.runner.shutdown(grace)
+            await self.runner.shutdown(grace, before_end=self._hand_runs_back)
+        if self.runs is not None:
+            await self.runs.idle_within(LAST_WORD_SECONDS)
+            self.runs.channels.close_readers()
         # The runs are over; their last bytes may still be on their way to slow callers.
         await self.streams.idle_within(max(LAST_WORD_SECONDS, grace - (monotonic() - began)))
         self.streams.give_up_all()
 
+    def _hand_runs_back(self) -> None:
+        if self.runs is not None:
+            self.runs.hand_back()
+
     def end_now(self) -> None:
         """End all runs; their streams get a closing event."""
         self._drain_begun()
+        self._hand_runs_back()
         if self.runner is not None:
             self.runner.stop_all()
 
@@ -221,8 +236,8 @@ class AgentHost:
 
     async def _close(self) -> None:
         await self.drain()
-        if self.held is not None:
-            await self.held.close()
+        if self.runs is not None:
+            await self.runs.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
@@ -235,6 +250,8 @@ class AgentHost:
         spec = self.spec
         tools = tool_rules(spec.policies)
         try:
+            if self.runs is not None:
+                await self.runs.open()
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,
@@ -260,7 +277,7 @@ class AgentHost:
             return
         self._agent, self.description = agent, description
         self.injection = injection
-        self.runner = Runner(
+        runner = Runner(
             agent,
             RunRules(
                 agent_name=spec.agent.name,
@@ -279,9 +296,11 @@ class AgentHost:
                 max_concurrency=spec.expose.limits.max_concurrency,
                 max_queue=spec.expose.limits.max_queue,
             ),
-            held=() if self.held is None else self.held,
             tools=tools,
         )
+        if self.runs is not None:
+            await self.runs.work(runner)
+        self.runner = runner
 
     def _sentences(self) -> ErrorSentences:
         return ErrorSentences(
@@ -325,21 +344,6 @@ def _outgoing(spec: DockSpec) -> Outgoing:
         return Outgoing()
     return Outgoing(
         safety.redact_patterns, max_chars=safety.max_output_chars, halt=safety.halt_on_violation
-    )
-
-
-def _held_runs(streaming: StreamingSpec) -> HeldRuns | None:
-    connection = streaming.connection
-    if not connection.holds_runs:
-        return None
-    goes_on = connection.on_disconnect == "continue"
-    return HeldRuns(
-        HoldRules(
-            window_seconds=None if goes_on else connection.resume_window,
-            ttl_seconds=streaming.memory.stream_ttl_seconds,
-            max_events=streaming.memory.max_events_per_run,
-            max_readers=connection.max_subscribers_per_run,
-        )
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+from dockrion.events.model import Batch, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
-from dockrion.runs.held import Gap, HeldReader
+from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
@@ -22,9 +23,19 @@ class StreamWriter:
     of agents come due in one turn of the loop: all would emit first, and all readers write after them.
     """
 
-    __slots__ = ("_failure", "_run", "_send", "_stream", "_unfinished", "_wire")
+    __slots__ = ("_failure", "_on_questions", "_run", "_send", "_stream", "_unfinished", "_wire")
 
-    def __init__(self, run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
+    def __init__(
+        self,
+        run: Run,
+        wire: Wire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        on_questions: Callable[[Run, Batch], Awaitable[None]] | None = None,
+    ) -> None:
+        """`on_questions` gets the batch with which a run begins to wait for answers, before it is sent."""
+        self._on_questions = on_questions
         self._run = run
         self._wire = wire
         self._stream = stream
@@ -52,6 +63,8 @@ class StreamWriter:
                     body, last = self._wire.encode(batch), batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
                         return
+                    if last and self._on_questions and isinstance(batch.events[-1], Interrupt):
+                        await self._on_questions(run, batch)
                 stream.sending()
                 await self._send(
                     {"type": "http.response.body", "body": body, "more_body": not last}
@@ -101,9 +114,7 @@ class HeldWriter:
 
     __slots__ = ("_reader", "_send", "_stream", "_wire")
 
-    def __init__(
-        self, reader: HeldReader, wire: NativeWire, stream: OpenStream, send: Send
-    ) -> None:
+    def __init__(self, reader: Reader, wire: NativeWire, stream: OpenStream, send: Send) -> None:
         self._reader = reader
         self._wire = wire
         self._stream = stream
@@ -112,21 +123,23 @@ class HeldWriter:
     async def write(self) -> None:
         """Send until the last event is out, or the caller gone."""
         reader, stream = self._reader, self._stream
-        while reader.outcome is None:
+        while not reader.ended:
             read = await reader.next()
             if reader.gone:
                 return
-            if read is None:
-                if not reader.heartbeat_due:
-                    continue
+            if isinstance(read, Gap):
+                body = self._wire.gap(first=read.first, last=read.last)
+            elif read is not None:
+                body = read.body
+            elif reader.ended:
+                body = b""
+            elif reader.heartbeat_due:
                 reader.heartbeat_due = False
                 reader.beat()
                 body = self._wire.heartbeat()
-            elif isinstance(read, Gap):
-                body = self._wire.gap(first=read.first, last=read.last)
             else:
-                body = read.body
-            more = reader.outcome is None
+                continue
+            more = not reader.ended
             stream.sending()
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
             stream.sent()

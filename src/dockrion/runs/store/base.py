@@ -66,7 +66,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempt` counts claims since the run was accepted or resumed. Sequences from `first` to before `end` can be
     read. `result` is a JSON object with the `output` or `error` and the `metadata` of a final run.
-    `questions` are those of an interrupted run; `answers` (interrupt id to value) those that its next claim, or the
+    `claimed`: a worker has the run, or had it when it was lost. `questions` are those of an interrupted run; `answers` (interrupt id to value) those that its next claim, or the
     worker that holds it, gets. `read_until` is the latest `reading` of a direct run.
     """
 
@@ -80,6 +80,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     thread_id: str | None = None
     request_id: str | None = None
     direct: bool = False
+    claimed: bool = False
     attempt: int = 0
     first: int = 0
     end: int = 0
@@ -208,7 +209,8 @@ class RunStore(Protocol):
     async def claim(self, run_id: str) -> Claim | None:
         """Take an ACCEPTED run, or a RUNNING one whose lease has passed while attempts are left; it is RUNNING then.
 
-        None when there is nothing to do: it is final, interrupted, unknown, direct, or somebody's.
+        None when there is nothing to do: it is final, interrupted, unknown, or somebody's. Of a direct run only an
+        ACCEPTED one is taken, which has been answered.
         """
         ...
 
@@ -325,7 +327,7 @@ class LocalWork(Protocol):
     """What the workers of one machine need of a store, beside `RunStore`: to find what is to be done."""
 
     async def claimable(self, limit: int) -> list[str]:
-        """Return the ids of ACCEPTED runs, those that came first at first."""
+        """Return the ids of runs that `claim` would give now, those that came first at first."""
         ...
 
     def watch_work(self, changed: Callable[[], None]) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
-from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
+from dockrion.events.model import Cancelled, Complete, Failed, Interrupt, Interrupted, RunStatus
 from dockrion.runs.ending import CALLER_LEFT
-from dockrion.runs.held import HeldReader
+from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
+from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
@@ -41,9 +42,8 @@ class InvokeEndpoint:
         with self._host.traffic.begin("/invoke", request.request_id) as call:
             try:
                 identity = await let_in(self._host, request)
-                run = call.run = await start_run(
-                    self._host, request, receive, identity=identity, streams=False
-                )
+                asked = await read_call(self._host, request, receive, identity=identity)
+                run = call.run = await start_run(self._host, asked, streams=False)
             except CallerLeftError:
                 call.left()
                 await _answer_nobody(send)
@@ -61,6 +61,8 @@ class InvokeEndpoint:
             batch = await run.next()
             while batch is None or not batch.is_last:
                 batch = await run.next()
+            if self._host.answered is not None and isinstance(batch.events[-1], Interrupt):
+                await self._host.answered.park(run, batch)
         finally:
             clock.unwatch(run)
             run.leave()
@@ -130,7 +132,8 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             await start_stream(send, request, wire.content_type, source.run_id)
             del request
             if isinstance(source, Run):
-                await StreamWriter(source, wire, stream, send).write()
+                keep = None if host.answered is None else host.answered.park
+                await StreamWriter(source, wire, stream, send, on_questions=keep).write()
             else:
                 await HeldWriter(source, wire, stream, send).write()
         except OSError:
@@ -146,14 +149,16 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             source.leave()
 
 
-async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | HeldReader:
+async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Reader:
     """Return what to stream from: a run of the caller's own, or a place in one that is held."""
     identity = await let_in(host, request)
     last_event = request.last_event()
     if last_event is not None:
         return await _resume(host, request, receive, last_event, identity=identity)
-    run = await start_run(host, request, receive, identity=identity, streams=True)
-    return run if host.held is None else host.held.hold(run).follow(after=-1)
+    call = await read_call(host, request, receive, identity=identity)
+    if host.kept is not None:
+        return await host.kept.start_direct(call)
+    return await start_run(host, call, streams=True)
 
 
 async def _resume(
@@ -163,18 +168,16 @@ async def _resume(
     last_event: tuple[str, int],
     *,
     identity: Identity,
-) -> HeldReader:
+) -> Reader:
     # It is no matter what the body says, but the connection is for the next request too.
     await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     run_id, sequence = last_event
-    held = None if host.held is None else host.held.find(run_id, identity)
-    if held is None:
+    if host.runs is None:
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
-    if sequence >= held.kept.end:
-        raise GoneError(f"Last-Event-ID: the run {run_id!r} has no event {sequence} (yet).")
-    if held.outcome is not None and sequence == held.kept.end - 1:
+    reader = await host.runs.follow_direct(run_id, identity, after=sequence)
+    if reader is None:
         raise _SeenAllError(run_id)
-    return held.follow(after=sequence)
+    return reader
 
 
 class _SeenAllError(Exception):
@@ -193,26 +196,35 @@ async def let_in(host: AgentHost, request: Request) -> Identity:
     return identity
 
 
-async def start_run(
-    host: AgentHost, request: Request, receive: Receive, *, identity: Identity, streams: bool
-) -> Run:
-    """Read, check and start one invocation."""
+async def read_call(
+    host: AgentHost, request: Request, receive: Receive, *, identity: Identity
+) -> RunCall:
+    """Read and check what one invocation asks for; the agent is there then."""
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
-    runner = host.runner or await host.wait_for_runner()
+    if host.runner is None:
+        await host.wait_for_runner()
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
         await host.check_injection(payload, request_id=request_id)
+    return RunCall(payload, run_id, thread_id, identity, request_id)
+
+
+async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
+    """Start a run that nobody keeps."""
+    runner = host.runner or await host.wait_for_runner()
+    if call.run_id is not None and host.runs is not None:
+        await host.runs.refuse_known(call.run_id)
     return runner.start(
-        payload,
-        run_id=run_id,
-        thread_id=thread_id,
-        identity=identity,
-        request_id=request_id,
+        call.payload,
+        run_id=call.run_id,
+        thread_id=call.thread_id,
+        identity=call.identity,
+        request_id=call.request_id,
         streams=streams,
     )
 
