@@ -23,6 +23,7 @@ from dockrion.runs.store.base import (
     RunStore,
     StoreRules,
 )
+from dockrion.runs.store.memory import MemoryStore
 from dockrion.runs.store.sqlite import SqliteStore
 
 # Opens one more store on the same backend; where a backend is one object's own, the same object again.
@@ -43,7 +44,22 @@ async def sqlite(folder: Path) -> AsyncGenerator[Open]:
         yield open_one
 
 
-BACKENDS: Final[dict[str, Backend]] = {"sqlite": sqlite}
+@asynccontextmanager
+async def memory(folder: Path) -> AsyncGenerator[Open]:
+    made: list[MemoryStore] = []
+
+    async def open_one(rules: StoreRules) -> RunStore:
+        if not made:
+            made.append(MemoryStore(rules))
+            await made[0].open()
+        return made[0]
+
+    yield open_one
+    for store in made:
+        await store.close()
+
+
+BACKENDS: Final[dict[str, Backend]] = {"memory": memory, "sqlite": sqlite}
 
 RULES: Final = StoreRules(lease_seconds=30.0, max_attempts=1, ttl_seconds=60.0, max_events=10_000)
 BRIEF: Final = 0.15

@@ -214,9 +214,7 @@ async def test_a_watcher_hears_of_every_kind_of_change(store: RunStore, other: R
     seen = await told(seen)
     await other.resume("r1", {"i": 1}, still=())
     seen = await told(seen)
-    await other.ask_cancel("r1", "enough")
-    seen = await told(seen)
-    await store.finish(claim, [entry(2)], RunStatus.CANCELLED, FAILED)
+    await store.finish(claim, [entry(2)], RunStatus.COMPLETED, DONE)
     await told(seen)
 
 
@@ -307,13 +305,15 @@ async def test_a_reader_follows_a_writer_to_the_end(store: RunStore, other: RunS
 
 
 async def test_orders_reach_whoever_executes(store: RunStore, other: RunStore) -> None:
-    orders, own = Calls(), Calls()
+    orders = Calls()
     await other.watch_orders(orders)
-    await store.watch_orders(own)
     claims = {name: await claimed(other, name) for name in ("r1", "r2")}
     await store.ask_cancel("r1", "enough")
     await until(lambda: "r1" in orders.seen)
-    await until(lambda: "r1" in own.seen)
+    orders.seen.clear()
+    await claimed(other, "r3")
+    await other.ask_cancel("r3", "by itself")
+    await until(lambda: "r3" in orders.seen)
     await other.interrupt(claims["r2"], [entry(0)], [question("i")], claimed=True)
     await store.resume("r2", {"i": 1}, still=())
     await until(lambda: "r2" in orders.seen)
@@ -360,6 +360,19 @@ async def test_accepted_runs_are_work_in_the_order_they_came(
     assert await far.claimable(10) == ["r1", "r2", "r3"]
     await store.release(claim, begun=False)
     assert sorted(await far.claimable(10)) == ["r0", "r1", "r2", "r3"]
+
+
+async def test_what_a_lost_worker_had_is_work_while_attempts_are_left(open_store: Open) -> None:
+    store = await open_store(rules(lease_seconds=BRIEF, max_attempts=2))
+    work = local_work(store)
+    await store.create(new_run("direct", direct=True))
+    await claimed(store)
+    assert await work.claimable(10) == []
+    for attempt in (2, None):
+        await until(lambda: store.overdue(10))
+        assert await work.claimable(10) == ([] if attempt is None else ["r1"])
+        claim = await store.claim("r1")
+        assert (claim and claim.record.attempt) == attempt
 
 
 async def test_whoever_looks_for_work_hears_of_it(store: RunStore, other: RunStore) -> None:

@@ -214,7 +214,8 @@ class SqliteStore:
             pass
 
     async def claimable(self, limit: int) -> list[str]:
-        return await self.database.read(lambda db: queries.claimable(db, limit))
+        most = self._rules.max_attempts
+        return await self.database.read(lambda db: queries.claimable(db, limit, most))
 
     def watch_work(self, changed: Callable[[], None]) -> None:
         self._work_changed = changed

@@ -86,10 +86,16 @@ def news_after(db: sqlite3.Connection, commit: int, origin: int) -> list[News]:
     return [News._make(row) for row in rows]
 
 
-def claimable(db: sqlite3.Connection, limit: int) -> list[str]:
+def claimable(db: sqlite3.Connection, limit: int, max_attempts: int) -> list[str]:
     rows = db.execute(
         "SELECT run_id FROM runs WHERE status = 'ACCEPTED' ORDER BY number LIMIT ?", (limit,)
-    )
+    ).fetchall()
+    if len(rows) < limit:
+        rows += db.execute(
+            "SELECT run_id FROM runs WHERE due_at IS NOT NULL AND status = 'RUNNING'"
+            " AND lease_until <= ? AND NOT direct AND attempt < ? ORDER BY number LIMIT ?",
+            (time(), max_attempts, limit - len(rows)),
+        ).fetchall()
     return [run_id for (run_id,) in rows]
 
 

@@ -130,6 +130,7 @@ class Row(NamedTuple):
             thread_id=self.thread_id,
             request_id=self.request_id,
             direct=bool(self.direct),
+            claimed=self.lease_until is not None,
             attempt=self.attempt,
             first=self.first,
             end=self.past,

@@ -119,9 +119,9 @@ class RunWork:
     def claim(self, db: sqlite3.Connection, run_id: str, token: str) -> Claim | None:
         now = time()
         row = find(db, run_id, now)
-        if row is None or row.direct:
+        if row is None:
             return None
-        is_lost = row.status == RunStatus.RUNNING and row.is_free(now)
+        is_lost = row.status == RunStatus.RUNNING and row.is_free(now) and not row.direct
         if row.status != RunStatus.ACCEPTED and not (
             is_lost and row.attempt < self._rules.max_attempts
         ):
@@ -256,13 +256,11 @@ class RunWork:
             return None
         update(db, row.number, answers=packed({**_answers(row), **answers}))
         if row.lease_until is None:
-            # It is no stream of one process any more: whoever claims it goes on with it.
             update(
                 db,
                 row.number,
                 status=RunStatus.ACCEPTED,
                 attempt=0,
-                direct=False,
                 questions=None,
                 due_at=now + self._rules.lease_seconds,
             )
