@@ -14,8 +14,8 @@ from dockrion.errors import MissingExtraError, ServiceUnavailableError, Validati
 from dockrion.events.context import StreamContext
 from dockrion.events.identity import USUAL_PERMISSIONS, Identity
 from dockrion.events.jsonable import encode
-from dockrion.runtime.app import create_app
-from dockrion.runtime.gate import Gate, build_gate
+from dockrion.runtime.app import build_app, create_app
+from dockrion.runtime.gate import Gate
 from dockrion.spec import DockSpec
 from dockrion.testing import app_for, post, request, running
 
@@ -372,5 +372,5 @@ def test_one_of_many_processes_gives_out_no_tickets() -> None:
             "auth": AUTH,
         }
     )
-    assert build_gate(spec).tickets is not None
-    assert build_gate(spec, one_of_many=True).tickets is None
+    assert build_app(spec).state.dockrion.gate.tickets is not None
+    assert build_app(spec, one_of_many=True).state.dockrion.gate.tickets is None

@@ -49,9 +49,7 @@ def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
 
 
 def store_rules(spec: DockSpec) -> StoreRules:
-    streaming = spec.streaming
-    kept = {"memory": streaming.memory, "sqlite": streaming.sqlite, "redis": streaming.redis}
-    backend = kept[streaming.backend]
+    backend = spec.streaming.kept
     return StoreRules(
         lease_seconds=spec.runs.lease_seconds,
         max_attempts=spec.runs.max_attempts,

@@ -7,6 +7,7 @@ from typing import Any
 
 from dockrion.events.model import Batch, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runs.kept import Piece
 from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
@@ -110,41 +111,62 @@ class StreamWriter:
 
 
 class HeldWriter:
-    """Writes what a reader of a held run reads, in its request's task."""
+    """Writes what a reader of a kept run reads, in its request's task. `opening` goes into the first event."""
 
-    __slots__ = ("_reader", "_send", "_stream", "_wire")
+    __slots__ = ("_opening", "_reader", "_send", "_stream", "_timed_out", "_wire")
 
-    def __init__(self, reader: Reader, wire: NativeWire, stream: OpenStream, send: Send) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        wire: NativeWire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        opening: bytes = b"",
+    ) -> None:
         self._reader = reader
         self._wire = wire
         self._stream = stream
         self._send = send
+        self._opening = opening
+        self._timed_out = False
+
+    def time_out(self) -> None:
+        """Let the stream end, with a `timeout` event, after what is being sent."""
+        self._timed_out = True
+        self._reader.nudge()
 
     async def write(self) -> None:
-        """Send until the last event is out, or the caller gone."""
+        """Send until the last event is out, the time over, or the caller gone."""
         reader, stream = self._reader, self._stream
-        while not reader.ended:
+        more = True
+        while more:
             read = await reader.next()
             if reader.gone:
                 return
-            if isinstance(read, Gap):
-                body = self._wire.gap(first=read.first, last=read.last)
-            elif read is not None:
-                body = read.body
-            elif reader.ended:
-                body = b""
-            elif reader.heartbeat_due:
-                reader.heartbeat_due = False
-                reader.beat()
-                body = self._wire.heartbeat()
-            else:
+            body = self._frames(read)
+            more = not (reader.ended or self._timed_out)
+            if not body and more:
                 continue
-            more = not reader.ended
             stream.sending()
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
             stream.sent()
             # What was sent must not live on while the stream is silent.
             del read, body
+
+    def _frames(self, read: Piece | Gap | None) -> bytes:
+        reader, body = self._reader, b""
+        if isinstance(read, Piece):
+            body, self._opening = self._opening + read.body, b""
+        elif isinstance(read, Gap):
+            body = self._wire.gap(first=read.first, last=read.last)
+        elif reader.heartbeat_due and not reader.ended:
+            reader.heartbeat_due = False
+            reader.beat()
+            body = self._wire.heartbeat()
+        if self._timed_out and not reader.ended:
+            body += self._wire.timeout()
+        return body
 
 
 class _Unfinished:

@@ -7,6 +7,7 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +47,7 @@ class InvokeEndpoint:
                 run = call.run = await start_run(self._host, asked, streams=False)
             except CallerLeftError:
                 call.left()
-                await _answer_nobody(send)
+                await answer_nobody(send)
                 return
             except DockrionError as exc:
                 call.refused(exc)
@@ -89,7 +90,7 @@ class InvokeEndpoint:
                 error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
                 await send_error(send, error, request.request_id, headers)
             case _:
-                await _answer_nobody(send)
+                await answer_nobody(send)
 
 
 async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,12 +108,12 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             source = call.run = await _open(host, request, receive)
         except CallerLeftError:
             call.left()
-            await _answer_nobody(send)
+            await answer_nobody(send)
             return
-        except _SeenAllError as exc:
+        except SeenAllError as exc:
             call.status = 204
             call.run_id = exc.run_id
-            await _answer_nothing(send, request, exc.run_id)
+            await answer_nothing(send, request, exc.run_id)
             return
         except DockrionError as exc:
             call.refused(exc)
@@ -142,7 +143,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         except asyncio.CancelledError:
             if not stream.gave_up:
                 raise
-            await _drop(stream)
+            await drop(stream)
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
@@ -176,11 +177,11 @@ async def _resume(
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
     reader = await host.runs.follow_direct(run_id, identity, after=sequence)
     if reader is None:
-        raise _SeenAllError(run_id)
+        raise SeenAllError(run_id)
     return reader
 
 
-class _SeenAllError(Exception):
+class SeenAllError(Exception):
     """The caller has seen the last event of the run already."""
 
     def __init__(self, run_id: str) -> None:
@@ -211,6 +212,8 @@ async def read_call(
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
         await host.check_injection(payload, request_id=request_id)
+    if run_id is None and host.ids is not None:
+        run_id = await host.own_id()
     return RunCall(payload, run_id, thread_id, identity, request_id)
 
 
@@ -229,14 +232,14 @@ async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
     )
 
 
-async def refuse_method(send: Send, request: Request) -> None:
-    """Answer what is no invocation: nothing but a POST is one."""
+async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
+    """Answer a request with a method that its path does not take."""
     path, method = request.scope["path"], request.scope["method"]
-    error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
-    await send_error(send, error, request.request_id, [(b"allow", b"POST")])
+    error = MethodNotAllowedError(f"{path} takes {' and '.join(takes)}, not {method}.")
+    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
 
 
-async def _answer_nobody(send: Send) -> None:
+async def answer_nobody(send: Send) -> None:
     """Answer a caller who has gone: nobody sees it, but middleware of the user may take no answer for a bug."""
     headers = [(b"content-length", b"0")]
     with suppress(OSError):
@@ -246,7 +249,7 @@ async def _answer_nobody(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
+async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
     headers = [
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
@@ -256,7 +259,7 @@ async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drop(stream: OpenStream) -> None:
+async def drop(stream: OpenStream) -> None:
     """Let the connection of a caller who takes nothing go, with what is still unsent."""
     if stream.task is not None:
         stream.task.uncancel()
