@@ -432,6 +432,15 @@ async def test_a_wait_is_an_outcome_until_the_answer() -> None:
     assert run.outcome is observer.seen[-1]
 
 
+async def test_how_a_run_ends_that_is_stopped_while_it_waits_is_known_with_its_last_batch() -> None:
+    run = runner_for(asks).start({}, streams=True)
+    await until_it_asks(run)
+    run.stop(Cancelled("no more"))
+    assert run.outcome is None
+    await to_the_end(run)
+    assert run.outcome == Cancelled("no more")
+
+
 async def test_a_run_that_is_left_while_it_waits_ended_with_its_question() -> None:
     observer = Outcomes()
     runner = runner_for(asks, observer=observer)

@@ -192,11 +192,18 @@ class Run:
         """Let the agent's question out; `answer` is told what comes of it."""
         if self._asks is None:
             self._asks = Asks(self.outbox, waits=self._wait, goes_on=self._go_on)
+            self.outbox.on_close = self._wait_no_more
         self._asks.put(event, size, answer)
 
     def _wait(self) -> None:
         self._waits_since = perf_counter()
         self._owner.waits(self)
+
+    def _wait_no_more(self) -> None:
+        if self._asks is not None:
+            self._asks.close()
+            # How it ends is not known before its last batch.
+            self.outcome = None
 
     def _go_on(self) -> None:
         # Waiting is no run time.
@@ -316,8 +323,8 @@ class Run:
         token = set_current_context(self.context)
         try:
             if self._asks is not None:
-                self._asks.close()
                 # Nobody can answer any more.
+                self._wait_no_more()
                 events = self._asks.last_in(events)
             events = self._through_stages(events, last=True)
             outcome, last = self._ended_with(ending)
@@ -348,12 +355,14 @@ class Run:
 
     def leave(self) -> None:
         """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""
+        asked = self.outcome
         self.stop(CALLER_LEFT)
         if not self._sealed:
-            asked = self.outcome
             self._release()
             if asked is None:
                 self._over(CALLER_LEFT)
+            else:
+                self.outcome = asked
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
