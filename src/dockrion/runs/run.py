@@ -156,17 +156,6 @@ class Run:
         """Whether `take` may be called: the log numbers without waiting."""
         return self._log.immediate
 
-    @property
-    def questions(self) -> list[Interrupt]:
-        return []
-
-    @property
-    def is_waiting(self) -> bool:
-        return False
-
-    def answer(self, answers: dict[str, Any]) -> None:
-        del answers
-
     # The runner's side
 
     def finished(self, value: Any) -> Finished | Raised:
