@@ -18,7 +18,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["expose.protocols: openai", "expose.protocols: mcp"],
     ),
     ({"expose.chat": {}}, ["expose.chat"]),
-    ({"streaming.async_runs": True}, ["streaming.async_runs: true"]),
     ({"streaming.backend": "sqlite"}, ["streaming.backend: sqlite"]),
     (
         {"streaming": {"backend": "redis", "redis": {"url": "redis://h"}}},
@@ -29,7 +28,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
         ["streaming.id_generator.type: custom"],
     ),
-    ({"runs": {}}, ["runs"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     (
@@ -47,10 +45,11 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
-    {"expose.chat": None, "expose.root_path": None, "expose.cors": None, "runs": None},
+    {"expose.chat": None, "expose.root_path": None, "expose.cors": None, "runs": {"concurrency": 2}},
     {"expose.limits": {"max_concurrency": 3, "max_queue": 5, "block_warning_ms": 50}},
     {"expose": {"cors": {"origins": ["https://a.example"]}, "root_path": "/a"}},
     {"streaming.async_runs": False},
+    {"streaming.async_runs": True},
     {"streaming.backend": "memory"},
     {"streaming.sqlite": {}, "streaming.redis": {}, "streaming.memory": {}},
     {"streaming.id_generator": {"type": "uuid"}},
