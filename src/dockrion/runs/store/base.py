@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from dockrion.errors import ServiceUnavailableError
+from dockrion.backends.base import BackendError
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 
@@ -96,7 +96,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to write one run, until its lease ends or another claim replaces it; `token` is a secret of its own."""
+    """The right to write one run, which may be taken from it once its lease has ended; `token` is a secret of its own."""
 
     run_id: str
     token: str
@@ -136,8 +136,8 @@ class RunPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class StoreError(ServiceUnavailableError):
-    """The backend does not answer, or cannot take what it was given. Whoever was refused may try again."""
+# One error for all that a backend keeps: runs, tickets, rates.
+StoreError = BackendError
 
 
 class LeaseLostError(Exception):

@@ -39,9 +39,19 @@ _Replace = msgspec.structs.replace
 
 
 class _Stored:
-    """One run. `token` is set while somebody has it."""
+    """One run. `token` is set while somebody has it, `last_token` once that one has let go of it."""
 
-    __slots__ = ("ended", "events", "key", "lease_ends", "payload", "record", "seen", "token")
+    __slots__ = (
+        "ended",
+        "events",
+        "key",
+        "last_token",
+        "lease_ends",
+        "payload",
+        "record",
+        "seen",
+        "token",
+    )
 
     def __init__(
         self, record: RunRecord, payload: bytes, key: tuple[str, str] | None, events: KeptEvents
@@ -51,6 +61,7 @@ class _Stored:
         self.key = key
         self.events = events
         self.token: str | None = None
+        self.last_token: str | None = None
         self.lease_ends = 0.0
         # When it last became somebody's business: accepted, told to be overdue, interrupted.
         self.seen = monotonic()
@@ -106,7 +117,8 @@ class MemoryStore:
             return Created(found.record, is_new=False)
         stored = self._add(new, RunStatus.RUNNING if new.direct else RunStatus.ACCEPTED, first=0)
         if new.direct:
-            return Created(stored.record, is_new=True, claim=self._give(stored))
+            claim = self._give(stored)
+            return Created(stored.record, is_new=True, claim=claim)
         self._wait_for_worker(stored)
         return Created(stored.record, is_new=True)
 
@@ -153,6 +165,8 @@ class MemoryStore:
         return self._give(stored)
 
     async def release(self, claim: Claim, *, begun: bool) -> None:
+        if self._has_ended_in(claim, RunStatus.ACCEPTED):
+            return
         stored = self._held(claim)
         self._let_go(stored)
         attempt = stored.record.attempt - (not begun)
@@ -179,6 +193,8 @@ class MemoryStore:
     async def finish(
         self, claim: Claim, entries: Sequence[Entry], status: RunStatus, result: bytes
     ) -> None:
+        if self._has_ended_in(claim, status):
+            return
         stored = self._held(claim)
         _refuse_if_cancelled(stored, status)
         self._keep(stored, entries)
@@ -265,6 +281,7 @@ class MemoryStore:
             return False
         if stored.token is not None and not self._lease_has_passed(stored):
             return False
+        stored.token = None
         self._keep(stored, [entry])
         self._end(stored, status, result)
         return True
@@ -375,7 +392,7 @@ class MemoryStore:
         return Claim(record.run_id, stored.token, stored.record, stored.payload)
 
     def _let_go(self, stored: _Stored) -> None:
-        stored.token = None
+        stored.last_token, stored.token = stored.token, None
         stored.record = _Replace(stored.record, claimed=False)
 
     def _wait_for_worker(self, stored: _Stored) -> None:
@@ -383,6 +400,15 @@ class MemoryStore:
         self._accepted[stored.record.run_id] = None
         if self._work_changed is not None:
             self._work_changed()
+
+    def _has_ended_in(self, claim: Claim, status: RunStatus) -> bool:
+        """Say whether the claim has ended, with this status, so that there is nothing to do once more."""
+        stored = self._runs.get(claim.run_id)
+        return (
+            stored is not None
+            and stored.last_token == claim.token
+            and stored.record.status is status
+        )
 
     def _held(self, claim: Claim) -> _Stored:
         stored = self._runs.get(claim.run_id)
@@ -395,8 +421,10 @@ class MemoryStore:
         new = [entry for entry in entries if entry.first >= events.end]
         if not new:
             return
-        if new[0].first != events.end:
-            raise ValueError(f"events {events.end} to {new[0].first} are missing")
+        ends = [events.end, *(entry.end for entry in new)]
+        for end, entry in zip(ends, new, strict=False):
+            if entry.first != end:
+                raise ValueError(f"events {end} to {entry.first} are missing")
         events.append(new)
         events.trim()
         stored.record = _Replace(stored.record, first=events.first, end=events.end)
