@@ -25,10 +25,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["streaming.backend: redis"],
     ),
     ({"streaming.worker": True}, ["streaming.worker"]),
-    (
-        {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
-        ["streaming.id_generator.type: custom"],
-    ),
     ({"runs": {}}, ["runs"]),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
@@ -54,6 +50,7 @@ NOTHING: list[dict[str, Any]] = [
     {"streaming.backend": "memory"},
     {"streaming.sqlite": {}, "streaming.redis": {}, "streaming.memory": {}},
     {"streaming.id_generator": {"type": "uuid"}},
+    {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
     {"streaming.events": {"allowed": "chat", "heartbeat_interval": 5}},
     {"streaming.connection": {"on_disconnect": "cancel", "resume_window": 5}},
     {"streaming.connection.on_disconnect": "continue"},

@@ -33,7 +33,6 @@ ROWS = (
     Row("streaming.async_runs", values=(True,)),
     Row("streaming.backend", values=("sqlite", "redis")),
     Row("streaming.worker"),
-    Row("streaming.id_generator.type", values=("custom",)),
     Row("runs"),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
