@@ -183,7 +183,8 @@ async def test_the_document_says_how_callers_prove_who_they_are() -> None:
         if operation.get("security") == [{"APIKeyHeader": []}, {"BearerAuth": []}]
         and {"401", "403", "429", "503"} <= operation["responses"].keys()
     }
-    assert secured == {"/invoke", "/invoke/stream", "/auth/ticket", "/metrics"}
+    runs = {"/runs", "/runs/{run_id}", "/runs/{run_id}/events", "/runs/{run_id}/resume"}
+    assert secured == {"/invoke", "/invoke/stream", "/auth/ticket", "/metrics", *runs}
 
 
 async def test_without_bearer_the_document_has_the_header_alone(

@@ -184,7 +184,7 @@ def test_the_example_of_a_payload_is_there_only_when_it_fits(schema: Any, media:
 
 
 def test_only_components_that_something_refers_to_are_in_it() -> None:
-    without = {"expose": {"streaming": "none"}, "streaming": {"async_runs": False}}
+    without: dict[str, Any] = {"expose": {"streaming": "none"}, "streaming": {"async_runs": False}}
     assert document_of(**without)["components"]["schemas"].keys() == {
         "TestInput",
         "TestOutput",

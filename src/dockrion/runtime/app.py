@@ -189,6 +189,8 @@ async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
     host.start(mounted=False)
     try:
         await host.gate.start()
+        if not host.is_watched:
+            await host.backend_opened()
         yield
     finally:
         await host.close()

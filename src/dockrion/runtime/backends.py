@@ -44,7 +44,12 @@ def run_service(spec: DockSpec, observer: RunObserver, clock: Clock) -> RunServi
 
 def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
     rules = store_rules(spec)
-    store = MemoryStore(rules)
+    if spec.streaming.backend == "sqlite":
+        from dockrion.runs.store.sqlite import SqliteStore
+
+        store = SqliteStore(spec.folder / spec.streaming.sqlite.path, rules)
+    else:
+        store = MemoryStore(rules)
     return store, LocalDispatcher(store)
 
 

@@ -82,6 +82,8 @@ class AgentHost:
         self.spec: Final = spec
         self.gate: Final = gate
         self._signals_for = signals
+        # Whether a server of ours looks at `load_error`; else what stops the start is raised in the lifespan.
+        self.is_watched = False
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         # What the Dockfile says of itself may hold what variables filled in.
@@ -125,6 +127,7 @@ class AgentHost:
         self._agent = self._given
         self._draining = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
         self._signals: Signals | None = None
@@ -155,6 +158,8 @@ class AgentHost:
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
             self._watchdog.start()
+            if self.runs is not None:
+                self._opening = loop.create_task(self.runs.open())
             self._loading = loop.create_task(self._load())
 
     async def loaded(self) -> bool:
@@ -163,6 +168,11 @@ class AgentHost:
         assert self._loading is not None
         await asyncio.shield(self._loading)
         return self.runner is not None
+
+    async def backend_opened(self) -> None:
+        """Wait until what keeps the runs is there; raise what opening it raised."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
 
     async def wait_for_runner(self) -> Runner:
         """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
@@ -257,8 +267,9 @@ class AgentHost:
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
+        for task in (self._opening, self._loading):
+            if task is not None and not task.done():
+                task.cancel()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
 
@@ -266,8 +277,7 @@ class AgentHost:
         spec = self.spec
         tools = tool_rules(spec.policies)
         try:
-            if self.runs is not None:
-                await self.runs.open()
+            await self.backend_opened()
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,

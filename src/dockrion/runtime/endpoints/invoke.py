@@ -7,13 +7,15 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
-from dockrion.events.model import Cancelled, Complete, Failed, Interrupt, Interrupted, RunStatus
+from dockrion.events.model import Batch, Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
@@ -25,8 +27,10 @@ from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
-from dockrion.runtime.writer import HeldWriter, StreamWriter
+from dockrion.runtime.writer import UNKEPT, HeldWriter, StreamWriter
 from dockrion.wires.native import NativeWire
+
+logger = logging.getLogger(__name__)
 
 
 class InvokeEndpoint:
@@ -58,16 +62,20 @@ class InvokeEndpoint:
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
         clock = self._host.streams
         clock.watch(run, receive)
+        is_kept = False
         try:
             batch = await run.next()
             while batch is None or not batch.is_last:
                 batch = await run.next()
-            if self._host.answered is not None and isinstance(batch.events[-1], Interrupt):
-                await self._host.answered.park(run, batch)
+            outcome = run.outcome
+            if self._host.answered is not None and isinstance(outcome, Interrupted):
+                is_kept = await keep_waiting(self._host, run, batch)
+                if not is_kept:
+                    outcome = UNKEPT
         finally:
             clock.unwatch(run)
-            run.leave()
-        outcome = run.outcome
+            if not is_kept:
+                run.leave()
         headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
@@ -129,12 +137,13 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
         host.streams.watch(source, receive)
         host.streams.add(stream)
+        is_kept = False
         try:
             await start_stream(send, request, wire.content_type, source.run_id)
             del request
             if isinstance(source, Run):
-                keep = None if host.answered is None else host.answered.park
-                await StreamWriter(source, wire, stream, send, on_questions=keep).write()
+                keep = None if host.answered is None else partial(keep_waiting, host)
+                is_kept = await StreamWriter(source, wire, stream, send, keep=keep).write()
             else:
                 await HeldWriter(source, wire, stream, send).write()
         except OSError:
@@ -147,7 +156,23 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
-            source.leave()
+            if not is_kept:
+                source.leave()
+
+
+async def keep_waiting(host: AgentHost, run: Run, batch: Batch) -> bool:
+    """Keep a run that waits for answers; false when that cannot be, so that it ends with its request."""
+    assert host.answered is not None
+    # Whoever leaves from here on leaves a question, not a run.
+    host.streams.unwatch(run)
+    try:
+        await host.answered.park(run, batch)
+    except DockrionError as exc:
+        logger.error(
+            "a run that waits cannot be kept: %s", exc.message, extra={"run_id": run.run_id}
+        )
+        return False
+    return True
 
 
 async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Reader:
