@@ -251,6 +251,33 @@ def test_a_process_that_does_not_close_ends_all_the_same(path: Path) -> None:
         assert db.execute("SELECT n FROM t").fetchall() == [(7,)]
 
 
+async def test_opening_it_twice_in_one_process_keeps_the_first_ones_locks(path: Path) -> None:
+    # Whoever opens and closes the file past SQLite lets go of them; then the next process that closes it takes the
+    # log of writes away from under all others.
+    first, second = Database(path), Database(path)
+    await first.open()
+    await first.write(lambda db: db.execute("CREATE TABLE t (n INTEGER)"))
+    await second.open()
+    assert await asyncio.to_thread(_count_elsewhere, path) == 0
+    for number in range(5):
+        await first.write(add(number))
+        await second.write(add(number))
+    assert await asyncio.to_thread(_count_elsewhere, path) == 10
+    await first.close()
+    await second.close()
+
+
+def _count_elsewhere(path: Path) -> int:
+    code = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
+        " print(db.execute('SELECT count(*) FROM t').fetchone()[0]); db.close()"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, check=True, timeout=30
+    )
+    return int(found.stdout)
+
+
 # What is wrong
 
 
