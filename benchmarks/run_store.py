@@ -69,10 +69,12 @@ async def _flat_out(store: RunStore, backend: str, at: str, count: int) -> None:
     claim = await _claimed(store)
     follower = await _start_follower(backend, at, [claim.run_id])
     began = time.perf_counter()
-    for first in range(0, count, BATCH_EVENTS):
-        events: list[Event] = [Token(f"token {n}") for n in range(first, first + BATCH_EVENTS)]
+    end = 0
+    while end < count:
+        first, end = end, end + BATCH_EVENTS
+        events: list[Event] = [Token(f"token {n}") for n in range(first, end)]
         await store.append(claim, entries_of(claim.run_id, Batch(events, first, TIMESTAMP)))
-    await _finish(store, claim, first + BATCH_EVENTS)
+    await _finish(store, claim, end)
     written = time.perf_counter() - began
     seen = await _result(follower)
     taken = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Tickets in memory: for one process."""
+"""Tickets in memory, for one process, and what all stores of tickets have in common."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class MemoryTickets:
         now = self._clock()
         self._forget_old(now)
         if self._of_one.get(identity.id, 0) >= self._max_of_one:
-            raise RateLimitError(f"{self._max_of_one} tickets are out already; use those, or wait.")
+            raise too_many_of_one(self._max_of_one)
         if len(self._tickets) >= self._max_of_all:
-            raise OverloadedError("Too many tickets are out; try again later.")
-        ticket = secrets.token_urlsafe(_BYTES)
-        self._tickets[_hash(ticket)] = _Ticket(identity, path, now + self._seconds)
+            raise too_many_of_all()
+        ticket = new_ticket()
+        self._tickets[hash_of(ticket)] = _Ticket(identity, path, now + self._seconds)
         self._of_one[identity.id] += 1
         return ticket
 
     async def redeem(self, ticket: str, path: str) -> Identity | None:
-        hashed = _hash(ticket)
+        hashed = hash_of(ticket)
         found = self._tickets.get(hashed)
         if found is None:
             return None
@@ -63,7 +63,7 @@ class MemoryTickets:
         return self._good_for(found, path)
 
     async def find(self, ticket: str, path: str) -> Identity | None:
-        found = self._tickets.get(_hash(ticket))
+        found = self._tickets.get(hash_of(ticket))
         return None if found is None else self._good_for(found, path)
 
     def _good_for(self, ticket: _Ticket, path: str) -> Identity | None:
@@ -85,5 +85,17 @@ class MemoryTickets:
             del self._of_one[owner]
 
 
-def _hash(ticket: str) -> bytes:
+def new_ticket() -> str:
+    return secrets.token_urlsafe(_BYTES)
+
+
+def too_many_of_one(most: int) -> RateLimitError:
+    return RateLimitError(f"{most} tickets are out already; use those, or wait.")
+
+
+def too_many_of_all() -> OverloadedError:
+    return OverloadedError("Too many tickets are out; try again later.")
+
+
+def hash_of(ticket: str) -> bytes:
     return sha256(ticket.encode("utf-8", "surrogatepass")).digest()
