@@ -194,3 +194,44 @@ async def test_a_graph_that_lost_its_checkpointer_is_an_error() -> None:
     assert failed == Failed(
         "The run cannot go on: the graph has no checkpointer.", "AGENT_EXECUTION_ERROR"
     )
+
+
+# Breakpoints of `compile`
+
+
+@pytest.mark.parametrize(
+    "where", [{"interrupt_before": ["closes"]}, {"interrupt_after": ["opens"]}]
+)
+async def test_a_breakpoint_is_a_question_and_any_answer_lets_the_graph_go_on(
+    where: dict[str, Any], tmp_path: Path
+) -> None:
+    run = StoredRun(in_file(tmp_path), opens, closes, **where)
+    began = await run.begin()
+    assert isinstance(began[-1], Interrupt)
+    assert began[-1].value == {"next": ["closes"]}
+    went_on = await run.resume({began[-1].interrupt_id: True})
+    assert spoken(went_on) == {"closes": "closing"}
+    assert notes_of(went_on) == ["opened", "closed"]
+
+
+async def test_the_answer_at_one_breakpoint_is_not_one_at_the_next() -> None:
+    run = StoredRun(in_memory(), opens, asks, closes, interrupt_before=["asks", "closes"])
+    first = (await run.begin())[-1]
+    assert isinstance(first, Interrupt)
+    [question] = await run.resume({first.interrupt_id: True})
+    assert isinstance(question, Interrupt)
+    second = (await run.resume({question.interrupt_id: "yes"}))[-1]
+    # The attempt before got as far as the second breakpoint, which nobody was told of.
+    again = await run.resume({question.interrupt_id: "yes"}, attempt=2)
+    assert again == [Started("test", "custom", 2), second]
+    assert isinstance(second, Interrupt)
+    assert notes_of(await run.resume({second.interrupt_id: None})) == [
+        "opened",
+        "first: yes",
+        "closed",
+    ]
+
+
+async def test_a_graph_that_has_passed_all_its_breakpoints_is_complete() -> None:
+    run = StoredRun(in_memory(), opens, interrupt_after=["opens"])
+    assert notes_of(await run.begin()) == ["opened"]

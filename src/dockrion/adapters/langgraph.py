@@ -88,6 +88,8 @@ class GraphAgent:
         asked: dict[str, Any] = {}
         if isinstance(payload, Answers):
             payload = await self._going_on(payload, context)
+            if isinstance(payload, Interrupted):
+                return payload
         config = run_config(context)
         handler = None
         if outbox is not None:
@@ -110,11 +112,22 @@ class GraphAgent:
             if not self._has_checkpointer:
                 raise AgentExecutionError("interrupt() needs a checkpointer")
             return Interrupted([Interrupt(plain(one.value), one.id) for one in asked.values()])
+        if self._has_breakpoints:
+            state = await graph.aget_state(run_config(context))
+            if state.next:
+                return _stopped_at(state)
         return self._cut(final)
 
     @property
     def _has_checkpointer(self) -> bool:
         return self._graph.checkpointer not in (None, False)
+
+    @property
+    def _has_breakpoints(self) -> bool:
+        """Whether it stops at nodes by itself, and can go on from there: `compile(interrupt_before=..., interrupt_after=...)`."""
+        graph = self._graph
+        breakpoints = graph.interrupt_before_nodes or graph.interrupt_after_nodes
+        return bool(breakpoints) and self._has_checkpointer
 
     async def _going_on(self, answers: Answers, context: StreamContext) -> Any:
         """Return the input with which the thread goes on; raise when there is nothing to go on with."""
@@ -129,8 +142,14 @@ class GraphAgent:
         # What is answered already must not be again: a node's later questions would take it for theirs.
         waiting = {one.id for one in state.interrupts}
         values = {key: value for key, value in answers.values.items() if key in waiting}
+        if values:
+            return Command(resume=values)
+        if self._has_breakpoints and state.next and not waiting:
+            stopped = _stopped_at(state)
+            if stopped.interrupts[0].interrupt_id not in answers.values:
+                return stopped
         # Without input the thread goes on from where it is.
-        return Command(resume=values) if values else None
+        return None
 
     def _cut(self, final: Any) -> Any:
         if isinstance(final, str):  # of the functional API
@@ -159,6 +178,12 @@ class GraphAgent:
             self._ungate()
         if self._closer is not None:
             await self._closer()
+
+
+def _stopped_at(state: Any) -> Interrupted:
+    """Ask whether to go on; the id is that of the place, so an answer is for no other breakpoint."""
+    checkpoint_id: str = state.config["configurable"]["checkpoint_id"]
+    return Interrupted([Interrupt({"next": list(state.next)}, checkpoint_id)])
 
 
 def _interrupts_in(state: Any) -> Any:

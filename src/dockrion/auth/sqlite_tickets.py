@@ -9,27 +9,22 @@ from typing import Any, Final
 
 import msgspec
 
-from dockrion.auth.tickets import (
-    MAX_OF_ALL,
-    MAX_OF_ONE,
-    hash_of,
-    new_ticket,
-    too_many_of_all,
-    too_many_of_one,
-)
+from dockrion.auth.base import TicketRules
+from dockrion.auth.tickets import hash_of, new_ticket, too_many_of_all, too_many_of_one
 from dockrion.backends.sqlite import Database
 from dockrion.events.identity import Identity
 
 _TABLES: Final = (
     """
     CREATE TABLE IF NOT EXISTS tickets (
-        hash BLOB PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
         kind TEXT NOT NULL,
         owner_id TEXT NOT NULL,
         identity BLOB NOT NULL,
         path TEXT NOT NULL,
         ends_at REAL NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     "CREATE INDEX IF NOT EXISTS tickets_by_owner ON tickets (kind, owner_id)",
     "CREATE INDEX IF NOT EXISTS tickets_by_end ON tickets (kind, ends_at)",
@@ -40,24 +35,15 @@ _identity = msgspec.json.Decoder(Identity)
 class SqliteTickets:
     """Keeps hashes alone, as memory does: whoever reads the file has no ticket.
 
-    Those of one `kind` are not found among those of another. `clock` is the machine's, which all processes share.
+    `clock` is the machine's, which all processes share.
     """
 
     def __init__(
-        self,
-        database: Database,
-        kind: str,
-        *,
-        seconds: float,
-        max_of_one: int = MAX_OF_ONE,
-        max_of_all: int = MAX_OF_ALL,
-        clock: Callable[[], float] = time,
+        self, database: Database, rules: TicketRules, *, clock: Callable[[], float] = time
     ) -> None:
         self._database = database
-        self._kind = kind
-        self._seconds = seconds
-        self._max_of_one = max_of_one
-        self._max_of_all = max_of_all
+        self._rules = rules
+        self._kind = rules.kind
         self._clock = clock
         self._has_tables = False
 
@@ -82,16 +68,38 @@ class SqliteTickets:
     def _insert(self, db: sqlite3.Connection, hashed: bytes, identity: Identity, path: str) -> None:
         kind, now = self._kind, self._clock()
         db.execute("DELETE FROM tickets WHERE kind = ? AND ends_at <= ?", (kind, now))
-        of_one = "SELECT count(*) FROM tickets WHERE kind = ? AND owner_id = ?"
-        if _count(db, of_one, kind, identity.id) >= self._max_of_one:
-            raise too_many_of_one(self._max_of_one)
-        if _count(db, "SELECT count(*) FROM tickets WHERE kind = ?", kind) >= self._max_of_all:
-            raise too_many_of_all()
+        self._make_room(db, identity)
         db.execute(
             "INSERT INTO tickets (hash, kind, owner_id, identity, path, ends_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (hashed, kind, identity.id, msgspec.json.encode(identity), path, now + self._seconds),
+            (
+                hashed,
+                kind,
+                identity.id,
+                msgspec.json.encode(identity),
+                path,
+                now + self._rules.seconds,
+            ),
         )
+
+    def _make_room(self, db: sqlite3.Connection, identity: Identity) -> None:
+        rules = self._rules
+        of_one, oldest_of_one = db.execute(
+            "SELECT count(*), min(number) FROM tickets WHERE kind = ? AND owner_id = ?",
+            (self._kind, identity.id),
+        ).fetchone()
+        of_all, oldest = db.execute(
+            "SELECT count(*), min(number) FROM tickets WHERE kind = ?", (self._kind,)
+        ).fetchone()
+        if of_one >= rules.max_of_one:
+            if not rules.replaces:
+                raise too_many_of_one(of_one)
+            oldest = oldest_of_one
+        elif of_all < rules.max_of_all:
+            return
+        elif not rules.replaces:
+            raise too_many_of_all()
+        db.execute("DELETE FROM tickets WHERE number = ?", (oldest,))
 
     def _find(self, db: sqlite3.Connection, hashed: bytes, path: str) -> Identity | None:
         found = db.execute(
@@ -112,7 +120,3 @@ class SqliteTickets:
         if not self._has_tables:
             await self._database.make(_TABLES)
             self._has_tables = True
-
-
-def _count(db: sqlite3.Connection, statement: str, *values: str) -> int:
-    return db.execute(statement, values).fetchone()[0]

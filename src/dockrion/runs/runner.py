@@ -24,7 +24,8 @@ from dockrion.events.model import Answers, Failed
 from dockrion.events.outbox import Outbox, stepping
 from dockrion.policy.tools import ToolRules
 from dockrion.runs.accepted import Accepted
-from dockrion.runs.deadlines import Deadlines
+from dockrion.runs.asks import RunAsks
+from dockrion.runs.deadlines import PausableDeadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.ending import Raised, Returned
 from dockrion.runs.log import Clock, UnkeptLog
@@ -75,9 +76,12 @@ class Runner:
         self._clock = timestamps
         self._tools = None if tools is None else RunTools(tools, rules.observer, self._halt)
         self._max_seconds = limits.max_seconds
-        self._deadlines: Deadlines[Run] = Deadlines(limits.max_seconds, self._took_too_long)
+        self._deadlines: PausableDeadlines[Run] = PausableDeadlines(
+            limits.max_seconds, self._took_too_long
+        )
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
+        self._asks = RunAsks(self._active.get)
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Event | None = None
@@ -105,12 +109,14 @@ class Runner:
         request_id: str | None = None,
         streams: bool,
         accepted: Accepted | None = None,
+        can_ask: bool = True,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
         and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
+        Without `can_ask`, nobody is there who could answer the agent's questions.
         """
         if accepted is None:
             self.refuse_if_full(run_id)
@@ -131,16 +137,17 @@ class Runner:
             request_id=request_id,
             describe=self._rules.sentences.brief,
             tools=self._tools,
+            asker=self._asks if can_ask else None,
         )
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
-        run = Run(context, outbox, self._rules, self._stages(), log, self._ended, accepted)
+        run = Run(context, outbox, self._rules, self._stages(), log, self, accepted)
         self._active[run.run_id] = run
         launch = partial(self._launch, run, payload, streams=streams)
         if self._turns.take(run, partial(_launch_late, run, launch)):
             try:
                 launch()
             except OverloadedError:
-                self._ended(run)
+                self.ended(run)
                 raise
         return run
 
@@ -273,7 +280,16 @@ class Runner:
         if run is not None:
             run.halt(terminal)
 
-    def _ended(self, run: Run) -> None:
+    # What its runs tell
+
+    def waits(self, run: Run) -> None:
+        self._deadlines.pause(run)
+        self._turns.give_back(run)
+
+    def goes_on(self, run: Run) -> None:
+        self._deadlines.go_on(run)
+
+    def ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
         self._threadless.discard(run)
         self._deadlines.discard(run)

@@ -44,14 +44,17 @@ def run_service(spec: DockSpec, observer: RunObserver, clock: Clock) -> RunServi
 
 def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
     rules = store_rules(spec)
-    store = MemoryStore(rules)
+    if spec.streaming.backend == "sqlite":
+        from dockrion.runs.store.sqlite import SqliteStore
+
+        store = SqliteStore(spec.folder / spec.streaming.sqlite.path, rules)
+    else:
+        store = MemoryStore(rules)
     return store, LocalDispatcher(store)
 
 
 def store_rules(spec: DockSpec) -> StoreRules:
-    streaming = spec.streaming
-    kept = {"memory": streaming.memory, "sqlite": streaming.sqlite, "redis": streaming.redis}
-    backend = kept[streaming.backend]
+    backend = spec.streaming.kept
     return StoreRules(
         lease_seconds=spec.runs.lease_seconds,
         max_attempts=spec.runs.max_attempts,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
@@ -14,6 +16,7 @@ from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import (
     CallableMissingError,
     DockrionError,
+    InvalidAgentError,
     PolicyViolationError,
     ServiceUnavailableError,
     ShuttingDownError,
@@ -33,6 +36,7 @@ from dockrion.runs.service import RunService
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.backends import run_service
 from dockrion.runtime.gate import OPEN, Gate
+from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
@@ -78,6 +82,8 @@ class AgentHost:
         self.spec: Final = spec
         self.gate: Final = gate
         self._signals_for = signals
+        # Whether a server of ours looks at `load_error`; else what stops the start is raised in the lifespan.
+        self.is_watched = False
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         # What the Dockfile says of itself may hold what variables filled in.
@@ -104,6 +110,7 @@ class AgentHost:
         self.runner: Runner | None = None
         # Set with the runner, where the Dockfile asks for it.
         self.injection: InjectionFilter | None = None
+        self.ids: OwnIds | None = None
         self.runs: RunService | None = run_service(self.spec, self.traffic, self.timestamps)
         # Where direct streams are not kept, this is what a request looks at, and all.
         self.kept: RunService | None = (
@@ -120,6 +127,7 @@ class AgentHost:
         self._agent = self._given
         self._draining = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
         self._signals: Signals | None = None
@@ -150,6 +158,8 @@ class AgentHost:
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
             self._watchdog.start()
+            if self.runs is not None:
+                self._opening = loop.create_task(self.runs.open())
             self._loading = loop.create_task(self._load())
 
     async def loaded(self) -> bool:
@@ -158,6 +168,11 @@ class AgentHost:
         assert self._loading is not None
         await asyncio.shield(self._loading)
         return self.runner is not None
+
+    async def backend_opened(self) -> None:
+        """Wait until what keeps the runs is there; raise what opening it raised."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
 
     async def wait_for_runner(self) -> Runner:
         """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
@@ -188,6 +203,17 @@ class AgentHost:
         except PolicyViolationError:
             self.traffic.violated(INJECTION_RULE)
             raise
+
+    async def own_id(self) -> str:
+        """Return an id for a new run that the Dockfile's generator makes; raise `DockrionError`."""
+        assert self.ids is not None
+        run_id = self.ids.new()
+        is_taken = self.runner is not None and self.runner.has(run_id)
+        if not is_taken and self.runs is not None:
+            is_taken = await self.runs.store.get(run_id) is not None
+        if is_taken:
+            raise self.ids.refused(f"must be new, got {run_id!r}, which another run has")
+        return run_id
 
     async def drain(self) -> None:
         """Refuse what is new, let what is there end within `shutdown_grace`. Once: a second call waits for the first."""
@@ -241,8 +267,9 @@ class AgentHost:
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
+        for task in (self._opening, self._loading):
+            if task is not None and not task.done():
+                task.cancel()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
 
@@ -250,8 +277,7 @@ class AgentHost:
         spec = self.spec
         tools = tool_rules(spec.policies)
         try:
-            if self.runs is not None:
-                await self.runs.open()
+            await self.backend_opened()
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,
@@ -261,6 +287,7 @@ class AgentHost:
             )
             description = plain(agent.describe())
             injection = await _injection_filter(spec)
+            ids = await _own_ids(spec)
         except (
             BaseException
         ) as exc:  # SystemExit and the like too: one agent does not end the server
@@ -276,7 +303,7 @@ class AgentHost:
             await _close_agent(agent)
             return
         self._agent, self.description = agent, description
-        self.injection = injection
+        self.injection, self.ids = injection, ids
         runner = Runner(
             agent,
             RunRules(
@@ -323,19 +350,32 @@ async def _injection_filter(spec: DockSpec) -> InjectionFilter | None:
         return None
     classifier = None
     if safety.classifier is not None:
-        field = "policies.safety.classifier"
-        classifier = await asyncio.to_thread(
-            import_object, safety.classifier, field=field, folder=spec.folder
-        )
-        if not callable(classifier):
-            raise CallableMissingError(
-                f"{field}: {safety.classifier} is no function, but {type(classifier).__name__}"
-            )
+        classifier = await _function(safety.classifier, spec, field="policies.safety.classifier")
     return InjectionFilter(
         builtin=safety.block_prompt_injection,
         patterns=safety.injection_patterns if safety.block_prompt_injection else (),
         classifier=classifier,
     )
+
+
+async def _own_ids(spec: DockSpec) -> OwnIds | None:
+    generator = spec.streaming.id_generator
+    if generator.type != "custom":
+        return None
+    assert generator.handler is not None, "the Dockfile's rules ask for it"
+    field = "streaming.id_generator.handler"
+    make = await _function(generator.handler, spec, field=field)
+    if inspect.iscoroutinefunction(make):
+        raise InvalidAgentError(f"{field}: {generator.handler} must be a plain function, not async")
+    return OwnIds(make, name=generator.handler)
+
+
+async def _function(target: str, spec: DockSpec, *, field: str) -> Callable[..., Any]:
+    """Import a function that the Dockfile names beside the agent."""
+    found = await asyncio.to_thread(import_object, target, field=field, folder=spec.folder)
+    if not callable(found):
+        raise CallableMissingError(f"{field}: {target} is no function, but {type(found).__name__}")
+    return found
 
 
 def _outgoing(spec: DockSpec) -> Outgoing:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, Final
 
-from dockrion.events.model import Batch, Interrupt
+from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runs.kept import Piece
 from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
+
+UNKEPT: Final = Failed(
+    "The run waits for an answer and cannot be kept for it.", "SERVICE_UNAVAILABLE"
+)
 
 
 class StreamWriter:
@@ -23,7 +28,7 @@ class StreamWriter:
     of agents come due in one turn of the loop: all would emit first, and all readers write after them.
     """
 
-    __slots__ = ("_failure", "_on_questions", "_run", "_send", "_stream", "_unfinished", "_wire")
+    __slots__ = ("_failure", "_keep", "_run", "_send", "_stream", "_unfinished", "_wire")
 
     def __init__(
         self,
@@ -32,10 +37,10 @@ class StreamWriter:
         stream: OpenStream,
         send: Send,
         *,
-        on_questions: Callable[[Run, Batch], Awaitable[None]] | None = None,
+        keep: Callable[[Run, Batch], Awaitable[bool]] | None = None,
     ) -> None:
-        """`on_questions` gets the batch with which a run begins to wait for answers, before it is sent."""
-        self._on_questions = on_questions
+        """`keep` gets the batch with which a run begins to wait for answers, before it is sent; false: it cannot."""
+        self._keep = keep
         self._run = run
         self._wire = wire
         self._stream = stream
@@ -45,9 +50,10 @@ class StreamWriter:
         if run.takes_now and _is_servers_own(send):
             run.outbox.flush = self.flush
 
-    async def write(self) -> None:
-        """Send until the terminal event is out, or the caller gone."""
+    async def write(self) -> bool:
+        """Send until the last event is out, or the caller gone; return whether the run is kept from here on."""
         run, stream = self._run, self._stream
+        is_kept = False
         try:
             while True:
                 batch = await run.next()
@@ -62,16 +68,18 @@ class StreamWriter:
                 else:
                     body, last = self._wire.encode(batch), batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
-                        return
-                    if last and self._on_questions and isinstance(batch.events[-1], Interrupt):
-                        await self._on_questions(run, batch)
+                        return False
+                    if last and self._keep is not None and isinstance(batch.events[-1], Interrupt):
+                        is_kept = await self._keep(run, batch)
+                        if not is_kept:
+                            body = self._wire.encode(_unkept(batch))
                 stream.sending()
                 await self._send(
                     {"type": "http.response.body", "body": body, "more_body": not last}
                 )
                 stream.sent()
                 if last:
-                    return
+                    return is_kept
                 # What was sent must not live on while the stream is silent.
                 del batch, body
         finally:
@@ -109,42 +117,69 @@ class StreamWriter:
             self._stream.sent()
 
 
+def _unkept(batch: Batch) -> Batch:
+    """Let a batch end with an error instead of questions that nobody can answer."""
+    events = [event for event in batch.events if not isinstance(event, Interrupt)]
+    return Batch([*events, UNKEPT], batch.first, batch.timestamp)
+
+
 class HeldWriter:
-    """Writes what a reader of a held run reads, in its request's task."""
+    """Writes what a reader of a kept run reads, in its request's task. `opening` goes into the first event."""
 
-    __slots__ = ("_reader", "_send", "_stream", "_wire")
+    __slots__ = ("_opening", "_reader", "_send", "_stream", "_timed_out", "_wire")
 
-    def __init__(self, reader: Reader, wire: NativeWire, stream: OpenStream, send: Send) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        wire: NativeWire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        opening: bytes = b"",
+    ) -> None:
         self._reader = reader
         self._wire = wire
         self._stream = stream
         self._send = send
+        self._opening = opening
+        self._timed_out = False
+
+    def time_out(self) -> None:
+        """Let the stream end, with a `timeout` event, after what is being sent."""
+        self._timed_out = True
+        self._reader.nudge()
 
     async def write(self) -> None:
-        """Send until the last event is out, or the caller gone."""
+        """Send until the last event is out, the time over, or the caller gone."""
         reader, stream = self._reader, self._stream
-        while not reader.ended:
+        more = True
+        while more:
             read = await reader.next()
             if reader.gone:
                 return
-            if isinstance(read, Gap):
-                body = self._wire.gap(first=read.first, last=read.last)
-            elif read is not None:
-                body = read.body
-            elif reader.ended:
-                body = b""
-            elif reader.heartbeat_due:
-                reader.heartbeat_due = False
-                reader.beat()
-                body = self._wire.heartbeat()
-            else:
+            body = self._frames(read)
+            more = not (reader.ended or self._timed_out)
+            if not body and more:
                 continue
-            more = not reader.ended
             stream.sending()
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
             stream.sent()
             # What was sent must not live on while the stream is silent.
             del read, body
+
+    def _frames(self, read: Piece | Gap | None) -> bytes:
+        reader, body = self._reader, b""
+        if isinstance(read, Piece):
+            body, self._opening = self._opening + read.body, b""
+        elif isinstance(read, Gap):
+            body = self._wire.gap(first=read.first, last=read.last)
+        elif reader.heartbeat_due and not reader.ended:
+            reader.heartbeat_due = False
+            reader.beat()
+            body = self._wire.heartbeat()
+        if self._timed_out and not reader.ended:
+            body += self._wire.timeout()
+        return body
 
 
 class _Unfinished:

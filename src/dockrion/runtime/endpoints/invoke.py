@@ -7,12 +7,15 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
-from dockrion.events.model import Cancelled, Complete, Failed, Interrupt, Interrupted, RunStatus
+from dockrion.events.model import Batch, Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
@@ -24,8 +27,10 @@ from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
-from dockrion.runtime.writer import HeldWriter, StreamWriter
+from dockrion.runtime.writer import UNKEPT, HeldWriter, StreamWriter
 from dockrion.wires.native import NativeWire
+
+logger = logging.getLogger(__name__)
 
 
 class InvokeEndpoint:
@@ -46,7 +51,7 @@ class InvokeEndpoint:
                 run = call.run = await start_run(self._host, asked, streams=False)
             except CallerLeftError:
                 call.left()
-                await _answer_nobody(send)
+                await answer_nobody(send)
                 return
             except DockrionError as exc:
                 call.refused(exc)
@@ -57,16 +62,20 @@ class InvokeEndpoint:
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
         clock = self._host.streams
         clock.watch(run, receive)
+        is_kept = False
         try:
             batch = await run.next()
             while batch is None or not batch.is_last:
                 batch = await run.next()
-            if self._host.answered is not None and isinstance(batch.events[-1], Interrupt):
-                await self._host.answered.park(run, batch)
+            outcome = run.outcome
+            if self._host.answered is not None and isinstance(outcome, Interrupted):
+                is_kept = await keep_waiting(self._host, run, batch)
+                if not is_kept:
+                    outcome = UNKEPT
         finally:
             clock.unwatch(run)
-            run.leave()
-        outcome = run.outcome
+            if not is_kept:
+                run.leave()
         headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
@@ -89,7 +98,7 @@ class InvokeEndpoint:
                 error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
                 await send_error(send, error, request.request_id, headers)
             case _:
-                await _answer_nobody(send)
+                await answer_nobody(send)
 
 
 async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,12 +116,12 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             source = call.run = await _open(host, request, receive)
         except CallerLeftError:
             call.left()
-            await _answer_nobody(send)
+            await answer_nobody(send)
             return
-        except _SeenAllError as exc:
+        except SeenAllError as exc:
             call.status = 204
             call.run_id = exc.run_id
-            await _answer_nothing(send, request, exc.run_id)
+            await answer_nothing(send, request, exc.run_id)
             return
         except DockrionError as exc:
             call.refused(exc)
@@ -128,12 +137,13 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
         host.streams.watch(source, receive)
         host.streams.add(stream)
+        is_kept = False
         try:
             await start_stream(send, request, wire.content_type, source.run_id)
             del request
             if isinstance(source, Run):
-                keep = None if host.answered is None else host.answered.park
-                await StreamWriter(source, wire, stream, send, on_questions=keep).write()
+                keep = None if host.answered is None else partial(keep_waiting, host)
+                is_kept = await StreamWriter(source, wire, stream, send, keep=keep).write()
             else:
                 await HeldWriter(source, wire, stream, send).write()
         except OSError:
@@ -142,11 +152,27 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         except asyncio.CancelledError:
             if not stream.gave_up:
                 raise
-            await _drop(stream)
+            await drop(stream)
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
-            source.leave()
+            if not is_kept:
+                source.leave()
+
+
+async def keep_waiting(host: AgentHost, run: Run, batch: Batch) -> bool:
+    """Keep a run that waits for answers; false when that cannot be, so that it ends with its request."""
+    assert host.answered is not None
+    # Whoever leaves from here on leaves a question, not a run.
+    host.streams.unwatch(run)
+    try:
+        await host.answered.park(run, batch)
+    except DockrionError as exc:
+        logger.error(
+            "a run that waits cannot be kept: %s", exc.message, extra={"run_id": run.run_id}
+        )
+        return False
+    return True
 
 
 async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Reader:
@@ -176,11 +202,11 @@ async def _resume(
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
     reader = await host.runs.follow_direct(run_id, identity, after=sequence)
     if reader is None:
-        raise _SeenAllError(run_id)
+        raise SeenAllError(run_id)
     return reader
 
 
-class _SeenAllError(Exception):
+class SeenAllError(Exception):
     """The caller has seen the last event of the run already."""
 
     def __init__(self, run_id: str) -> None:
@@ -211,6 +237,8 @@ async def read_call(
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
         await host.check_injection(payload, request_id=request_id)
+    if run_id is None and host.ids is not None:
+        run_id = await host.own_id()
     return RunCall(payload, run_id, thread_id, identity, request_id)
 
 
@@ -229,14 +257,14 @@ async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
     )
 
 
-async def refuse_method(send: Send, request: Request) -> None:
-    """Answer what is no invocation: nothing but a POST is one."""
+async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
+    """Answer a request with a method that its path does not take."""
     path, method = request.scope["path"], request.scope["method"]
-    error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
-    await send_error(send, error, request.request_id, [(b"allow", b"POST")])
+    error = MethodNotAllowedError(f"{path} takes {' and '.join(takes)}, not {method}.")
+    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
 
 
-async def _answer_nobody(send: Send) -> None:
+async def answer_nobody(send: Send) -> None:
     """Answer a caller who has gone: nobody sees it, but middleware of the user may take no answer for a bug."""
     headers = [(b"content-length", b"0")]
     with suppress(OSError):
@@ -246,7 +274,7 @@ async def _answer_nobody(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
+async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
     headers = [
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
@@ -256,7 +284,7 @@ async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drop(stream: OpenStream) -> None:
+async def drop(stream: OpenStream) -> None:
     """Let the connection of a caller who takes nothing go, with what is still unsent."""
     if stream.task is not None:
         stream.task.uncancel()
