@@ -37,6 +37,7 @@ from dockrion.runs.asks import Asks
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
+    LOST,
     Ending,
     Finished,
     Raised,
@@ -106,6 +107,7 @@ class Run:
         "_tokens",
         "_violation",
         "_worker",
+        "began",
         "context",
         "outbox",
         "outcome",
@@ -136,6 +138,8 @@ class Run:
         self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._worker: Worker | None = None
+        # Whether the agent may have done something already.
+        self.began = False
         # Since its agent has asked for the first time.
         self._asks: Asks | None = None
         # How it ended: for the one who read its last batch, or left before that. While it waits: that it does.
@@ -150,6 +154,12 @@ class Run:
     def ended(self) -> bool:
         """Whether the ending is known; its terminal event may still wait for the reader."""
         return bool(self._endings)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ends here alone, since another worker has it, or will."""
+        ending = self._endings[0] if self._endings else None
+        return isinstance(ending, Stopped) and ending.terminal is LOST
 
     @property
     def takes_now(self) -> bool:
@@ -176,6 +186,7 @@ class Run:
 
     def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
+        self.began = True
         self._started_at = perf_counter()
         if not streams:
             return
@@ -353,7 +364,8 @@ class Run:
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._rules.observer.ended(outcome)
+        if not self.is_lost:
+            self._rules.observer.ended(outcome)
 
     def _release(self) -> None:
         self._sealed = True
@@ -429,7 +441,7 @@ class Run:
                 return self._stopped(terminal)
 
     def _stopped(self, terminal: Failed | Cancelled) -> Terminal:
-        if not isinstance(terminal, Failed):
+        if not isinstance(terminal, Failed) or terminal is LOST:
             return terminal
         self._log_failure(terminal.code)
         if terminal.details is None:
