@@ -104,6 +104,14 @@ class RedisBackend:
         except ResponseError as exc:
             raise as_backend_error(exc) from exc
 
+    async def ask(self, *command: Argument) -> Any:
+        """`call` for whoever reads answers as a client of Redis does: a refusal is raised as `ResponseError`."""
+        return await self._lane.call(*command)
+
+    def blocking_pool(self) -> Any:
+        """Return a pool of one more connection, for calls that wait for something; its user closes it."""
+        return self._url.pool(CALL_SECONDS)
+
     async def run(self, script: Script, keys: list[str], *args: Argument) -> Any:
         command = (len(keys), *keys, *args)
         try:
