@@ -138,6 +138,7 @@ class Runner:
             describe=self._rules.sentences.brief,
             tools=self._tools,
             asker=self._asks if can_ask else None,
+            attempt=1 if accepted is None else accepted.attempt,
         )
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
         run = Run(context, outbox, self._rules, self._stages(), log, self, accepted)
@@ -253,6 +254,9 @@ class Runner:
         try:
             if not begun:
                 run.begin(streams=streams)
+                if run.ended:
+                    # Since the last look; whoever ended it may have seen that it had not begun.
+                    return
                 loop.call_soon_threadsafe(self._begun, run)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):

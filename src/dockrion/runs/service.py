@@ -111,9 +111,11 @@ class RunService:
             self._dispatcher.work(self._executor.execute, self.rules.concurrency)
 
     def rest(self) -> None:
-        """Take nothing more; what is executed goes on."""
+        """Take nothing more, and hand back what has not begun; what is executed goes on."""
         self._draining = True
         self._dispatcher.rest()
+        if self._executor is not None:
+            self._executor.rest()
 
     def hand_back(self) -> None:
         """Give to others what they may begin again."""
@@ -318,7 +320,8 @@ def _new_run(call: RunCall, *, idempotency_key: str | None = None, direct: bool 
     return NewRun(
         run_id=call.run_id or new_run_id(),
         owner=call.identity,
-        payload=encode(call.payload),
+        # A direct run is never begun anew.
+        payload=b"null" if direct else encode(call.payload),
         fingerprint=sha256(canonical).hexdigest(),
         thread_id=call.thread_id,
         request_id=call.request_id,
