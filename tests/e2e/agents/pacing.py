@@ -13,3 +13,7 @@ async def handle(payload: dict[str, Any]) -> AsyncIterator[str]:
     for number in range(payload["tokens"]):
         yield f"{number} "
         await asyncio.sleep(payload["seconds"])
+
+
+async def greet(payload: dict[str, str]) -> AsyncIterator[str]:
+    yield f"Hello, {payload['name']}"
