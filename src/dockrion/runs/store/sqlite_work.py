@@ -150,7 +150,7 @@ class RunWork:
 
     def release(self, db: sqlite3.Connection, claim: Claim, *, begun: bool) -> None:
         row = self._of(db, claim)
-        if row.lease_until is None and not row.is_final:
+        if row.lease_until is None and row.status == RunStatus.ACCEPTED:
             return
         self._accept_again(db, _held(row), attempt=row.attempt if begun else row.attempt - 1)
 
