@@ -74,7 +74,6 @@ class DocketDispatcher:
             # Not that of a machine: two processes with one name would share their messages.
             name=uuid4().hex,
             redelivery_timeout=timedelta(seconds=REDELIVERY_SECONDS),
-            reconnection_delay=timedelta(seconds=RETRY_SECONDS),
             minimum_check_interval=timedelta(seconds=LOOK_SECONDS),
             # Nothing is put off.
             scheduling_resolution=timedelta(hours=1),
@@ -152,10 +151,12 @@ class DocketDispatcher:
             while not resting.done():
                 working = asyncio.create_task(self._worker.run_forever())
                 await asyncio.wait([resting, working], return_when=asyncio.FIRST_COMPLETED)
-                if working.done() and not resting.done():
-                    # It waits out all that Redis may do; this is a bug, which must not end the work.
-                    logger.error("the worker of docket broke", exc_info=working.exception())
-                    await asyncio.wait([resting], timeout=RETRY_SECONDS)
+                if resting.done():
+                    break
+                # It returns when Redis is away. All else is a bug, which must not end the work.
+                if (bug := working.exception()) is not None:
+                    logger.error("the worker of docket broke", exc_info=bug)
+                await asyncio.wait([resting], timeout=RETRY_SECONDS)
         await self._forget_consumers(self._worker.name)
 
     async def _leave(self, working: asyncio.Task[None]) -> None:
