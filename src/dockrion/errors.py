@@ -7,7 +7,9 @@
     │   └── PermissionDeniedError  somebody who may not
     ├── RateLimitError          too often
     │   └── TooManySubscribersError  too many readers of one run
-    ├── NotFoundError, ConflictError, GoneError
+    ├── NotFoundError, GoneError
+    ├── ConflictError           not as things are
+    │   └── RunIsOverError      the run that is to be cancelled has ended
     ├── PayloadTooLargeError, UnsupportedMediaTypeError, MethodNotAllowedError
     ├── ServiceUnavailableError not now
     │   ├── OverloadedError
@@ -114,6 +116,12 @@ class MethodNotAllowedError(DockrionError):
 class ConflictError(DockrionError):
     code = "CONFLICT"
     status = 409
+
+
+class RunIsOverError(ConflictError):
+    """Of a `DELETE /runs/{run_id}`; the code of its class, with a status of its own."""
+
+    status = 400
 
 
 class GoneError(DockrionError):

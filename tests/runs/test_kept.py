@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dockrion.events import sse
 from dockrion.events.model import Batch, Custom, Event, Token
 from dockrion.runs import kept as module
-from dockrion.runs.kept import KeptEvents
+from dockrion.runs.kept import KeptEvents, entries_of, piece_of
 from dockrion.testing import read_sse
 
 TIMESTAMP = "2025-01-01T00:00:00.000Z"
@@ -37,16 +36,17 @@ def batches(sizes: list[int]) -> list[Batch]:
 
 
 def filled(sizes: list[int], **bounds: Any) -> KeptEvents:
-    kept = KeptEvents("r", **{"max_events": 10_000, "max_bytes": EVERYTHING, **bounds})
+    kept = KeptEvents(**{"max_events": 10_000, "max_bytes": EVERYTHING, **bounds})
     for batch in batches(sizes):
-        kept.append(batch)
+        kept.append(entries_of("r", batch))
         kept.trim(kept.end)
     return kept
 
 
 def read_all(kept: KeptEvents, start: int) -> bytes:
     parts: list[bytes] = []
-    while (piece := kept.read(start)) is not None:
+    while entries := kept.read(start):
+        piece = piece_of(entries, start)
         assert piece.end > start
         parts.append(piece.body)
         start = piece.end
@@ -88,9 +88,9 @@ def test_what_is_kept_weighs_no_more_than_allowed_and_at_least_the_last_entry_st
 
 @given(sizes=BATCHES, floor=st.integers(0, 40))
 def test_nothing_is_trimmed_that_a_reader_still_wants(sizes: list[int], floor: int) -> None:
-    kept = KeptEvents("r", max_events=1, max_bytes=1)
+    kept = KeptEvents(max_events=1, max_bytes=1)
     for batch in batches(sizes):
-        kept.append(batch)
+        kept.append(entries_of("r", batch))
         kept.trim(floor)
     assert kept.first <= floor
     if floor < kept.end:
@@ -103,11 +103,8 @@ def test_a_large_batch_becomes_entries_of_which_the_old_ones_can_go() -> None:
     assert kept.weight < 2 * len(read_all(filled([module.ENTRY_EVENTS]), 0))
 
 
-def test_one_read_gives_no_more_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 500)
+def test_one_read_gives_no_more_than_a_piece() -> None:
     kept = filled([1] * 50)
-    piece = kept.read(0)
-    assert piece is not None
+    piece = piece_of(kept.read(0, 500), 0)
     assert 1 < piece.end < 50
     assert len(piece.body) <= 500
-    assert len(read_sse(read_all(kept, 0))) == 50

@@ -14,8 +14,8 @@ from dockrion.errors import MissingExtraError, ServiceUnavailableError, Validati
 from dockrion.events.context import StreamContext
 from dockrion.events.identity import USUAL_PERMISSIONS, Identity
 from dockrion.events.jsonable import encode
-from dockrion.runtime.app import create_app
-from dockrion.runtime.gate import Gate, build_gate
+from dockrion.runtime.app import build_app, create_app
+from dockrion.runtime.gate import Gate
 from dockrion.spec import DockSpec
 from dockrion.testing import app_for, post, request, running
 
@@ -183,7 +183,8 @@ async def test_the_document_says_how_callers_prove_who_they_are() -> None:
         if operation.get("security") == [{"APIKeyHeader": []}, {"BearerAuth": []}]
         and {"401", "403", "429", "503"} <= operation["responses"].keys()
     }
-    assert secured == {"/invoke", "/invoke/stream", "/auth/ticket", "/metrics"}
+    runs = {"/runs", "/runs/{run_id}", "/runs/{run_id}/events", "/runs/{run_id}/resume"}
+    assert secured == {"/invoke", "/invoke/stream", "/auth/ticket", "/metrics", *runs}
 
 
 async def test_without_bearer_the_document_has_the_header_alone(
@@ -372,5 +373,5 @@ def test_one_of_many_processes_gives_out_no_tickets() -> None:
             "auth": AUTH,
         }
     )
-    assert build_gate(spec).tickets is not None
-    assert build_gate(spec, one_of_many=True).tickets is None
+    assert build_app(spec).state.dockrion.gate.tickets is not None
+    assert build_app(spec, one_of_many=True).state.dockrion.gate.tickets is None

@@ -43,7 +43,7 @@ async def test_what_was_drained_is_not_drained_again_when_it_is_closed(
     waits: list[float] = []
     may_end = asyncio.Event()
 
-    async def shutdown(grace_seconds: float) -> None:
+    async def shutdown(grace_seconds: float, **_: object) -> None:
         waits.append(grace_seconds)
         await may_end.wait()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dockrion.auth.base import TicketRules
 from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import AuthError
 from dockrion.runtime.gate import Gate, Tickets
@@ -129,7 +130,12 @@ def gate() -> Gate:
     from dockrion.auth.api_keys import ApiKeyAuthenticator
     from dockrion.spec.auth import ApiKeysSpec
 
-    tickets = Tickets(MemoryTickets(seconds=60), MemoryTickets(seconds=900), 900.0)
+    tickets = Tickets(
+        MemoryTickets(TicketRules(kind="ticket", seconds=60)),
+        MemoryTickets(TicketRules(kind="pass", seconds=900, replaces=True, max_of_one=2)),
+        900.0,
+        frozenset({b"x-api-key", b"authorization"}),
+    )
     section = ApiKeysSpec.model_validate({})
     return Gate(lambda: ApiKeyAuthenticator(section, {"DOCKRION_API_KEY": "k"}), tickets=tickets)
 
@@ -183,6 +189,47 @@ async def test_a_ticket_is_no_cookie_and_a_wrong_cookie_does_not_hide_a_right_ti
     _, header = await one.identify_reader(scope(query, 'dockrion-pass="; \x01'))
     assert header is not None
     assert b"; Secure" not in header[1]
+
+
+async def cookie_of(one: Gate) -> str:
+    _, header = await one.identify_reader(scope(f"ticket={await ticket_of(one)}"))
+    assert header is not None
+    return header[1].decode().partition(";")[0]
+
+
+async def test_who_sends_credentials_does_not_call_with_a_cookie() -> None:
+    one = gate()
+    cookie = await cookie_of(one)
+    for name in (b"x-api-key", b"authorization"):
+        both = scope(cookie=cookie)
+        both["headers"].append((name, b"wrong"))
+        with pytest.raises(AuthError):
+            await one.identify_reader(both)
+
+
+async def test_a_new_ticket_counts_where_a_cookie_is_there_too() -> None:
+    one = gate()
+    cookie = await cookie_of(one)
+    _, header = await one.identify_reader(scope(f"ticket={await ticket_of(one)}", cookie))
+    assert header is not None
+    assert not header[1].decode().startswith(cookie)
+
+
+async def test_a_ticket_counts_also_where_a_proxy_has_left_credentials_of_its_own() -> None:
+    one = gate()
+    by_ticket = scope(f"ticket={await ticket_of(one)}")
+    by_ticket["headers"].append((b"authorization", b"Basic eDp5"))
+    _, header = await one.identify_reader(by_ticket)
+    assert header is not None
+
+
+async def test_who_has_too_many_cookies_loses_the_oldest() -> None:
+    one = gate()
+    first, second, third = [await cookie_of(one) for _ in range(3)]
+    with pytest.raises(AuthError):
+        await one.identify_reader(scope(cookie=first))
+    for cookie in (second, third):
+        assert (await one.identify_reader(scope(cookie=cookie)))[1] is None
 
 
 async def test_who_sends_a_key_gets_no_cookie() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from dockrion.errors import AgentExecutionError
 from dockrion.events.context import StreamContext
 from dockrion.events.filter import EventsFilter
+from dockrion.events.model import Answers
 
 
 class Agent(Protocol):
@@ -18,6 +20,10 @@ class Agent(Protocol):
     and a generator that it returns run on one worker thread; else on the event loop, which `call` must not
     block. `streams` is false for a `/invoke`, where nobody reads events. `call` raises whatever the agent
     raises. `close` releases what `load` opened, once, after the last call has ended.
+
+    A run that waits for answers ended with `Interrupted` as its output. When they are there, `call` gets them as
+    `Answers` in place of the payload, perhaps in another process, with the same `thread_id`; what the agent cannot go
+    on with is an `AgentExecutionError`.
 
     `gates_tools` is true where a tool that `context.is_tool_allowed` refuses does not run. Of a handler it always
     is: its own code asks.
@@ -34,6 +40,15 @@ class Agent(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def refuse_answers(payload: Any) -> None:
+    """For agents of which nothing is left once they have ended: raise for what is no payload of theirs."""
+    if isinstance(payload, Answers):
+        raise AgentExecutionError(
+            "The run cannot go on: only LangGraph graphs can be resumed after they have ended; "
+            "what waited inside context.ask() ended with its process."
+        )
 
 
 @runtime_checkable

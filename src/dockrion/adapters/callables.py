@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from dockrion.adapters.base import refuse_answers
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
 
@@ -37,6 +38,7 @@ class CallableAgent:
         self._context_keyword, self._context_position = _context_parameter(function, name)
 
     def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
+        refuse_answers(payload)
         if self._context_keyword is not None:
             return self._function(payload, **{self._context_keyword: context})
         if self._context_position:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 
+from dockrion.adapters.base import refuse_answers
 from dockrion.adapters.callbacks import FrameworkEvents
 from dockrion.adapters.objects import Closer, run_config
 from dockrion.adapters.shapes import Shapes
@@ -68,6 +69,7 @@ class RunnableAgent:
         )
 
     async def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:  # noqa: ARG002
+        refuse_answers(payload)
         outbox = context.outbox
         config = run_config(context)
         # The name that `RunnableWithMessageHistory` has for the conversation.

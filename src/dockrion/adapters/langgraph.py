@@ -19,6 +19,7 @@ from langgraph.pregel import Pregel
 from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel.protocol import StreamProtocol
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from dockrion.adapters.callbacks import FrameworkEvents
 from dockrion.adapters.checkpointers import usable_on_loop
@@ -29,7 +30,7 @@ from dockrion.errors import AgentExecutionError, InvalidAgentError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
 from dockrion.events.jsonable import plain
-from dockrion.events.model import Interrupt, Interrupted, Token
+from dockrion.events.model import Answers, Interrupt, Interrupted, Token
 from dockrion.events.outbox import Outbox
 from dockrion.events.tools import ToolFilter
 
@@ -85,6 +86,10 @@ class GraphAgent:
         final: Any = None
         # Nodes that work side by side ask one after the other, and others may still change the state.
         asked: dict[str, Any] = {}
+        if isinstance(payload, Answers):
+            payload = await self._going_on(payload, context)
+            if isinstance(payload, Interrupted):
+                return payload
         config = run_config(context)
         handler = None
         if outbox is not None:
@@ -104,10 +109,47 @@ class GraphAgent:
             if handler is not None:
                 handler.release()
         if asked:
-            if graph.checkpointer in (None, False):
+            if not self._has_checkpointer:
                 raise AgentExecutionError("interrupt() needs a checkpointer")
             return Interrupted([Interrupt(plain(one.value), one.id) for one in asked.values()])
+        if self._has_breakpoints:
+            state = await graph.aget_state(run_config(context))
+            if state.next:
+                return _stopped_at(state)
         return self._cut(final)
+
+    @property
+    def _has_checkpointer(self) -> bool:
+        return self._graph.checkpointer not in (None, False)
+
+    @property
+    def _has_breakpoints(self) -> bool:
+        """Whether it stops at nodes by itself, and can go on from there: `compile(interrupt_before=..., interrupt_after=...)`."""
+        graph = self._graph
+        breakpoints = graph.interrupt_before_nodes or graph.interrupt_after_nodes
+        return bool(breakpoints) and self._has_checkpointer
+
+    async def _going_on(self, answers: Answers, context: StreamContext) -> Any:
+        """Return the input with which the thread goes on; raise when there is nothing to go on with."""
+        if not self._has_checkpointer:
+            raise AgentExecutionError("The run cannot go on: the graph has no checkpointer.")
+        state = await self._graph.aget_state(run_config(context))
+        if state.created_at is None:
+            raise AgentExecutionError(
+                "The run cannot go on: the graph's checkpointer does not know its thread. "
+                "One that keeps threads in memory forgets them when its process ends."
+            )
+        # What is answered already must not be again: a node's later questions would take it for theirs.
+        waiting = {one.id for one in state.interrupts}
+        values = {key: value for key, value in answers.values.items() if key in waiting}
+        if values:
+            return Command(resume=values)
+        if self._has_breakpoints and state.next and not waiting:
+            stopped = _stopped_at(state)
+            if stopped.interrupts[0].interrupt_id not in answers.values:
+                return stopped
+        # Without input the thread goes on from where it is.
+        return None
 
     def _cut(self, final: Any) -> Any:
         if isinstance(final, str):  # of the functional API
@@ -136,6 +178,12 @@ class GraphAgent:
             self._ungate()
         if self._closer is not None:
             await self._closer()
+
+
+def _stopped_at(state: Any) -> Interrupted:
+    """Ask whether to go on; the id is that of the place, so an answer is for no other breakpoint."""
+    checkpoint_id: str = state.config["configurable"]["checkpoint_id"]
+    return Interrupted([Interrupt({"next": list(state.next)}, checkpoint_id)])
 
 
 def _interrupts_in(state: Any) -> Any:

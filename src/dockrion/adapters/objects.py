@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from dockrion.adapters.base import refuse_answers
 from dockrion.adapters.callables import accepts, is_async_callable
 from dockrion.errors import InvalidAgentError
 from dockrion.events.context import StreamContext
@@ -48,6 +49,7 @@ class ObjectAgent:
         self.in_thread = not all(is_async_callable(method) for method in used)
 
     def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:
+        refuse_answers(payload)
         method, takes_config = self._invoke, self._invoke_config
         if streams and self._stream is not None:
             method, takes_config = self._stream, self._stream_config
@@ -84,6 +86,7 @@ class ForeignAgent:
         self._stream_config = self._stream is not None and accepts(self._stream, "config")
 
     def call(self, payload: Any, context: StreamContext, *, streams: bool) -> Any:
+        refuse_answers(payload)
         if streams and self._stream is not None:
             options: dict[str, Any] = {"context": context, "events_filter": context.events_filter}
             if self._stream_config:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
 
 from dockrion.events.identity import Identity
 
@@ -29,12 +31,26 @@ class Authenticator(Protocol):
     async def close(self) -> None: ...
 
 
-class TicketStore(Protocol):
-    """Random texts that stand for an identity on one path, for a time that the store is made with.
+class TicketRules(msgspec.Struct, frozen=True, kw_only=True):
+    """`kind` keeps the tickets of one store apart from others of the same backend.
 
-    `issue` returns a new one, and raises `RateLimitError` when the identity has too many, `OverloadedError` when
-    all have. `redeem` returns whose it is and spends it, also when the path is another; `find` leaves it.
-    Both return None for one that is unknown, spent, too old, or for another path.
+    Where there are too many, of one identity or of all, the oldest makes room if `replaces`; else no more are issued.
+    """
+
+    kind: str
+    seconds: float
+    replaces: bool = False
+    max_of_one: int = 1000
+    max_of_all: int = 20_000
+
+
+class TicketStore(Protocol):
+    """Random texts that stand for an identity on one path, for the time that the store's rules say.
+
+    `issue` returns a new one; unless the rules replace old ones it raises `RateLimitError` when the identity has too
+    many, `OverloadedError` when all have. `redeem` returns whose it is and spends it, also when the path is another;
+    `find` leaves it. Both return None for one that is unknown, spent, too old, replaced, or for another path. Where the
+    tickets are somewhere else and cannot be reached, all raise `ServiceUnavailableError`.
     """
 
     async def issue(self, identity: Identity, path: str) -> str: ...
@@ -42,3 +58,7 @@ class TicketStore(Protocol):
     async def redeem(self, ticket: str, path: str) -> Identity | None: ...
 
     async def find(self, ticket: str, path: str) -> Identity | None: ...
+
+
+# Makes the stores of an app, each with its rules: in memory, or in the backend that its processes share.
+MakeTickets: TypeAlias = Callable[[TicketRules], TicketStore]

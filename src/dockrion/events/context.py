@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
+from dockrion.errors import AgentExecutionError
 from dockrion.events import emitted
+from dockrion.events.asking import Asker
+from dockrion.events.cancelled import RunCancelled
 from dockrion.events.emitted import Emitted
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
@@ -40,6 +45,7 @@ class StreamContext:
     """
 
     __slots__ = (
+        "_asker",
         "_describe",
         "_filter",
         "_outbox",
@@ -63,6 +69,7 @@ class StreamContext:
         request_id: str | None = None,
         describe: Callable[[BaseException], str] | None = None,
         tools: ToolGate | None = None,
+        asker: Asker | None = None,
     ) -> None:
         self._describe = describe
         self.run_id = run_id
@@ -75,6 +82,8 @@ class StreamContext:
         self._outbox = outbox
         # Where there are no rules, every tool may run.
         self._tools = tools
+        # Where nobody could answer there is none.
+        self._asker = asker
 
     @property
     def events_filter(self) -> EventsFilter:
@@ -115,6 +124,39 @@ class StreamContext:
                 _current.reset(token)
 
         return bound
+
+    async def ask(self, question: Any) -> Any:
+        """Show the run's callers `question`, which becomes plain JSON, and return the answer when one of them gives it.
+
+        The run waits as `INTERRUPTED` meanwhile, and only this task with it: others may go on, and ask too. Raises
+        `RunCancelled` when the run is over before that. The wait ends with the process.
+        """
+        if self._outbox is not None and self._outbox.closed:
+            await self._outbox.refuse()
+        try:
+            return await asyncio.wrap_future(self._ask(question))
+        except asyncio.CancelledError:
+            if self.cancelled:
+                raise RunCancelled("the run is over") from None
+            raise
+
+    def sync_ask(self, question: Any) -> Any:
+        """`ask` for code in threads: it blocks its own."""
+        outbox = self._outbox
+        if outbox is not None:
+            if outbox.is_on_loop:
+                raise RuntimeError(
+                    "context.sync_ask() on the event loop would wait for ever: use `await context.ask(...)`"
+                )
+            outbox.check()
+        return self._ask(question).result()
+
+    def _ask(self, question: Any) -> Future[Any]:
+        if self._asker is None:
+            raise AgentExecutionError(
+                "context.ask() needs somebody who answers: this run has no server behind it."
+            )
+        return self._asker.ask(question, self)
 
     # Async emits
 

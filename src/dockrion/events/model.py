@@ -81,6 +81,12 @@ class Interrupted(msgspec.Struct, frozen=True):
     interrupts: list[Interrupt]
 
 
+class Answers(msgspec.Struct, frozen=True):
+    """What an interrupted agent goes on with: for the ids of questions of its, their answers."""
+
+    values: dict[str, Any]
+
+
 class Complete(msgspec.Struct, frozen=True):
     output: Any
     latency_seconds: float

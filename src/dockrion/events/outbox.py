@@ -57,6 +57,7 @@ class Outbox:
         "heartbeat_due",
         "loop",
         "nudged",
+        "on_close",
         "on_overflow",
         "turned_at",
     )
@@ -69,6 +70,8 @@ class Outbox:
         # The first emit of a run is always due a turn.
         self.turned_at = NEVER
         self.on_overflow: Callable[[], None] | None = None
+        # Called on the loop's thread, once or more, when it has been closed.
+        self.on_close: Callable[[], None] | None = None
         # Takes what is there on behalf of a reader that waits, and sends it, without waiting; false when it
         # could not. Set where the reader has a way to do so.
         self.flush: Callable[[], bool] | None = None
@@ -139,6 +142,11 @@ class Outbox:
         self.put(event, size)
         if self.full:
             self.wait_for_space()
+
+    @property
+    def is_on_loop(self) -> bool:
+        """Whether this is the loop's thread, where waiting for the reader would deadlock."""
+        return threading.get_ident() == self._thread_id
 
     def wait_for_space(self) -> None:
         if threading.get_ident() == self._thread_id:
@@ -242,6 +250,8 @@ class Outbox:
             self.loop.call_soon_threadsafe(callback)
 
     def _wake_all(self) -> None:
+        if self.on_close is not None:
+            self.on_close()
         self._unblock()
         self._wake_here()
 

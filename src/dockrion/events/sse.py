@@ -32,6 +32,8 @@ from dockrion.events.model import (
 
 # One newline, no blank line: with one, a widely used fetch-based client fires an empty message.
 COMMENT_HEARTBEAT: Final = b":hb\n"
+# A line of the first event: after so many milliseconds a browser whose connection has ended opens it again.
+RETRY: Final = b"retry: 1000\n"
 
 
 def frames(run_id: str, batch: Batch) -> bytes:
@@ -101,6 +103,12 @@ def gap(run_id: str, timestamp: str, *, first: int, last: int) -> bytes:
     """Frame a `gap` event: the connection goes on without the events `first` to `last`, which are kept no more."""
     fields = {"type": "gap", "run_id": run_id, "timestamp": timestamp, "from": first, "to": last}
     return b"event: gap\ndata: %b\n\n" % encode(fields)
+
+
+def timeout(run_id: str, timestamp: str) -> bytes:
+    """Frame a `timeout` event: the connection has lasted as long as it may, the run goes on."""
+    data = encode({"type": "timeout", "run_id": run_id, "timestamp": timestamp})
+    return b"event: timeout\ndata: %b\n\n" % data
 
 
 def skip(body: bytes, count: int) -> bytes:

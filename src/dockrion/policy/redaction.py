@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 
 from dockrion.patterns.prefix import later_start, needed, outside, prefix_closure
 from dockrion.patterns.tree import Node, Tree, look_behind
@@ -63,6 +64,10 @@ class StreamRedactor:
                 return text
             text = feed(text)
         return text
+
+    def copy(self) -> StreamRedactor:
+        """Return one that has read the same, to find out what comes next."""
+        return StreamRedactor([copy(stage) for stage in self._stages])
 
     def flush(self) -> str:
         """Return what is left, redacted: the text has ended."""

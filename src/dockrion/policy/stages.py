@@ -52,6 +52,9 @@ class RedactingStage:
     channel. A `finish_reason` lets what is held of its message go. Text that comes for it after that can no longer be
     seen together with what has left, so it becomes `[REDACTED]`.
 
+    A question of the agent's lets go of what is held of its own text, which belongs in front of it. What follows is
+    looked at together with that, so nothing more of a match leaves than was there before the question.
+
     Outputs and the sentences of errors come here redacted already: they are cut to a size, which must not
     cut a match in two. With `on_match`, which raises, a match ends the run and nothing more leaves.
     """
@@ -67,6 +70,8 @@ class RedactingStage:
         # Of tokens without a message: whether it has ended is known only at the end of the run.
         self._finish_reasons: dict[Channel, str] = {}
         self._nodes: dict[str, str] = {}
+        # What a question has let go of, of what is still held.
+        self._let_go = ""
         self._halted = False
 
     def feed(self, batch: list[Event]) -> list[Event]:
@@ -103,6 +108,8 @@ class RedactingStage:
                 self._speak(cast("list[Token]", batch[position:end]), passed)
                 position = end
             else:
+                if type(event) is Interrupt:
+                    self._let_own_text_go(passed)
                 passed.append(self._redacted(event))
                 position += 1
 
@@ -130,6 +137,8 @@ class RedactingStage:
         out = redactor.feed(joined)
         if redactor.matched:
             self._matched()
+        if self._let_go and channel == _OWN:
+            out = self._not_yet_gone(out)
         if last.finish_reason is not None:
             self._finish(tokens, out, redactor, passed)
         elif out == joined and self._node(last.node) is last.node:
@@ -158,8 +167,31 @@ class RedactingStage:
         text = redactor.flush()
         if redactor.matched:
             self._matched()
+        if self._let_go and channel == _OWN:
+            text = self._not_yet_gone(text)
+            self._let_go = ""
         if text or finish_reason is not None:
             self._say_finished(channel, text, finish_reason, passed)
+
+    def _let_own_text_go(self, passed: list[Event]) -> None:
+        redactor = self._channels.get(_OWN)
+        if redactor is None or not redactor.held:
+            return
+        ahead = redactor.copy()
+        rest = ahead.flush()
+        if ahead.matched:
+            self._matched()
+        gone, self._let_go = self._let_go, rest
+        text = rest[_common(gone, rest) :]
+        if text:
+            passed.append(self._token(text, _OWN, None))
+
+    def _not_yet_gone(self, text: str) -> str:
+        """Return `text`, which is held no more, without what has left of it before a question."""
+        seen = _common(self._let_go, text)
+        # Where it goes on in another way, a match began in what has left.
+        self._let_go = self._let_go[seen:] if seen == len(text) else ""
+        return text[seen:]
 
     def _say_finished(
         self, channel: Channel, text: str, finish_reason: str | None, passed: list[Event]
@@ -329,6 +361,15 @@ class TokenCap:
 
 
 _LAST: Final = (Complete, Failed, Cancelled)
+# Of what a handler emits itself; models have messages, and graphs nodes, which may be in the middle of a word.
+_OWN: Final[Channel] = (None, None)
+
+
+def _common(left: str, right: str) -> int:
+    """Return how long the beginning is that both have."""
+    pairs = zip(left, right, strict=False)
+    unlike = (at for at, (one, other) in enumerate(pairs) if one != other)
+    return next(unlike, min(len(left), len(right)))
 
 
 def _end_of_text(batch: list[Event], start: int) -> int:

@@ -34,6 +34,10 @@ class Deadlines(Generic[K]):
     def discard(self, item: K) -> None:
         self._due.pop(item, None)
 
+    def take(self, item: K) -> float | None:
+        """`discard`, and return when it would have come due, by the loop's clock."""
+        return self._due.pop(item, None)
+
     def clear(self) -> None:
         self._due.clear()
         if self._timer is not None:
@@ -53,3 +57,45 @@ class Deadlines(Generic[K]):
         for item in late:
             del self._due[item]
             self._call(item)
+
+
+class PausableDeadlines(Generic[K]):
+    """`Deadlines` for items of which a few stand still for a while: those have timers of their own from then on."""
+
+    def __init__(self, seconds: float, due: Callable[[K], None]) -> None:
+        self._call = due
+        self._deadlines: Deadlines[K] = Deadlines(seconds, due)
+        self._seconds_left: dict[K, float] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+
+    def add(self, item: K) -> None:
+        self._deadlines.add(item)
+
+    def pause(self, item: K) -> None:
+        """Let its time stand still, if it counts."""
+        due = self._deadlines.take(item)
+        if due is None:
+            timer = self._timers.pop(item, None)
+            if timer is None:
+                return
+            timer.cancel()
+            due = timer.when()
+        self._seconds_left[item] = due - asyncio.get_running_loop().time()
+
+    def go_on(self, item: K) -> None:
+        """Let what is left of its time count again, if it was paused."""
+        seconds = self._seconds_left.pop(item, None)
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timers[item] = loop.call_later(seconds, self._expire, item)
+
+    def discard(self, item: K) -> None:
+        self._deadlines.discard(item)
+        if self._seconds_left:
+            self._seconds_left.pop(item, None)
+        if self._timers and (timer := self._timers.pop(item, None)) is not None:
+            timer.cancel()
+
+    def _expire(self, item: K) -> None:
+        del self._timers[item]
+        self._call(item)

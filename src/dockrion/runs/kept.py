@@ -1,9 +1,10 @@
-"""The kept events of one held run: encoded once, in order, the oldest trimmed."""
+"""The kept events of one run: encoded once, in order, the oldest trimmed."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 from operator import attrgetter
 from typing import Final
@@ -12,26 +13,26 @@ import msgspec
 
 from dockrion.events import sse
 from dockrion.events.model import Batch
+from dockrion.runs.store.base import READ_BYTES, Entry
 
 # Entries are what memory is given back in, so they must not be too large.
 ENTRY_EVENTS: Final = 256
-# What one read gives at most, but for a larger entry.
-PIECE_BYTES: Final = 256 << 10
 # What an entry weighs beside its bytes.
 ENTRY_BYTES: Final = 160
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """Frames of the events `first` to before `end`; `offset` is the weight of all entries that ever came before."""
-
-    first: int
-    end: int
-    body: bytes
-    offset: int
-
-    @property
-    def weight(self) -> int:
-        return len(self.body) + ENTRY_BYTES
+def entries_of(run_id: str, batch: Batch) -> list[Entry]:
+    """Encode a batch: from here on a run's events are bytes, however many read them."""
+    events = batch.events
+    if len(events) <= ENTRY_EVENTS:
+        return [Entry(batch.first, batch.first + len(events), sse.frames(run_id, batch))]
+    entries: list[Entry] = []
+    for start in range(0, len(events), ENTRY_EVENTS):
+        some = events[start : start + ENTRY_EVENTS]
+        first = batch.first + start
+        part = Batch(some, first, batch.timestamp)
+        entries.append(Entry(first, first + len(some), sse.frames(run_id, part)))
+    return entries
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -41,68 +42,77 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     end: int
 
 
+def piece_of(entries: list[Entry], start: int) -> Piece:
+    """Join entries in a row, without what comes before sequence `start`, which the first one has."""
+    first = entries[0]
+    body = sse.skip(first.body, start - first.first)
+    if len(entries) == 1:
+        return Piece(body, first.end)
+    return Piece(b"".join([body, *(entry.body for entry in entries[1:])]), entries[-1].end)
+
+
+def weight_of(entry: Entry) -> int:
+    return len(entry.body) + ENTRY_BYTES
+
+
 class KeptEvents:
     """Sequences from `first` to before `end` can be read; `weight` is what they take in bytes.
 
     The newest entry is never trimmed, so what ended a run can always be read.
     """
 
-    def __init__(self, run_id: str, *, max_events: int, max_bytes: int) -> None:
-        self._run_id = run_id
+    def __init__(self, *, max_events: int, max_bytes: int, first: int = 0) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._entries: deque[Entry] = deque()
+        # Beside each entry, what all that ever came before it weighed.
+        self._offsets: deque[int] = deque()
         self._offset = 0
-        self.first = 0
-        self.end = 0
+        self.first = first
+        self.end = first
 
     @property
     def weight(self) -> int:
-        return self._offset - self._entries[0].offset if self._entries else 0
+        return self._offset - self._offsets[0] if self._offsets else 0
 
-    def append(self, batch: Batch) -> None:
-        events = batch.events
-        for start in range(0, len(events), ENTRY_EVENTS):
-            some = events[start : start + ENTRY_EVENTS]
-            first = batch.first + start
-            part = Batch(some, first, batch.timestamp)
-            entry = Entry(first, first + len(some), sse.frames(self._run_id, part), self._offset)
+    def append(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
             self._entries.append(entry)
-            self._offset += entry.weight
+            self._offsets.append(self._offset)
+            self._offset += weight_of(entry)
             self.end = entry.end
 
-    def trim(self, floor: int) -> None:
+    def trim(self, floor: int | None = None) -> None:
         """Let go of what is over the bounds, but of nothing from `floor` on."""
         entries = self._entries
+        floor = self.end if floor is None else floor
         first = max(self.first, min(self.end - self._max_events, floor))
         while len(entries) > 1 and entries[0].end <= floor:
             if entries[0].end > first and self.weight <= self._max_bytes:
                 break
             entries.popleft()
+            self._offsets.popleft()
         if entries:
             self.first = max(first, entries[0].first)
 
-    def read(self, start: int) -> Piece | None:
+    def read(self, start: int, max_bytes: int = READ_BYTES) -> list[Entry]:
         """Return what is there from sequence `start` on, or a part of it; nothing when nothing is."""
         if start >= self.end:
-            return None
+            return []
         place = self._find(start)
-        entry = self._entries[place]
-        parts = [sse.skip(entry.body, start - entry.first)]
-        room = PIECE_BYTES - len(parts[0])
-        for entry_after in islice(self._entries, place + 1, None):
-            room -= len(entry_after.body)
-            if room < 0:
+        found: list[Entry] = []
+        for entry in islice(self._entries, place, None):
+            max_bytes -= len(entry.body)
+            if found and max_bytes < 0:
                 break
-            entry = entry_after
-            parts.append(entry.body)
-        return Piece(parts[0] if len(parts) == 1 else b"".join(parts), entry.end)
+            found.append(entry)
+        return found
 
     def weight_from(self, start: int) -> int:
         """Return what the entries from the one that has `start` weigh."""
         if start >= self.end:
             return 0
-        return self._offset - self._entries[self._find(start)].offset
+        return self._offset - self._offsets[self._find(start)]
 
     def _find(self, sequence: int) -> int:
         """Return the place of the entry that has `sequence`."""

@@ -9,7 +9,8 @@ from dockrion.events.model import Batch, Event
 
 
 class RunLog(Protocol):
-    """Numbers of one run are 0, 1, 2 ... without a gap, in the order of the calls.
+    """Numbers of one run are 0, 1, 2 ... without a gap, in the order of the calls; of one that goes on, those after
+    the last that it had.
 
     `append` returns when the events are as safe as this log makes them; only what it returned may be shown to
     anybody. Where `immediate`, that takes no waiting, and `append_now` does the same as a plain call; it is not
@@ -31,9 +32,9 @@ class UnkeptLog:
 
     immediate: bool = True
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, first: int = 0) -> None:
         self._clock = clock
-        self._next = 0
+        self._next = first
 
     async def append(self, events: list[Event]) -> Batch:
         return self.append_now(events)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 from time import perf_counter
 from typing import Any, Protocol, TypeVar, cast
 
@@ -31,6 +32,8 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.events.outbox import Outbox
+from dockrion.runs.accepted import Accepted
+from dockrion.runs.asks import Asks
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
@@ -67,18 +70,35 @@ class Worker(Protocol):
     def cancel(self) -> object: ...
 
 
+class Owner(Protocol):
+    """Told on the event loop's thread what its runs do."""
+
+    def waits(self, run: Run) -> None:
+        """Its agent has asked, and goes on only when it has been answered."""
+        ...
+
+    def goes_on(self, run: Run) -> None: ...
+
+    def ended(self, run: Run) -> None: ...
+
+
 class Run:
     """A run as its one reader and its runner see it. On the event loop's thread, but for `conclude`.
 
     The first ending counts. Exactly one terminal event comes out, as the last event of the last batch; what
     the agent emitted before the ending comes before it.
+
+    A batch in which a question of `context.ask` leaves ends with it, though the run is not over: whoever reads on
+    gets what comes after the answer.
     """
 
     __slots__ = (
+        "_accepted",
+        "_asks",
         "_endings",
         "_log",
         "_made_at",
-        "_on_end",
+        "_owner",
         "_rules",
         "_sealed",
         "_stages",
@@ -98,11 +118,13 @@ class Run:
         rules: RunRules,
         stages: Sequence[Stage],
         log: RunLog,
-        on_end: Callable[[Run], None],
+        owner: Owner,
+        accepted: Accepted | None = None,
     ) -> None:
         self.context = context
         self.outbox = outbox
-        self._on_end = on_end
+        self._owner = owner
+        self._accepted = accepted
         self._rules = rules
         self._stages = stages
         self._log = log
@@ -114,7 +136,9 @@ class Run:
         self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._worker: Worker | None = None
-        # How it ended: for the one who read its last batch, or left before that.
+        # Since its agent has asked for the first time.
+        self._asks: Asks | None = None
+        # How it ended: for the one who read its last batch, or left before that. While it waits: that it does.
         self.outcome: Outcome | None = None
         outbox.on_overflow = self._overflowed
 
@@ -150,11 +174,31 @@ class Run:
         """Whether `finished` would hold up the loop: redaction reads each character."""
         return self._rules.output.takes_long(value)
 
-    def begin(self, *, streams: bool, attempt: int | None = None) -> None:
+    def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self._started_at = perf_counter()
-        if streams:
-            self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+        if not streams:
+            return
+        attempt = None
+        if self._accepted is not None:
+            if self._accepted.has_started:
+                return
+            attempt = self._accepted.attempt if self._accepted.attempt > 1 else None
+        self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+
+    def ask(self, event: Interrupt, size: int, answer: Future[Any]) -> None:
+        """Let the agent's question out; `answer` is told what comes of it."""
+        if self._asks is None:
+            self._asks = Asks(
+                self.outbox,
+                waits=lambda: self._owner.waits(self),
+                goes_on=self._go_on,
+            )
+        self._asks.put(event, size, answer)
+
+    def _go_on(self) -> None:
+        self.outcome = None
+        self._owner.goes_on(self)
 
     def attach(self, worker: Worker) -> None:
         """Remember what the agent runs on, to cancel it."""
@@ -200,15 +244,41 @@ class Run:
                 await outbox.wait()
                 continue
             events = self._checked(events)
+            if self._asks is not None:
+                events = self._with_questions_last(events, self._asks)
             if events:
                 return await self._log.append(events)
+
+    @property
+    def questions(self) -> list[Interrupt]:
+        """What the agent waits inside `context.ask` for an answer to, as it has left."""
+        return [] if self._asks is None else self._asks.shown
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are `questions`, and somebody who wants to know."""
+        return not self._endings and bool(self.questions)
+
+    def answer(self, values: dict[str, Any]) -> None:
+        """Let the agent go on with answers by the ids of its questions; ids that are none are ignored."""
+        if self._asks is not None:
+            self._asks.answer(values)
+
+    def _with_questions_last(self, events: list[Event], asks: Asks) -> list[Event]:
+        waited = bool(asks.shown)
+        events = asks.last_in(events)
+        if asks.shown:
+            self.outcome = Interrupted(asks.shown)
+            if not waited:
+                self._rules.observer.ended(self.outcome)
+        return events
 
     def take(self) -> Batch | None:
         """Return what is there now, for a reader that waits in `next`; `None` when there is nothing.
 
-        A run that has ended gives nothing here: its last batch comes from `next`. Only where `takes_now`.
+        A run that has ended, or asks, gives nothing here: that batch comes from `next`. Only where `takes_now`.
         """
-        if self._endings:
+        if self._endings or (self._asks is not None and self._asks.unsent):
             return None
         events = self._checked(self.outbox.drain())
         return self._log.append_now(events) if events else None
@@ -241,6 +311,10 @@ class Run:
         # In the reader's task: what is logged here is the run's all the same.
         token = set_current_context(self.context)
         try:
+            if self._asks is not None:
+                self._asks.close()
+                # Nobody can answer any more.
+                events = self._asks.last_in(events)
             events = self._through_stages(events, last=True)
             outcome, last = self._ended_with(ending)
         except BaseException as exc:  # what an agent raised may raise anything when it becomes text
@@ -272,8 +346,10 @@ class Run:
         """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""
         self.stop(CALLER_LEFT)
         if not self._sealed:
+            asked = self.outcome
             self._release()
-            self._over(CALLER_LEFT)
+            if asked is None:
+                self._over(CALLER_LEFT)
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -283,7 +359,9 @@ class Run:
         self._sealed = True
         # It holds this run, which holds the outbox: a cycle that only the collector would find.
         self.outbox.on_overflow = None
-        self._on_end(self)
+        self.outbox.on_close = None
+        self._asks = None
+        self._owner.ended(self)
 
     def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
         for stage in self._stages:

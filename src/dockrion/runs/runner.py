@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +20,12 @@ from dockrion.events.base import Stage
 from dockrion.events.context import StreamContext, set_current_context
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
-from dockrion.events.model import Failed
+from dockrion.events.model import Answers, Failed
 from dockrion.events.outbox import Outbox, stepping
 from dockrion.policy.tools import ToolRules
-from dockrion.runs.deadlines import Deadlines
+from dockrion.runs.accepted import Accepted
+from dockrion.runs.asks import RunAsks
+from dockrion.runs.deadlines import PausableDeadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.ending import Raised, Returned
 from dockrion.runs.log import Clock, UnkeptLog
@@ -63,10 +65,8 @@ class Runner:
         stages: Callable[[], Sequence[Stage]],
         timestamps: Clock,
         limits: RunLimits,
-        held: Container[str] = (),
         tools: ToolRules | None = None,
     ) -> None:
-        """`held` has the ids of runs that have ended and are still taken."""
         self._agent = agent
         self._rules = rules
         self._threads = threads
@@ -74,12 +74,14 @@ class Runner:
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
-        self._held = held
         self._tools = None if tools is None else RunTools(tools, rules.observer, self._halt)
         self._max_seconds = limits.max_seconds
-        self._deadlines: Deadlines[Run] = Deadlines(limits.max_seconds, self._took_too_long)
+        self._deadlines: PausableDeadlines[Run] = PausableDeadlines(
+            limits.max_seconds, self._took_too_long
+        )
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
+        self._asks = RunAsks(self._active.get)
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Event | None = None
@@ -106,19 +108,24 @@ class Runner:
         identity: Identity = ANONYMOUS,
         request_id: str | None = None,
         streams: bool,
+        accepted: Accepted | None = None,
+        can_ask: bool = True,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
-        and `OverloadedError` when too many wait or there can be no thread for it.
+        and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
+        Without `can_ask`, nobody is there who could answer the agent's questions.
         """
-        if self._draining:
+        if accepted is None:
+            self.refuse_if_full(run_id)
+        elif self._draining:
             raise ShuttingDownError("The server is shutting down.")
-        if run_id is not None and (run_id in self._active or run_id in self._held):
-            raise ConflictError(f"A run with the id {run_id!r} exists already.")
-        if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
-            self._turns.admit(self.waiting)
+        elif run_id in self._active:
+            raise _taken(run_id)
+        elif accepted.answers is not None:
+            payload = Answers(accepted.answers)
         outbox = Outbox(asyncio.get_running_loop())
         context = StreamContext(
             run_id or new_run_id(),
@@ -130,17 +137,32 @@ class Runner:
             request_id=request_id,
             describe=self._rules.sentences.brief,
             tools=self._tools,
+            asker=self._asks if can_ask else None,
         )
-        run = Run(context, outbox, self._rules, self._stages(), UnkeptLog(self._clock), self._ended)
+        log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
+        run = Run(context, outbox, self._rules, self._stages(), log, self, accepted)
         self._active[run.run_id] = run
         launch = partial(self._launch, run, payload, streams=streams)
         if self._turns.take(run, partial(_launch_late, run, launch)):
             try:
                 launch()
             except OverloadedError:
-                self._ended(run)
+                self.ended(run)
                 raise
         return run
+
+    def refuse_if_full(self, run_id: str | None) -> None:
+        """Raise what `start` would raise now for a run with that id."""
+        if self._draining:
+            raise ShuttingDownError("The server is shutting down.")
+        if run_id is not None and run_id in self._active:
+            raise _taken(run_id)
+        if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
+            self._turns.admit(self.waiting)
+
+    def has(self, run_id: str) -> bool:
+        """Whether that run has not ended here."""
+        return run_id in self._active
 
     def _launch(self, run: Run, payload: Any, *, streams: bool) -> None:
         if self._agent.in_thread:
@@ -150,13 +172,17 @@ class Runner:
         self._start_deadline(run)
         self._start_task(run, lambda: self._agent.call(payload, run.context, streams=streams))
 
-    async def shutdown(self, grace_seconds: float) -> None:
+    async def shutdown(
+        self, grace_seconds: float, *, before_end: Callable[[], None] | None = None
+    ) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
 
-        Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
+        `before_end` may end some of them in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
         """
         self._draining = True
         if not await self._idle_within(grace_seconds):
+            if before_end is not None:
+                before_end()
             self.stop_all()
             await self._idle_within(LAST_WORD_SECONDS)
 
@@ -254,13 +280,26 @@ class Runner:
         if run is not None:
             run.halt(terminal)
 
-    def _ended(self, run: Run) -> None:
+    # What its runs tell
+
+    def waits(self, run: Run) -> None:
+        self._deadlines.pause(run)
+        self._turns.give_back(run)
+
+    def goes_on(self, run: Run) -> None:
+        self._deadlines.go_on(run)
+
+    def ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
         self._threadless.discard(run)
         self._deadlines.discard(run)
         self._turns.give_back(run)
         if self._idle is not None and not self._active:
             self._idle.set()
+
+
+def _taken(run_id: str | None) -> ConflictError:
+    return ConflictError(f"A run with the id {run_id!r} exists already.")
 
 
 def _launch_late(run: Run, launch: Callable[[], None]) -> None:

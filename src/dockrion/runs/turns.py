@@ -45,7 +45,7 @@ class Turns:
         return True
 
     def give_back(self, run: Run) -> None:
-        """The run is over, or left the queue."""
+        """The run is over, or left the queue, or waits for answers: it goes on without a turn then."""
         if not self._limit:
             return
         self._waiting.pop(run, None)

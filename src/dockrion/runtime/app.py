@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dockrion.adapters.base import Agent
+from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import (
     DockrionError,
     MethodNotAllowedError,
@@ -28,6 +29,8 @@ from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.metrics import metrics_router
+from dockrion.runtime.endpoints.run_events import follow_run
+from dockrion.runtime.endpoints.runs import PATHS, RunsPaths
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.endpoints.tickets import TicketEndpoint
 from dockrion.runtime.gate import build_gate
@@ -76,7 +79,8 @@ def build_app(
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     signals = partial(DrainOnSignal, supervised=supervised)
-    gate = build_gate(spec, one_of_many=one_of_many)
+    # The next process would not know those that are in the memory of this one.
+    gate = build_gate(spec, make_tickets=None if one_of_many else MemoryTickets)
     return DockrionApp(AgentHost(spec, agent, signals=signals, gate=gate))
 
 
@@ -96,11 +100,16 @@ class DockrionApp(FastAPI):
         self._host = host
         self._root_path = host.spec.expose.root_path
         self._direct = _direct(host)
+        self._runs = RunsPaths(host, follow_run) if host.spec.streaming.async_runs else None
         routers = (status_router(host), metrics_router(Metrics(host), host.gate), docs_router(host))
         for router in routers:
             self.include_router(router, include_in_schema=False)
         ours = [route for router in routers for route in router.routes]
-        self._paths = [*self._direct, *(r.path for r in ours if isinstance(r, Route))]
+        self._paths = [
+            *self._direct,
+            *(PATHS if self._runs is not None else ()),
+            *(r.path for r in ours if isinstance(r, Route)),
+        ]
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
         self.add_exception_handler(HTTPException, _answer_http_exception)
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
@@ -139,8 +148,12 @@ class DockrionApp(FastAPI):
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
         direct = self._direct
+        runs = self._runs
         host = self._host
         ours = frozenset(self._paths)
+
+        def is_ours(path: str) -> bool:
+            return path in ours or (runs is not None and runs.find(path) is not None)
 
         # Not a coroutine itself: an idle stream pays for each frame between the server and its endpoint.
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -149,10 +162,14 @@ class DockrionApp(FastAPI):
                 endpoint = direct.get(path)
                 if endpoint is not None:
                     return endpoint(scope, receive, send)
-                if path.endswith("/") and path.rstrip("/") in ours:
+                if path.endswith("/") and is_ours(path.rstrip("/")):
                     return send_redirect(send, scope)
                 # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
                 host.start()
+                if runs is not None and path.startswith("/runs"):
+                    endpoint = runs.find(path)
+                    if endpoint is not None:
+                        return endpoint(scope, receive, send)
             return rest(scope, receive, send)
 
         return dispatch
@@ -172,6 +189,8 @@ async def _lifespan(host: AgentHost, _app: FastAPI) -> AsyncGenerator[None]:
     host.start(mounted=False)
     try:
         await host.gate.start()
+        if not host.is_watched:
+            await host.backend_opened()
         yield
     finally:
         await host.close()

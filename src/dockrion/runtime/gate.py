@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 import msgspec
 
 from dockrion.auth import make_authenticator
-from dockrion.auth.base import Authenticator, TicketStore
+from dockrion.auth.base import Authenticator, MakeTickets, TicketRules, TicketStore
 from dockrion.auth.roles import Roles, demand
-from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import AuthError
 from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.runs.store.base import MAX_WAIT_SECONDS
 from dockrion.runtime.asgi import Scope, path_of
 from dockrion.spec import DockSpec
 from dockrion.spec.auth import AuthSpec
@@ -36,11 +36,15 @@ Header = tuple[bytes, bytes]
 
 
 class Tickets(msgspec.Struct, frozen=True):
-    """`once` are those of `POST /auth/ticket`; `passes` what their first use leaves in a cookie, for reconnects."""
+    """`once` are those of `POST /auth/ticket`; `passes` what their first use leaves in a cookie, for reconnects.
+
+    `headers` are those that credentials come in: whoever sends one of them does not call with a pass.
+    """
 
     once: TicketStore
     passes: TicketStore
     pass_seconds: float
+    headers: frozenset[bytes] = frozenset()
 
 
 class Gate:
@@ -111,23 +115,30 @@ class Gate:
     async def identify_reader(self, scope: Scope) -> tuple[Identity, Header | None]:
         """`identify`, for the one path that browsers come back to by themselves: a run's events.
 
-        The header, if any, belongs into the answer. It sets a cookie that is good for this path alone, because
-        a browser that reconnects sends the ticket once more, which is spent.
+        The header, if any, belongs into the answer. It sets a cookie, which is good for this path alone: a browser
+        that reconnects sends the same ticket once more, and it is spent.
         """
         if self.is_open:
             return ANONYMOUS, None
-        tickets, path = self.tickets, path_of(scope)
+        tickets = self.tickets
         if tickets is None:
+            return await self.identify(scope), None
+        path, ticket = path_of(scope), _ticket_of(scope)
+        if ticket is not None:
+            by_ticket = await tickets.once.redeem(ticket, path)
+            if by_ticket is not None:
+                identity = self._may_run(by_ticket)
+                value = await tickets.passes.issue(identity, path)
+                return identity, _cookie(value, tickets, scope)
+        elif _has_any(scope, tickets.headers):
             return await self.identify(scope), None
         given = _pass_of(scope)
         known = None if given is None else await tickets.passes.find(given, path)
         if known is not None:
             return self._may_run(known), None
-        by_ticket = _ticket_of(scope) is not None
-        identity = await self.identify(scope)
-        if not by_ticket:
-            return identity, None
-        return identity, _cookie(await tickets.passes.issue(identity, path), tickets, scope)
+        if ticket is not None:
+            raise self._invalid_ticket()
+        return await self.identify(scope), None
 
     async def guard(self, part: str, scope: Scope) -> None:
         """Let a request to a part of `PROTECTABLE` pass if the Dockfile leaves it open, or its caller may see it."""
@@ -156,10 +167,13 @@ class Gate:
             return await self.authenticate(scope)
         identity = await self.tickets.once.redeem(ticket, path_of(scope))
         if identity is None:
-            refusal = AuthError("Invalid ticket")
-            refusal.challenge = self._challenge
-            raise refusal
+            raise self._invalid_ticket()
         return identity
+
+    def _invalid_ticket(self) -> AuthError:
+        refusal = AuthError("Invalid ticket")
+        refusal.challenge = self._challenge
+        return refusal
 
     def _may_run(self, identity: Identity) -> Identity:
         if self._roles:
@@ -170,10 +184,10 @@ class Gate:
 OPEN: Final = Gate()
 
 
-def build_gate(spec: DockSpec, *, one_of_many: bool = False) -> Gate:
+def build_gate(spec: DockSpec, *, make_tickets: MakeTickets | None) -> Gate:
     """Return the gate that the Dockfile asks for; raise `ValidationError` for a key that is not set, and the like.
 
-    One of many processes on one port gives out no tickets: the next one would not know them.
+    Without `make_tickets` there are no tickets.
     """
     auth = spec.auth
     if auth is None or auth.is_open:
@@ -182,16 +196,22 @@ def build_gate(spec: DockSpec, *, one_of_many: bool = False) -> Gate:
         partial(make_authenticator, auth, spec.environ),
         roles=Roles(auth.roles),
         protect=auth.protect,
-        tickets=None if one_of_many else _tickets(spec),
+        tickets=None if make_tickets is None else _tickets(spec, auth, make_tickets),
         challenge=_challenge(auth, spec.agent.name),
     )
 
 
-def _tickets(spec: DockSpec) -> Tickets:
-    # No run is there for longer: what a pass opens is gone before the pass is.
-    longest = spec.streaming.events.max_run_duration + spec.streaming.memory.stream_ttl_seconds
+def _tickets(spec: DockSpec, auth: AuthSpec, make: MakeTickets) -> Tickets:
+    streaming = spec.streaming
+    # Hardly a run is there for longer; and what a pass opens is gone with its run.
+    longest = (
+        MAX_WAIT_SECONDS + streaming.events.max_run_duration + streaming.kept.stream_ttl_seconds
+    )
     return Tickets(
-        MemoryTickets(seconds=TICKET_SECONDS), MemoryTickets(seconds=longest), float(longest)
+        make(TicketRules(kind="ticket", seconds=TICKET_SECONDS)),
+        make(TicketRules(kind="pass", seconds=longest, replaces=True)),
+        longest,
+        frozenset(name.lower().encode() for name in auth.headers),
     )
 
 
@@ -199,6 +219,10 @@ def _challenge(auth: AuthSpec, realm: str) -> str:
     schemes = ["ApiKey"] if auth.mode == "api_key" else []
     schemes += ["Bearer"] if auth.bearer else []
     return ", ".join(f'{scheme} realm="{realm}"' for scheme in schemes)
+
+
+def _has_any(scope: Scope, names: Iterable[bytes]) -> bool:
+    return any(name in names for name, _ in scope["headers"])
 
 
 def _ticket_of(scope: Scope) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
@@ -14,6 +16,7 @@ from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import (
     CallableMissingError,
     DockrionError,
+    InvalidAgentError,
     PolicyViolationError,
     ServiceUnavailableError,
     ShuttingDownError,
@@ -23,21 +26,22 @@ from dockrion.events.jsonable import plain
 from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
 from dockrion.policy.outgoing import Outgoing
 from dockrion.policy.tools import tool_rules
-from dockrion.runs.held import HeldRuns, HoldRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
 from dockrion.runs.run import RunRules
 from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.service import RunService
 from dockrion.runs.threads import WorkerThreads
+from dockrion.runtime.backends import run_service
 from dockrion.runtime.gate import OPEN, Gate
+from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec, Hider
-from dockrion.spec.streaming import StreamingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +82,8 @@ class AgentHost:
         self.spec: Final = spec
         self.gate: Final = gate
         self._signals_for = signals
+        # Whether a server of ours looks at `load_error`; else what stops the start is raised in the lifespan.
+        self.is_watched = False
         schema = spec.io_schema
         self.input_schema: Final = None if schema.input is None else Schema(schema.input)
         # What the Dockfile says of itself may hold what variables filled in.
@@ -104,8 +110,14 @@ class AgentHost:
         self.runner: Runner | None = None
         # Set with the runner, where the Dockfile asks for it.
         self.injection: InjectionFilter | None = None
-        # Where nothing is held, this is what a request looks at, and all.
-        self.held: HeldRuns | None = _held_runs(self.spec.streaming)
+        self.ids: OwnIds | None = None
+        self.runs: RunService | None = run_service(self.spec, self.traffic, self.timestamps)
+        # Where direct streams are not kept, this is what a request looks at, and all.
+        self.kept: RunService | None = (
+            self.runs if self.spec.streaming.connection.holds_runs else None
+        )
+        # Keeps what waits for answers, where they can be given.
+        self.answered: RunService | None = self.runs if self.spec.streaming.async_runs else None
         self.rates: CallRates | None = call_rates(self.spec)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
@@ -115,6 +127,7 @@ class AgentHost:
         self._agent = self._given
         self._draining = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._watchdog: LoopWatchdog | None = None
         self._signals: Signals | None = None
@@ -145,6 +158,8 @@ class AgentHost:
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
             self._watchdog.start()
+            if self.runs is not None:
+                self._opening = loop.create_task(self.runs.open())
             self._loading = loop.create_task(self._load())
 
     async def loaded(self) -> bool:
@@ -153,6 +168,11 @@ class AgentHost:
         assert self._loading is not None
         await asyncio.shield(self._loading)
         return self.runner is not None
+
+    async def backend_opened(self) -> None:
+        """Wait until what keeps the runs is there; raise what opening it raised."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
 
     async def wait_for_runner(self) -> Runner:
         """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
@@ -184,6 +204,17 @@ class AgentHost:
             self.traffic.violated(INJECTION_RULE)
             raise
 
+    async def own_id(self) -> str:
+        """Return an id for a new run that the Dockfile's generator makes; raise `DockrionError`."""
+        assert self.ids is not None
+        run_id = self.ids.new()
+        is_taken = self.runner is not None and self.runner.has(run_id)
+        if not is_taken and self.runs is not None:
+            is_taken = await self.runs.store.get(run_id) is not None
+        if is_taken:
+            raise self.ids.refused(f"must be new, got {run_id!r}, which another run has")
+        return run_id
+
     async def drain(self) -> None:
         """Refuse what is new, let what is there end within `shutdown_grace`. Once: a second call waits for the first."""
         self._drain_begun()
@@ -194,15 +225,25 @@ class AgentHost:
     async def _end_runs(self) -> None:
         grace = float(self.spec.expose.shutdown_grace)
         began = monotonic()
+        if self.runs is not None:
+            self.runs.rest()
         if self.runner is not None:
-            await self.runner.shutdown(grace)
+            await self.runner.shutdown(grace, before_end=self._hand_runs_back)
+        if self.runs is not None:
+            await self.runs.idle_within(LAST_WORD_SECONDS)
+            self.runs.channels.close_readers()
         # The runs are over; their last bytes may still be on their way to slow callers.
         await self.streams.idle_within(max(LAST_WORD_SECONDS, grace - (monotonic() - began)))
         self.streams.give_up_all()
 
+    def _hand_runs_back(self) -> None:
+        if self.runs is not None:
+            self.runs.hand_back()
+
     def end_now(self) -> None:
         """End all runs; their streams get a closing event."""
         self._drain_begun()
+        self._hand_runs_back()
         if self.runner is not None:
             self.runner.stop_all()
 
@@ -221,13 +262,14 @@ class AgentHost:
 
     async def _close(self) -> None:
         await self.drain()
-        if self.held is not None:
-            await self.held.close()
+        if self.runs is not None:
+            await self.runs.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
+        for task in (self._opening, self._loading):
+            if task is not None and not task.done():
+                task.cancel()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
 
@@ -235,6 +277,7 @@ class AgentHost:
         spec = self.spec
         tools = tool_rules(spec.policies)
         try:
+            await self.backend_opened()
             agent = self._agent or await load_agent(
                 spec.agent,
                 folder=spec.folder,
@@ -244,6 +287,7 @@ class AgentHost:
             )
             description = plain(agent.describe())
             injection = await _injection_filter(spec)
+            ids = await _own_ids(spec)
         except (
             BaseException
         ) as exc:  # SystemExit and the like too: one agent does not end the server
@@ -259,8 +303,8 @@ class AgentHost:
             await _close_agent(agent)
             return
         self._agent, self.description = agent, description
-        self.injection = injection
-        self.runner = Runner(
+        self.injection, self.ids = injection, ids
+        runner = Runner(
             agent,
             RunRules(
                 agent_name=spec.agent.name,
@@ -279,9 +323,11 @@ class AgentHost:
                 max_concurrency=spec.expose.limits.max_concurrency,
                 max_queue=spec.expose.limits.max_queue,
             ),
-            held=() if self.held is None else self.held,
             tools=tools,
         )
+        if self.runs is not None:
+            await self.runs.work(runner)
+        self.runner = runner
 
     def _sentences(self) -> ErrorSentences:
         return ErrorSentences(
@@ -304,19 +350,32 @@ async def _injection_filter(spec: DockSpec) -> InjectionFilter | None:
         return None
     classifier = None
     if safety.classifier is not None:
-        field = "policies.safety.classifier"
-        classifier = await asyncio.to_thread(
-            import_object, safety.classifier, field=field, folder=spec.folder
-        )
-        if not callable(classifier):
-            raise CallableMissingError(
-                f"{field}: {safety.classifier} is no function, but {type(classifier).__name__}"
-            )
+        classifier = await _function(safety.classifier, spec, field="policies.safety.classifier")
     return InjectionFilter(
         builtin=safety.block_prompt_injection,
         patterns=safety.injection_patterns if safety.block_prompt_injection else (),
         classifier=classifier,
     )
+
+
+async def _own_ids(spec: DockSpec) -> OwnIds | None:
+    generator = spec.streaming.id_generator
+    if generator.type != "custom":
+        return None
+    assert generator.handler is not None, "the Dockfile's rules ask for it"
+    field = "streaming.id_generator.handler"
+    make = await _function(generator.handler, spec, field=field)
+    if inspect.iscoroutinefunction(make):
+        raise InvalidAgentError(f"{field}: {generator.handler} must be a plain function, not async")
+    return OwnIds(make, name=generator.handler)
+
+
+async def _function(target: str, spec: DockSpec, *, field: str) -> Callable[..., Any]:
+    """Import a function that the Dockfile names beside the agent."""
+    found = await asyncio.to_thread(import_object, target, field=field, folder=spec.folder)
+    if not callable(found):
+        raise CallableMissingError(f"{field}: {target} is no function, but {type(found).__name__}")
+    return found
 
 
 def _outgoing(spec: DockSpec) -> Outgoing:
@@ -325,21 +384,6 @@ def _outgoing(spec: DockSpec) -> Outgoing:
         return Outgoing()
     return Outgoing(
         safety.redact_patterns, max_chars=safety.max_output_chars, halt=safety.halt_on_violation
-    )
-
-
-def _held_runs(streaming: StreamingSpec) -> HeldRuns | None:
-    connection = streaming.connection
-    if not connection.holds_runs:
-        return None
-    goes_on = connection.on_disconnect == "continue"
-    return HeldRuns(
-        HoldRules(
-            window_seconds=None if goes_on else connection.resume_window,
-            ttl_seconds=streaming.memory.stream_ttl_seconds,
-            max_events=streaming.memory.max_events_per_run,
-            max_readers=connection.max_subscribers_per_run,
-        )
     )
 
 

@@ -26,7 +26,7 @@ EVENT_ID: Final = RUN_ID + r":[0-9]{1,18}"
 TICKET_PATH: Final = r"/[^\u0000-\u0020?#]{0,1023}"
 _RUN_ID: Final = re.compile(RUN_ID)
 _THREAD_ID: Final = re.compile(THREAD_ID)
-_RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
+RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
 _THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _EVENT_ID: Final = re.compile(EVENT_ID)
@@ -71,7 +71,7 @@ class Request:
         return b"close" in self.headers.get(b"connection", b"").lower()
 
     def run_id(self, *, allowed: bool) -> str | None:
-        run_id = self._option("run_id", b"x-run-id", _RUN_ID, _RUN_ID_SAYS)
+        run_id = self._option("run_id", _RUN_ID, RUN_ID_SAYS, header=b"x-run-id")
         if run_id is not None and not allowed:
             raise ValidationError(
                 "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
@@ -79,20 +79,22 @@ class Request:
         return run_id
 
     def thread_id(self) -> str | None:
-        return self._option("thread_id", b"x-thread-id", _THREAD_ID, _THREAD_ID_SAYS)
+        return self._option("thread_id", _THREAD_ID, _THREAD_ID_SAYS, header=b"x-thread-id")
 
-    def _option(self, name: str, header: bytes, pattern: re.Pattern[str], says: str) -> str | None:
+    def _option(
+        self, name: str, pattern: re.Pattern[str], says: str, *, header: bytes | None = None
+    ) -> str | None:
         """Return a query parameter, or else a header, as text; what is given must be right, used or not."""
-        in_header = self.headers.get(header)
-        given = [] if in_header is None else [_text(in_header)]
+        in_header = None if header is None else self.headers.get(header)
+        given = [] if in_header is None else [text_of(in_header)]
         query = self.scope.get("query_string", b"")
         if query:
             # In Latin-1 each character is a byte of the value, however it was written.
             fields = parse_qs(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
-            given += [_text(value.encode("latin-1")) for value in fields.get(name, ())]
+            given += [text_of(value.encode("latin-1")) for value in fields.get(name, ())]
         for value in given:
             if not pattern.fullmatch(value):
-                raise ValidationError(f"{name}: must be {says}, got {_shown(value)}")
+                raise ValidationError(f"{name}: must be {says}, got {shown(value)}")
         return given[-1] if given else None
 
     def last_event(self) -> tuple[str, int] | None:
@@ -102,7 +104,7 @@ class Request:
             return None
         text = value.decode("latin-1")
         if not _EVENT_ID.fullmatch(text):
-            raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {_shown(text)}")
+            raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {shown(text)}")
         run_id, _, sequence = text.partition(":")
         return run_id, int(sequence)
 
@@ -111,7 +113,7 @@ class Request:
         coding = self.headers.get(b"content-encoding", b"identity").strip().lower()
         if coding != b"identity":
             raise UnsupportedMediaTypeError(
-                f"Content-Encoding: bodies are taken as they are, not {_shown(coding.decode('latin-1'))}"
+                f"Content-Encoding: bodies are taken as they are, not {shown(coding.decode('latin-1'))}"
             )
         value = self.headers.get(b"content-type")
         if value is None or _JSON_TYPE.match(value.strip()):
@@ -124,7 +126,7 @@ class Request:
                 "-H 'Content-Type: application/json' -d '{\"key\": \"value\"}'"
             )
         raise UnsupportedMediaTypeError(
-            f"Content-Type: must be application/json, got {_shown(essence)}{hint}"
+            f"Content-Type: must be application/json, got {shown(essence)}{hint}"
         )
 
     async def body(self, receive: Receive, *, limit: int) -> bytes:
@@ -143,15 +145,21 @@ class Request:
         return body
 
 
-def decode_payload(body: bytes, *, name: str = "The body") -> Any:
+def is_run_id(text: str) -> bool:
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def decode_payload(
+    body: bytes, *, name: str = "The body", wanted: str = "the agent's input"
+) -> Any:
     """Return the JSON value; raise `ValidationError` with `details` in the contract's form.
 
-    `name` is what the message calls the payload.
+    `name` is what the message calls the payload, and `wanted` what should be there.
     """
     # RFC 8259, section 8.1: a byte order mark must not be sent, and may be ignored.
     body = body.removeprefix(BOM_UTF8)
     if not body.strip():
-        raise _invalid(f"{name} is empty; send the agent's input as JSON.")
+        raise _invalid(f"{name} is empty; send {wanted} as JSON.")
     # Counting brackets is quick and sees too many only where text holds some: then look closely.
     if body.count(b"[") + body.count(b"{") > MAX_NESTING and _depth(body) > MAX_NESTING:
         raise _invalid(f"{name} is nested over {MAX_NESTING} deep.")
@@ -221,7 +229,7 @@ def _too_large(limit: int) -> PayloadTooLargeError:
     )
 
 
-def _text(value: bytes) -> str:
+def text_of(value: bytes) -> str:
     """Read it as UTF-8, as most callers write; what is none is Latin-1, as HTTP once had it."""
     try:
         return value.decode()
@@ -229,5 +237,5 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")

@@ -99,6 +99,7 @@ class AgentServer(uvicorn.Server):
         super().__init__(config)
         self.load_error: DockrionError | None = None
         self._host: AgentHost = app.state.dockrion
+        self._host.is_watched = True
         self._on_ready = on_ready
         self._on_failed = on_failed
         self._accepting = asyncio.Event()

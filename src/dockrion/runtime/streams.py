@@ -127,8 +127,11 @@ class StreamClock:
             self._timer = loop.call_later(self._period, self._tick, loop)
 
     def unwatch(self, awaited: Awaited) -> None:
+        """Stop; may be called twice."""
         if self._unwatched.pop(awaited, None) is None:
-            self._watchers.pop(awaited).cancel()
+            watcher = self._watchers.pop(awaited, None)
+            if watcher is not None:
+                watcher.cancel()
 
     def give_up_all(self) -> None:
         """Drop the streams that are still open: at the end of a shutdown, those whose callers do not read."""

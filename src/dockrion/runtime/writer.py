@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final
 
+from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
-from dockrion.runs.held import Gap, HeldReader
+from dockrion.runs.kept import Piece
+from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
+
+UNKEPT: Final = Failed(
+    "The run waits for an answer and cannot be kept for it.", "SERVICE_UNAVAILABLE"
+)
 
 
 class StreamWriter:
@@ -22,9 +28,19 @@ class StreamWriter:
     of agents come due in one turn of the loop: all would emit first, and all readers write after them.
     """
 
-    __slots__ = ("_failure", "_run", "_send", "_stream", "_unfinished", "_wire")
+    __slots__ = ("_failure", "_keep", "_run", "_send", "_stream", "_unfinished", "_wire")
 
-    def __init__(self, run: Run, wire: Wire, stream: OpenStream, send: Send) -> None:
+    def __init__(
+        self,
+        run: Run,
+        wire: Wire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        keep: Callable[[Run, Batch], Awaitable[bool]] | None = None,
+    ) -> None:
+        """`keep` gets the batch with which a run begins to wait for answers, before it is sent; false: it cannot."""
+        self._keep = keep
         self._run = run
         self._wire = wire
         self._stream = stream
@@ -34,9 +50,10 @@ class StreamWriter:
         if run.takes_now and _is_servers_own(send):
             run.outbox.flush = self.flush
 
-    async def write(self) -> None:
-        """Send until the terminal event is out, or the caller gone."""
+    async def write(self) -> bool:
+        """Send until the last event is out, or the caller gone; return whether the run is kept from here on."""
         run, stream = self._run, self._stream
+        is_kept = False
         try:
             while True:
                 batch = await run.next()
@@ -51,14 +68,18 @@ class StreamWriter:
                 else:
                     body, last = self._wire.encode(batch), batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
-                        return
+                        return False
+                    if last and self._keep is not None and isinstance(batch.events[-1], Interrupt):
+                        is_kept = await self._keep(run, batch)
+                        if not is_kept:
+                            body = self._wire.encode(_unkept(batch))
                 stream.sending()
                 await self._send(
                     {"type": "http.response.body", "body": body, "more_body": not last}
                 )
                 stream.sent()
                 if last:
-                    return
+                    return is_kept
                 # What was sent must not live on while the stream is silent.
                 del batch, body
         finally:
@@ -96,42 +117,69 @@ class StreamWriter:
             self._stream.sent()
 
 
-class HeldWriter:
-    """Writes what a reader of a held run reads, in its request's task."""
+def _unkept(batch: Batch) -> Batch:
+    """Let a batch end with an error instead of questions that nobody can answer."""
+    events = [event for event in batch.events if not isinstance(event, Interrupt)]
+    return Batch([*events, UNKEPT], batch.first, batch.timestamp)
 
-    __slots__ = ("_reader", "_send", "_stream", "_wire")
+
+class HeldWriter:
+    """Writes what a reader of a kept run reads, in its request's task. `opening` goes into the first event."""
+
+    __slots__ = ("_opening", "_reader", "_send", "_stream", "_timed_out", "_wire")
 
     def __init__(
-        self, reader: HeldReader, wire: NativeWire, stream: OpenStream, send: Send
+        self,
+        reader: Reader,
+        wire: NativeWire,
+        stream: OpenStream,
+        send: Send,
+        *,
+        opening: bytes = b"",
     ) -> None:
         self._reader = reader
         self._wire = wire
         self._stream = stream
         self._send = send
+        self._opening = opening
+        self._timed_out = False
+
+    def time_out(self) -> None:
+        """Let the stream end, with a `timeout` event, after what is being sent."""
+        self._timed_out = True
+        self._reader.nudge()
 
     async def write(self) -> None:
-        """Send until the last event is out, or the caller gone."""
+        """Send until the last event is out, the time over, or the caller gone."""
         reader, stream = self._reader, self._stream
-        while reader.outcome is None:
+        more = True
+        while more:
             read = await reader.next()
             if reader.gone:
                 return
-            if read is None:
-                if not reader.heartbeat_due:
-                    continue
-                reader.heartbeat_due = False
-                reader.beat()
-                body = self._wire.heartbeat()
-            elif isinstance(read, Gap):
-                body = self._wire.gap(first=read.first, last=read.last)
-            else:
-                body = read.body
-            more = reader.outcome is None
+            body = self._frames(read)
+            more = not (reader.ended or self._timed_out)
+            if not body and more:
+                continue
             stream.sending()
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
             stream.sent()
             # What was sent must not live on while the stream is silent.
             del read, body
+
+    def _frames(self, read: Piece | Gap | None) -> bytes:
+        reader, body = self._reader, b""
+        if isinstance(read, Piece):
+            body, self._opening = self._opening + read.body, b""
+        elif isinstance(read, Gap):
+            body = self._wire.gap(first=read.first, last=read.last)
+        elif reader.heartbeat_due and not reader.ended:
+            reader.heartbeat_due = False
+            reader.beat()
+            body = self._wire.heartbeat()
+        if self._timed_out and not reader.ended:
+            body += self._wire.timeout()
+        return body
 
 
 class _Unfinished:

@@ -241,6 +241,17 @@ class StreamingSpec(Section):
         description="Whether this process executes async runs; false needs sqlite or redis.",
     )
 
+    @property
+    def kept(self) -> MemorySpec | SqliteSpec | RedisSpec:
+        """How much is kept of runs, and for how long, in the backend that is chosen."""
+        match self.backend:
+            case "memory":
+                return self.memory
+            case "sqlite":
+                return self.sqlite
+            case "redis":
+                return self.redis
+
     @field_validator("redis", mode="after")
     @classmethod
     def _redis_needs_its_url(cls, redis: RedisSpec, info: ValidationInfo) -> RedisSpec:

@@ -30,6 +30,9 @@ class NativeWire:
             return sse.heartbeat(self._run_id, self._timestamps())
         return sse.COMMENT_HEARTBEAT
 
+    def timeout(self) -> bytes:
+        return sse.timeout(self._run_id, self._timestamps())
+
     def gap(self, *, first: int, last: int) -> bytes:
         """Say that the events `first` to `last` are kept no more."""
         return sse.gap(self._run_id, self._timestamps(), first=first, last=last)

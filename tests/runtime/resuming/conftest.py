@@ -28,4 +28,5 @@ async def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
         moved += seconds
 
     monkeypatch.setattr(loop, "time", lambda: now() + moved)
+    monkeypatch.setattr("dockrion.runs.store.memory.monotonic", lambda: now() + moved)
     return move

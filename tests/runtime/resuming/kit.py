@@ -9,7 +9,9 @@ from typing import Any
 import anyio
 from fastapi import FastAPI
 
-from dockrion.runs.held import HeldRuns
+from dockrion.runs.service import RunService
+from dockrion.runs.store.base import RunRecord
+from dockrion.runs.store.memory import MemoryStore
 from dockrion.testing import Exchange, SSEEvent, app_for, post
 
 PATH = "/invoke/stream?run_id=r"
@@ -31,10 +33,23 @@ def holding(
     )
 
 
-def held_runs(app: FastAPI) -> HeldRuns:
-    held = app.state.dockrion.held
-    assert held is not None
-    return held
+def store_of(app: FastAPI) -> MemoryStore:
+    service: RunService | None = app.state.dockrion.runs
+    assert service is not None
+    assert isinstance(service.store, MemoryStore)
+    return service.store
+
+
+async def kept(app: FastAPI, run_id: str = "r") -> RunRecord | None:
+    """What the app knows of a run, if it keeps it."""
+    return await store_of(app).get(run_id)
+
+
+async def ended(app: FastAPI, run_id: str = "r") -> None:
+    """Return when the run has ended, and that is stored."""
+    with anyio.fail_after(5):
+        while (record := await kept(app, run_id)) is not None and not record.is_final:
+            await asyncio.sleep(0)
 
 
 def after(sequence: int, run_id: str = "r") -> dict[str, str]:

@@ -9,18 +9,19 @@ import weakref
 import anyio
 import msgspec
 
-from dockrion.events.identity import ANONYMOUS
 from dockrion.runs.run import Run
 from dockrion.testing import ScriptedAgent, app_for, post, read_sse, running
 from tests.runtime.resuming.kit import (
     PATH,
     Advance,
     after,
-    held_runs,
+    ended,
     holding,
+    kept,
     numbers,
     receive_until,
     resumed,
+    store_of,
     turns,
     until,
     whole,
@@ -104,7 +105,7 @@ async def test_without_window_or_continue_nothing_is_held_and_the_caller_who_lea
     agent = ScriptedAgent(["a", asyncio.Event()])
     with anyio.fail_after(5):
         async with running(app_for(agent)) as app:
-            assert app.state.dockrion.held is None
+            assert app.state.dockrion.kept is None
             async with post(app, PATH, {}) as exchange:
                 await exchange.receive()
             await agent.stopped.wait()
@@ -145,16 +146,15 @@ async def test_a_run_without_readers_keeps_no_more_than_its_bounds() -> None:
     app = holding(agent)
     with anyio.fail_after(10):
         async with running(app):
-            held = held_runs(app)
-            held.rules = msgspec.structs.replace(held.rules, max_run_bytes=1 << 20)
+            store = store_of(app)
+            store._rules = msgspec.structs.replace(store.rules, max_bytes=1 << 20)
             async with post(app, PATH, {}) as exchange:
                 await exchange.receive()
             gate.set()
             await agent.stopped.wait()
             await until(lambda: app.state.dockrion.runner.active == 0)
-            record = held.find("r", ANONYMOUS)
-            assert record is not None
-            assert record.kept.weight <= 1 << 20
+            await ended(app)
+            assert store._runs["r"].events.weight <= 1 << 20
             events = await resumed(app, 0)
     assert events[0].event == "gap"
     assert numbers(events[1:]) == list(range(events[0].json()["to"] + 1, 3002))
@@ -164,15 +164,12 @@ async def test_after_its_ttl_nothing_of_a_run_is_in_memory(advance: Advance) -> 
     app = holding(ScriptedAgent(["a"]), ttl=60)
     async with running(app):
         await whole(app)
-        record = held_runs(app).find("r", ANONYMOUS)
-        assert record is not None
-        gone = weakref.ref(record.kept)
-        del record
+        gone = weakref.ref(store_of(app)._runs["r"].events)
         advance(59)
         await turns()
         assert len(await resumed(app, 0)) == 2
         advance(2)
-        await until(lambda: "r" not in held_runs(app))
+        await store_of(app).sweep()
         async with post(app, "/invoke/stream", headers=after(0)) as exchange:
             await exchange.read()
         app.state.dockrion.traffic.flush()
@@ -190,7 +187,7 @@ async def test_an_ended_run_keeps_its_frames_and_nothing_else() -> None:
         gc.collect()
         runs = [one for one in gc.get_objects() if isinstance(one, Run)]
         assert "frames-only" not in [run.run_id for run in runs]
-        assert "frames-only" in held_runs(app)
+        assert await kept(app, "frames-only")
 
 
 async def test_with_a_ttl_of_zero_nothing_is_kept_after_the_end() -> None:
@@ -205,7 +202,7 @@ async def test_with_a_ttl_of_zero_nothing_is_kept_after_the_end() -> None:
                 gate.set()
                 events = read_sse(await second.read())
             assert [event.event for event in events] == ["complete"]
-            assert "r" not in held_runs(app)
+            assert await kept(app) is None
             async with post(app, "/invoke/stream", headers=after(2)) as third:
                 await third.read()
     assert third.status == 410
@@ -214,11 +211,11 @@ async def test_with_a_ttl_of_zero_nothing_is_kept_after_the_end() -> None:
 async def test_of_too_many_ended_runs_the_oldest_go_first() -> None:
     app = holding(ScriptedAgent(["x" * 1000]))
     async with running(app):
-        held = held_runs(app)
-        held.rules = msgspec.structs.replace(held.rules, max_ended_bytes=15_000)
+        store = store_of(app)
+        store._max_ended_bytes = 15_000
         for number in range(10):
             await whole(app, f"/invoke/stream?run_id=r{number}")
-            await until(lambda: app.state.dockrion.runner.active == 0)
-        left = [number for number in range(10) if f"r{number}" in held]
+            await ended(app, f"r{number}")
+        left = [number for number in range(10) if await store.get(f"r{number}")]
     assert left == list(range(10 - len(left), 10))
     assert 1 < len(left) < 5

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from dockrion.events import sse
 from dockrion.runtime import streams
 from dockrion.testing import ScriptedAgent, post, read_sse, running
 from tests.runtime.flood import Flood
@@ -15,10 +16,10 @@ from tests.runtime.resuming.kit import (
     PATH,
     Advance,
     after,
-    held_runs,
     holding,
     numbers,
     resumed,
+    store_of,
     turns,
     until,
     whole,
@@ -132,28 +133,31 @@ async def test_an_app_that_has_ended_holds_nothing_and_starts_again() -> None:
     app = holding(ScriptedAgent(["a"]))
     for _ in range(2):
         async with running(app):
-            before = held_runs(app)
+            before = store_of(app)
             assert [event.event for event in await whole(app)][-1] == "complete"
             assert len(before) == 1
         assert len(before) == 0
 
 
-async def test_a_broken_pump_breaks_its_readers_and_forgets_the_run(
+async def test_a_broken_pump_ends_its_run_for_all_who_read_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: Any) -> bytes:
-        raise ZeroDivisionError
+    frames = sse.frames
+    broken = iter([True])
 
-    monkeypatch.setattr("dockrion.runs.kept.sse.frames", broken)
+    def breaks_once(*args: Any) -> bytes:
+        if next(broken, False):
+            raise ZeroDivisionError
+        return frames(*args)
+
+    monkeypatch.setattr("dockrion.runs.kept.sse.frames", breaks_once)
     app = holding(ScriptedAgent(["a", asyncio.Event()]))
     with anyio.fail_after(5):
         async with running(app):
-            with pytest.raises(RuntimeError, match="pump"):
-                async with post(app, PATH, {}) as exchange:
-                    await exchange.ended.wait()
-            await until(lambda: "r" not in held_runs(app))
+            [event] = await whole(app)
             assert app.state.dockrion.runner.active == 0
-    assert "a held run broke" in caplog.text
+    assert event.json()["code"] == "INTERNAL_ERROR"
+    assert "a kept run broke" in caplog.text
 
 
 # Seen from outside

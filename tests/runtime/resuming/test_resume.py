@@ -12,21 +12,22 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dockrion.errors import GoneError, NotFoundError
 from dockrion.events.context import StreamContext
 from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.runs.kept import piece_of
 from dockrion.runtime import streams
 from dockrion.testing import Exchange, ScriptedAgent, SSEEvent, post, read_sse, running
 from tests.runtime.resuming.kit import (
     PATH,
     Advance,
     after,
-    held_runs,
     holding,
     numbers,
     receive_until,
     resumed,
+    store_of,
     turns,
-    until,
     whole,
 )
 
@@ -66,7 +67,7 @@ def test_any_cut_of_a_stream_at_any_byte_any_number_of_times_joins_to_the_stream
             assert seen[-1].event == "complete"
             text = "".join(e.json()["content"] for e in seen if e.event == "token")
             assert text == "first" + "".join(step for step in steps if step != "turn")
-            assert seen == read_sse(all_frames(app, started))
+            assert seen == read_sse(await all_frames(app, started))
 
     asyncio.run(cut_and_resume())
 
@@ -80,12 +81,10 @@ async def _body(exchange: Exchange, cut: int | None) -> bytes:
     return body[:cut]
 
 
-def all_frames(app: FastAPI, run_id: str) -> bytes:
-    held = held_runs(app).find(run_id, ANONYMOUS)
-    assert held is not None
-    piece = held.kept.read(0)
-    assert piece is not None
-    return piece.body
+async def all_frames(app: FastAPI, run_id: str) -> bytes:
+    page = await store_of(app).read(run_id, 0)
+    assert page is not None
+    return piece_of(page.entries, 0).body
 
 
 async def test_a_caller_who_comes_back_gets_what_is_stored_and_then_what_is_live() -> None:
@@ -174,8 +173,13 @@ async def test_a_run_is_found_by_its_own_caller_only() -> None:
     app = holding(ScriptedAgent(["a"]))
     async with running(app):
         await whole(app)
-        assert held_runs(app).find("r", ANONYMOUS) is not None
-        assert held_runs(app).find("r", Identity(id="eve", auth_method="api_key")) is None
+        service = app.state.dockrion.runs
+        assert (await service.get("r", ANONYMOUS)).run_id == "r"
+        eve = Identity(id="eve", auth_method="api_key")
+        with pytest.raises(NotFoundError):
+            await service.get("r", eve)
+        with pytest.raises(GoneError):
+            await service.follow_direct("r", eve, after=0)
 
 
 async def test_two_readers_of_one_run_both_get_every_event_once() -> None:
@@ -217,7 +221,6 @@ async def test_the_id_of_a_held_run_is_taken_also_after_its_end(way: str, advanc
             answer = await exchange.json()
         assert (exchange.status, answer["code"]) == (409, "CONFLICT")
         advance(61)
-        await until(lambda: "r" not in held_runs(app))
         async with post(app, f"{way}?run_id=r", {}) as exchange:
             await exchange.read()
         assert exchange.status == 200

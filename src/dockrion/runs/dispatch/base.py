@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from dockrion.runs.store.base import RunRecord
 
 # Executes the run with that id to its end; returns at once when there is nothing to do. Never raises.
-Execute: TypeAlias = Callable[[str], Awaitable[None]]
+Execute: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class Dispatcher(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from dockrion.errors import ServiceUnavailableError
+from dockrion.backends.base import BackendError
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 
@@ -66,7 +66,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempt` counts claims since the run was accepted or resumed. Sequences from `first` to before `end` can be
     read. `result` is a JSON object with the `output` or `error` and the `metadata` of a final run.
-    `questions` are those of an interrupted run; `answers` (interrupt id to value) those that its next claim, or the
+    `claimed`: a worker has the run, or had it when it was lost. `questions` are those of an interrupted run; `answers` (interrupt id to value) those that its next claim, or the
     worker that holds it, gets. `read_until` is the latest `reading` of a direct run.
     """
 
@@ -80,6 +80,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     thread_id: str | None = None
     request_id: str | None = None
     direct: bool = False
+    claimed: bool = False
     attempt: int = 0
     first: int = 0
     end: int = 0
@@ -95,7 +96,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to write one run, until its lease ends or another claim replaces it; `token` is a secret of its own."""
+    """The right to write one run, which may be taken from it once its lease has ended; `token` is a secret of its own."""
 
     run_id: str
     token: str
@@ -121,13 +122,13 @@ class Beat(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """Entries in a row, the first of which has the sequence that was asked for, or the oldest that is kept.
 
-    `first` and `end` are those of the run, `is_final` says that nothing comes after `end`.
+    `first`, `end` and `status` are those of the run, as of one moment.
     """
 
     entries: list[Entry]
     first: int
     end: int
-    is_final: bool
+    status: RunStatus
 
 
 class RunPage(msgspec.Struct, frozen=True):
@@ -135,8 +136,8 @@ class RunPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class StoreError(ServiceUnavailableError):
-    """The backend does not answer, or cannot take what it was given. Whoever was refused may try again."""
+# One error for all that a backend keeps: runs, tickets, rates.
+StoreError = BackendError
 
 
 class LeaseLostError(Exception):
@@ -208,12 +209,13 @@ class RunStore(Protocol):
     async def claim(self, run_id: str) -> Claim | None:
         """Take an ACCEPTED run, or a RUNNING one whose lease has passed while attempts are left; it is RUNNING then.
 
-        None when there is nothing to do: it is final, interrupted, unknown, direct, or somebody's.
+        None when there is nothing to do: it is final, interrupted, unknown, or somebody's. Of a direct run only an
+        ACCEPTED one is taken, which has been answered.
         """
         ...
 
-    async def release(self, claim: Claim) -> None:
-        """Hand back a run that was claimed and not begun, or whose attempts are not used up: it is ACCEPTED again."""
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        """Hand back a run: it is ACCEPTED again. An attempt that had `begun` stays counted. Raises `LeaseLostError`."""
         ...
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
@@ -300,10 +302,16 @@ class RunStore(Protocol):
 
     def unwatch(self, run_id: str, changed: Callable[[], None]) -> None: ...
 
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        """Call `changed` with the id of a run, of anybody, whose cancel was asked for or that was answered; with
+        None after a time in which some may have been missed. One at a time; a second one replaces it.
+        """
+        ...
+
     # Housekeeping, by every process that works
 
     async def overdue(self, limit: int) -> list[RunRecord]:
-        """Return runs that somebody must look after, each at most once in a lease over all processes.
+        """Return runs that somebody must look after, each at most once in a third of a lease over all processes.
 
         ACCEPTED ones that nobody has claimed within a lease; those whose lease has passed; those that have waited for
         answers for `MAX_WAIT_SECONDS`.
@@ -319,7 +327,7 @@ class LocalWork(Protocol):
     """What the workers of one machine need of a store, beside `RunStore`: to find what is to be done."""
 
     async def claimable(self, limit: int) -> list[str]:
-        """Return the ids of ACCEPTED runs, those that came first at first."""
+        """Return the ids of runs that `claim` would give now, those that came first at first."""
         ...
 
     def watch_work(self, changed: Callable[[], None]) -> None:

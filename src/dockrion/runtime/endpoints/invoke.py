@@ -7,24 +7,30 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
-from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, RunStatus
+from dockrion.events.model import Batch, Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.ending import CALLER_LEFT
-from dockrion.runs.held import HeldReader
+from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
+from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
-from dockrion.runtime.writer import HeldWriter, StreamWriter
+from dockrion.runtime.writer import UNKEPT, HeldWriter, StreamWriter
 from dockrion.wires.native import NativeWire
+
+logger = logging.getLogger(__name__)
 
 
 class InvokeEndpoint:
@@ -41,12 +47,11 @@ class InvokeEndpoint:
         with self._host.traffic.begin("/invoke", request.request_id) as call:
             try:
                 identity = await let_in(self._host, request)
-                run = call.run = await start_run(
-                    self._host, request, receive, identity=identity, streams=False
-                )
+                asked = await read_call(self._host, request, receive, identity=identity)
+                run = call.run = await start_run(self._host, asked, streams=False)
             except CallerLeftError:
                 call.left()
-                await _answer_nobody(send)
+                await answer_nobody(send)
                 return
             except DockrionError as exc:
                 call.refused(exc)
@@ -57,14 +62,20 @@ class InvokeEndpoint:
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
         clock = self._host.streams
         clock.watch(run, receive)
+        is_kept = False
         try:
             batch = await run.next()
             while batch is None or not batch.is_last:
                 batch = await run.next()
+            outcome = run.outcome
+            if self._host.answered is not None and isinstance(outcome, Interrupted):
+                is_kept = await keep_waiting(self._host, run, batch)
+                if not is_kept:
+                    outcome = UNKEPT
         finally:
             clock.unwatch(run)
-            run.leave()
-        outcome = run.outcome
+            if not is_kept:
+                run.leave()
         headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
@@ -87,7 +98,7 @@ class InvokeEndpoint:
                 error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
                 await send_error(send, error, request.request_id, headers)
             case _:
-                await _answer_nobody(send)
+                await answer_nobody(send)
 
 
 async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,12 +116,12 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             source = call.run = await _open(host, request, receive)
         except CallerLeftError:
             call.left()
-            await _answer_nobody(send)
+            await answer_nobody(send)
             return
-        except _SeenAllError as exc:
+        except SeenAllError as exc:
             call.status = 204
             call.run_id = exc.run_id
-            await _answer_nothing(send, request, exc.run_id)
+            await answer_nothing(send, request, exc.run_id)
             return
         except DockrionError as exc:
             call.refused(exc)
@@ -126,11 +137,13 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
         host.streams.watch(source, receive)
         host.streams.add(stream)
+        is_kept = False
         try:
             await start_stream(send, request, wire.content_type, source.run_id)
             del request
             if isinstance(source, Run):
-                await StreamWriter(source, wire, stream, send).write()
+                keep = None if host.answered is None else partial(keep_waiting, host)
+                is_kept = await StreamWriter(source, wire, stream, send, keep=keep).write()
             else:
                 await HeldWriter(source, wire, stream, send).write()
         except OSError:
@@ -139,21 +152,39 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         except asyncio.CancelledError:
             if not stream.gave_up:
                 raise
-            await _drop(stream)
+            await drop(stream)
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
-            source.leave()
+            if not is_kept:
+                source.leave()
 
 
-async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | HeldReader:
+async def keep_waiting(host: AgentHost, run: Run, batch: Batch) -> bool:
+    """Keep a run that waits for answers; false when that cannot be, so that it ends with its request."""
+    assert host.answered is not None
+    # Whoever leaves from here on leaves a question, not a run.
+    host.streams.unwatch(run)
+    try:
+        await host.answered.park(run, batch)
+    except DockrionError as exc:
+        logger.error(
+            "a run that waits cannot be kept: %s", exc.message, extra={"run_id": run.run_id}
+        )
+        return False
+    return True
+
+
+async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Reader:
     """Return what to stream from: a run of the caller's own, or a place in one that is held."""
     identity = await let_in(host, request)
     last_event = request.last_event()
     if last_event is not None:
         return await _resume(host, request, receive, last_event, identity=identity)
-    run = await start_run(host, request, receive, identity=identity, streams=True)
-    return run if host.held is None else host.held.hold(run).follow(after=-1)
+    call = await read_call(host, request, receive, identity=identity)
+    if host.kept is not None:
+        return await host.kept.start_direct(call)
+    return await start_run(host, call, streams=True)
 
 
 async def _resume(
@@ -163,21 +194,19 @@ async def _resume(
     last_event: tuple[str, int],
     *,
     identity: Identity,
-) -> HeldReader:
+) -> Reader:
     # It is no matter what the body says, but the connection is for the next request too.
     await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     run_id, sequence = last_event
-    held = None if host.held is None else host.held.find(run_id, identity)
-    if held is None:
+    if host.runs is None:
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
-    if sequence >= held.kept.end:
-        raise GoneError(f"Last-Event-ID: the run {run_id!r} has no event {sequence} (yet).")
-    if held.outcome is not None and sequence == held.kept.end - 1:
-        raise _SeenAllError(run_id)
-    return held.follow(after=sequence)
+    reader = await host.runs.follow_direct(run_id, identity, after=sequence)
+    if reader is None:
+        raise SeenAllError(run_id)
+    return reader
 
 
-class _SeenAllError(Exception):
+class SeenAllError(Exception):
     """The caller has seen the last event of the run already."""
 
     def __init__(self, run_id: str) -> None:
@@ -193,38 +222,49 @@ async def let_in(host: AgentHost, request: Request) -> Identity:
     return identity
 
 
-async def start_run(
-    host: AgentHost, request: Request, receive: Receive, *, identity: Identity, streams: bool
-) -> Run:
-    """Read, check and start one invocation."""
+async def read_call(
+    host: AgentHost, request: Request, receive: Receive, *, identity: Identity
+) -> RunCall:
+    """Read and check what one invocation asks for; the agent is there then."""
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     payload = decode_payload(body)
     check_payload(host.input_schema, payload)
-    runner = host.runner or await host.wait_for_runner()
+    if host.runner is None:
+        await host.wait_for_runner()
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
         await host.check_injection(payload, request_id=request_id)
+    if run_id is None and host.ids is not None:
+        run_id = await host.own_id()
+    return RunCall(payload, run_id, thread_id, identity, request_id)
+
+
+async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
+    """Start a run that nobody keeps."""
+    runner = host.runner or await host.wait_for_runner()
+    if call.run_id is not None and host.runs is not None:
+        await host.runs.refuse_known(call.run_id)
     return runner.start(
-        payload,
-        run_id=run_id,
-        thread_id=thread_id,
-        identity=identity,
-        request_id=request_id,
+        call.payload,
+        run_id=call.run_id,
+        thread_id=call.thread_id,
+        identity=call.identity,
+        request_id=call.request_id,
         streams=streams,
     )
 
 
-async def refuse_method(send: Send, request: Request) -> None:
-    """Answer what is no invocation: nothing but a POST is one."""
+async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
+    """Answer a request with a method that its path does not take."""
     path, method = request.scope["path"], request.scope["method"]
-    error = MethodNotAllowedError(f"{path} takes POST, not {method}.")
-    await send_error(send, error, request.request_id, [(b"allow", b"POST")])
+    error = MethodNotAllowedError(f"{path} takes {' and '.join(takes)}, not {method}.")
+    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
 
 
-async def _answer_nobody(send: Send) -> None:
+async def answer_nobody(send: Send) -> None:
     """Answer a caller who has gone: nobody sees it, but middleware of the user may take no answer for a bug."""
     headers = [(b"content-length", b"0")]
     with suppress(OSError):
@@ -234,7 +274,7 @@ async def _answer_nobody(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
+async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
     headers = [
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
@@ -244,7 +284,7 @@ async def _answer_nothing(send: Send, request: Request, run_id: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drop(stream: OpenStream) -> None:
+async def drop(stream: OpenStream) -> None:
     """Let the connection of a caller who takes nothing go, with what is still unsent."""
     if stream.task is not None:
         stream.task.uncancel()

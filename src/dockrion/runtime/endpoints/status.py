@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import html
@@ -9,11 +10,12 @@ import re
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from dockrion.errors import DockrionError
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.pages import NO_STORE, page_headers
 from dockrion.runtime.sample import curl_line
@@ -23,6 +25,23 @@ from dockrion.version import VERSION
 class _Answer(JSONResponse):
     def __init__(self, body: dict[str, Any], status_code: int = 200) -> None:
         super().__init__(body, status_code, headers=NO_STORE)
+
+
+# Of a probe, which must not wait for long.
+_CHECK_SECONDS: Final = 2.0
+
+
+async def _why_runs_cannot_be_kept(host: AgentHost) -> str | None:
+    if host.runs is None:
+        return None
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await host.runs.store.check()
+    except TimeoutError:
+        return "The backend does not answer."
+    except DockrionError as exc:
+        return exc.message
+    return None
 
 
 def status_router(host: AgentHost) -> APIRouter:
@@ -43,12 +62,15 @@ def status_router(host: AgentHost) -> APIRouter:
 
     async def ready() -> _Answer:
         state = host.state
-        if state == "ready":
+        away = await _why_runs_cannot_be_kept(host) if state == "ready" else None
+        if away is not None:
+            state = "failed"
+        elif state == "ready":
             return _Answer({"success": True, "status": "ready", "agent": name})
         error = {
             "loading": "The agent is still loading.",
             "draining": "The server is shutting down.",
-        }.get(state, host.agent_error)
+        }.get(state, away or host.agent_error)
         body = {"success": False, "status": state, "agent": name, "error": error}
         return _Answer(body, status_code=503)
 

@@ -10,7 +10,9 @@ from dockrion.errors import DockrionError, RateLimitError
 from dockrion.runtime.openapi.agent import SCHEMAS_AT, agent_names, agent_schemas
 from dockrion.runtime.openapi.events import event_schemas
 from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
-from dockrion.runtime.openapi.operations import OPERATIONS, RUN_METADATA, Operation
+from dockrion.runtime.openapi.operations import OPERATIONS
+from dockrion.runtime.openapi.parts import RUN_METADATA, Operation
+from dockrion.runtime.openapi.run_operations import RUN_OPERATIONS, run_schemas
 from dockrion.spec import DockSpec
 from dockrion.spec.fields import is_list, is_mapping
 from dockrion.version import VERSION
@@ -32,10 +34,12 @@ OPEN: Final = Security({}, ())
 
 _TAGS: Final = [
     {"name": "agent", "description": "Run the agent."},
+    {"name": "runs", "description": "Runs that nobody waits for."},
     {"name": "server", "description": "Ask the server."},
 ]
 _HEADERS: Final[dict[str, Any]] = {
     "RequestId": {"description": "The id of this request.", "schema": {"type": "string"}},
+    "Location": {"description": "Where the run is.", "schema": {"type": "string"}},
     "RunId": {"description": "The id of the run.", "schema": {"type": "string"}},
     "RetryAfter": {
         "description": "Seconds after which to try again.",
@@ -58,11 +62,12 @@ _RATE_HEADERS: Final[dict[str, Any]] = {
 
 def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of an app that serves `paths`; those that are pages are not in it."""
-    described = {
-        path: {operation.method: _operation(path, operation, spec, security)}
-        for path, operation in OPERATIONS.items()
-        if path in set(paths)
-    }
+    served = set(paths)
+    described: dict[str, dict[str, Any]] = {}
+    for operation in (*OPERATIONS, *RUN_OPERATIONS):
+        if operation.path in served:
+            methods = described.setdefault(operation.path, {})
+            methods[operation.method] = _operation(operation, spec, security)
     headers = {**_HEADERS, **_RATE_HEADERS} if _has_limits(spec) else _HEADERS
     components: dict[str, Any] = {"schemas": _schemas(spec, described), "headers": headers}
     if security.schemes:
@@ -93,17 +98,15 @@ def joined(ours: dict[str, Any], users: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _operation(
-    path: str, operation: Operation, spec: DockSpec, security: Security
-) -> dict[str, Any]:
+def _operation(operation: Operation, spec: DockSpec, security: Security) -> dict[str, Any]:
     described = operation.describe(spec)
     errors = operation.errors
     if spec.streaming.connection.holds_runs:
         errors = (*errors, *operation.held_errors)
-    if security.schemes and (operation.protected or path in security.also):
+    if security.schemes and (operation.protected or operation.path in security.also):
         described["security"] = [{name: []} for name in security.schemes]
         errors = (*errors, *security.errors)
-    if operation.protected and _has_limits(spec):
+    if operation.protected and operation.counted and _has_limits(spec):
         errors = (*errors, RateLimitError)
     responses: dict[str, Any] = {**described["responses"], **failures(errors)}
     for response in responses.values():
@@ -125,7 +128,12 @@ def _info(spec: DockSpec) -> dict[str, Any]:
 
 def _schemas(spec: DockSpec, paths: dict[str, Any]) -> dict[str, Any]:
     """Return the agent's schemas, and those of ours that something refers to."""
-    ours = {**ERROR_SCHEMAS, **event_schemas(spec), "RunMetadata": RUN_METADATA}
+    ours = {
+        **ERROR_SCHEMAS,
+        **event_schemas(spec),
+        **run_schemas(spec),
+        "RunMetadata": RUN_METADATA,
+    }
     schemas = agent_schemas(spec)
     wanted = _references([paths, schemas[agent_names(spec).invoke_response]])
     while new := wanted & ours.keys() - schemas.keys():

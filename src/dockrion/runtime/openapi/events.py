@@ -99,6 +99,11 @@ _EVENTS: Final[dict[str, tuple[str, dict[str, Any], frozenset[str]]]] = {
         {"from": SEQUENCE, "to": SEQUENCE},
         frozenset(),
     ),
+    "timeout": (
+        "The stream has lasted as long as it may. It belongs to the connection: no `id`, no `sequence`.",
+        {},
+        frozenset(),
+    ),
     "interrupt": (
         "The run waits for an answer.",
         {"value": ANY, "interrupt_id": TEXT},
@@ -122,16 +127,22 @@ _EVENTS: Final[dict[str, tuple[str, dict[str, Any], frozenset[str]]]] = {
     "cancelled": ("The run is over: it was cancelled. Terminal.", {"reason": TEXT}, frozenset()),
 }
 
-_OF_THE_CONNECTION: Final = ("heartbeat", "gap")
+_OF_THE_CONNECTION: Final = ("heartbeat", "gap", "timeout")
 
 
 def event_schemas(spec: DockSpec) -> dict[str, Any]:
-    """Return `StreamEvent` and what it refers to."""
-    kinds, allowed = _kinds(spec)
+    """Return `StreamEvent` of direct streams, `RunStreamEvent` of those of `/runs`, and what they refer to."""
+    kinds, allowed = _kinds(spec, followed=True)
     schemas = {_component(kind): _event(kind, allowed) for kind in kinds}
     schemas["CompleteEvent"]["properties"]["output"] = reference(agent_names(spec).output)
+    schemas["StreamEvent"] = _stream_event(*_kinds(spec, followed=False))
+    schemas["RunStreamEvent"] = _stream_event(kinds, allowed)
+    return schemas
+
+
+def _stream_event(kinds: list[str], allowed: frozenset[str]) -> dict[str, Any]:
     # OpenAPI 3.1 has no words for a stream: as its successor does, this says what one event of it is.
-    schemas["StreamEvent"] = {
+    return {
         "type": "object",
         "description": "One Server-Sent Event; the body is a sequence of them.",
         "properties": {
@@ -146,12 +157,11 @@ def event_schemas(spec: DockSpec) -> dict[str, Any]:
         },
         "required": ["event", "data"],
     }
-    return schemas
 
 
-def event_table(spec: DockSpec) -> str:
+def event_table(spec: DockSpec, *, followed: bool = False) -> str:
     """Return the events as Markdown, for readers that show no schema of what stands in `data`."""
-    kinds, allowed = _kinds(spec)
+    kinds, allowed = _kinds(spec, followed=followed)
     lines = ["| event | | its own fields |", "|---|---|---|"]
     for kind in kinds:
         says, fields, _ = _EVENTS[kind]
@@ -174,14 +184,19 @@ def example_stream(spec: DockSpec) -> str:
     return sse.frames(run_id, Batch(events, 0, "2025-01-31T12:00:00.000Z")).decode()
 
 
-def _kinds(spec: DockSpec) -> tuple[list[str], frozenset[str]]:
-    """Return the keys of the table that the Dockfile lets out, and the types that it names."""
+def _kinds(spec: DockSpec, *, followed: bool) -> tuple[list[str], frozenset[str]]:
+    """Return the keys of the table that the Dockfile lets out, and the types that it names.
+
+    `followed`: of a stream of `/runs`.
+    """
     allowed = EventsFilter(spec.streaming.events.allowed).allowed
     there = set(allowed)
     if _custom(allowed):
         there.add("custom")
-    if spec.streaming.connection.holds_runs:
+    if followed or spec.streaming.connection.holds_runs:
         there.add("gap")
+    if followed:
+        there.add("timeout")
     return [kind for kind in _EVENTS if kind in there], allowed
 
 

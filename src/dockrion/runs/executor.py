@@ -1,0 +1,181 @@
+"""Executing runs that are kept: those of the store, which it claims, and direct ones of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from dockrion.errors import DockrionError
+from dockrion.events.model import Cancelled, Failed
+from dockrion.runs.accepted import Accepted
+from dockrion.runs.channel import Channels
+from dockrion.runs.ending import INTERNAL
+from dockrion.runs.leases import Leases
+from dockrion.runs.pump import LOST, Pump, ended_as, entry_of
+from dockrion.runs.run import Run
+from dockrion.runs.runner import Runner
+from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """One for each app. `timestamps` gives the time of events."""
+
+    def __init__(
+        self, store: RunStore, channels: Channels, runner: Runner, timestamps: Callable[[], str]
+    ) -> None:
+        self._store = store
+        self._channels = channels
+        self._runner = runner
+        self._timestamps = timestamps
+        self._loop = asyncio.get_running_loop()
+        self._leases = Leases(store, self._loop, self._told)
+        self._pumps: dict[str, Pump] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._pumps
+
+    def pump_of(self, run_id: str) -> Pump | None:
+        return self._pumps.get(run_id)
+
+    async def open(self) -> None:
+        await self._store.watch_orders(self._ordered)
+
+    async def execute(self, run_id: str) -> None:
+        """Claim a run and bring it to its end; nothing where there is nothing to do. Never raises."""
+        try:
+            claim = await self._store.claim(run_id)
+            if claim is not None:
+                await self._execute(claim)
+        except StoreError as exc:
+            logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
+        except LeaseLostError:
+            logger.warning("run was taken from this worker", extra={"run_id": run_id})
+
+    def adopt(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
+        """Pump a run of this process from here on, in a task of its own."""
+        pump = self._made(run, claim, paced=paced)
+        self._spawn(self._work(pump))
+        return pump
+
+    def hand_back(self) -> None:
+        """Let runs that may be begun again elsewhere go back, at once; they stop here.
+
+        Those whose code waits for an answer may not: what they wait with is here.
+        """
+        attempts = self._store.rules.max_attempts
+        for pump in tuple(self._pumps.values()):
+            record = pump.claim.record
+            if record.direct or record.attempt >= attempts or pump.run.is_waiting:
+                continue
+            pump.hands_back = True
+            pump.run.stop(LOST)
+
+    async def idle(self) -> None:
+        """Wait until all pumps are done."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.idle()
+        self._leases.close()
+
+    async def _execute(self, claim: Claim) -> None:
+        record = claim.record
+        if record.cancel_reason is not None:
+            await self._end(claim, Cancelled(record.cancel_reason))
+            return
+        accepted = Accepted(first=record.end, attempt=record.attempt, answers=record.answers)
+        try:
+            run = self._runner.start(
+                msgspec.json.decode(claim.payload),
+                run_id=record.run_id,
+                thread_id=record.thread_id,
+                identity=record.owner,
+                request_id=record.request_id,
+                streams=True,
+                accepted=accepted,
+            )
+        except DockrionError as exc:
+            # It drains, or has no thread: others may have better luck.
+            logger.info("run is handed back: %s", exc, extra={"run_id": record.run_id})
+            await self._store.release(claim, begun=False)
+            return
+        await self._work(self._made(run, claim, paced=False))
+
+    async def _end(self, claim: Claim, terminal: Failed | Cancelled) -> None:
+        record = claim.record
+        status, result = ended_as(terminal, {"run_id": record.run_id})
+        entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
+        await self._store.finish(claim, [entry], status, result)
+
+    def _made(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
+        pump = Pump(run, claim, self._store, self._channels, paced=paced)
+        self._pumps[claim.run_id] = pump
+        self._leases.add(pump)
+        return pump
+
+    async def _work(self, pump: Pump) -> None:
+        try:
+            await pump.work()
+        except Exception as exc:
+            logger.error("a kept run broke", exc_info=exc, extra={"run_id": pump.run_id})
+            await self._give_up(pump)
+        finally:
+            self._leases.discard(pump)
+            if self._pumps.get(pump.run_id) is pump:
+                del self._pumps[pump.run_id]
+
+    async def _give_up(self, pump: Pump) -> None:
+        """End a run whose pump met a bug; where that cannot be, the reaper finds it."""
+        try:
+            record = await self._store.get(pump.run_id)
+            if record is not None:
+                claim = msgspec.structs.replace(pump.claim, record=record)
+                await self._end(claim, INTERNAL)
+        except Exception as exc:
+            logger.error("its end cannot be stored", exc_info=exc, extra={"run_id": pump.run_id})
+
+    def _told(self, pump: Pump, beat: Beat) -> None:
+        if self._pumps.get(pump.run_id) is not pump:
+            return
+        if beat.cancel_reason is not None:
+            pump.run.stop(Cancelled(beat.cancel_reason))
+        elif beat.is_lost:
+            pump.run.stop(LOST)
+
+    def _ordered(self, run_id: str | None) -> None:
+        for ordered in tuple(self._pumps) if run_id is None else (run_id,):
+            pump = self._pumps.get(ordered)
+            if pump is not None:
+                self._spawn(self._obey(pump))
+
+    async def _obey(self, pump: Pump) -> None:
+        """Look what is asked of a run: its cancel, or answers that it gets."""
+        try:
+            record = await self._store.get(pump.run_id)
+            if record is None:
+                return
+            if record.cancel_reason is not None:
+                pump.run.stop(Cancelled(record.cancel_reason))
+            elif record.answers and pump.run.is_waiting:
+                await self._store.answers_taken(pump.claim, list(record.answers))
+                pump.run.answer(record.answers)
+        except StoreError as exc:
+            # The next heartbeat tells of a cancel, and the next word of the store of all.
+            logger.warning("a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id})
+        except LeaseLostError:
+            pump.run.stop(LOST)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

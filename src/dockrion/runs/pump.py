@@ -1,0 +1,231 @@
+"""Pumps: the one reader of a run that is kept. What it stores is what everybody else sees."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Final
+
+from dockrion.events.jsonable import encode
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Complete,
+    Failed,
+    Interrupt,
+    Interrupted,
+    Outcome,
+    RunStatus,
+)
+from dockrion.runs.channel import Channels, Feed, without_output
+from dockrion.runs.kept import entries_of
+from dockrion.runs.run import Run
+from dockrion.runs.store.base import (
+    CancelAskedError,
+    Claim,
+    Entry,
+    LeaseLostError,
+    Question,
+    RunStore,
+    StoreError,
+)
+
+logger = logging.getLogger(__name__)
+
+# Between two tries to write to a store that does not answer.
+_FIRST_RETRY_SECONDS: Final = 0.05
+_LAST_RETRY_SECONDS: Final = 1.0
+
+LOST = Failed("The run was taken over by another worker.", "WORKER_LOST")
+UNSTORED = Failed("The run's events cannot be stored.", "SERVICE_UNAVAILABLE")
+
+
+class Pump:
+    """Reads one run to its end, or for as long as the claim lasts. On the event loop.
+
+    A `paced` run does not get further ahead of its slowest follower here than an outbox is large; while nobody
+    follows, and where it is not paced, the agent goes on at full speed.
+    """
+
+    def __init__(
+        self, run: Run, claim: Claim, store: RunStore, channels: Channels, *, paced: bool
+    ) -> None:
+        self.run = run
+        self.claim = claim
+        # Until then, in `monotonic` seconds, nobody else takes the run; heartbeats move it.
+        self.lease_ends = monotonic() + store.rules.lease_seconds
+        # Whether the run goes back to the others instead of ending.
+        self.hands_back = False
+        self._store = store
+        self._channels = channels
+        self.paced = paced
+        self._waits_for_room = False
+        # What the store has not taken yet.
+        self._unstored: list[Entry] = []
+
+    @property
+    def run_id(self) -> str:
+        return self.claim.run_id
+
+    async def work(self) -> None:
+        """Read the run to its end. Returns when another worker has it, too."""
+        run, channels = self.run, self._channels
+        record = self.claim.record
+        feed = Feed(record.end, record.status, self.paced, self._room_made)
+        channels.begin(self.run_id, feed)
+        try:
+            await self._read_all()
+        except LeaseLostError:
+            logger.warning("run was taken from this worker", extra={"run_id": self.run_id})
+            run.stop(LOST)
+        except StoreError as exc:
+            logger.error("a run is given up: %s", exc, extra={"run_id": self.run_id})
+            await self._tell_followers()
+        finally:
+            run.leave()
+            channels.end(self.run_id)
+
+    async def _read_all(self) -> None:
+        run = self.run
+        while True:
+            await self._keep_pace()
+            batch = await run.next()
+            if batch is None:
+                self._pass_heartbeat_on()
+                continue
+            if self.hands_back and batch.is_last:
+                await self._insist(lambda: self._store.release(self.claim, begun=True))
+                return
+            if not batch.is_last:
+                await self._append(batch)
+            elif await self._is_over(batch):
+                return
+            # What was encoded must not live on while the run is silent.
+            del batch
+
+    async def _append(self, batch: Batch) -> None:
+        entries = self._encoded(batch)
+        await self._insist(lambda: self._store.append(self.claim, entries))
+        self._stored(RunStatus.RUNNING)
+
+    async def _is_over(self, batch: Batch) -> bool:
+        """Store a batch that ends with the terminal event, or with questions; False when the run only waits."""
+        try:
+            if isinstance(batch.events[-1], Interrupt):
+                return await self._interrupt(batch)
+            await self._finish(batch, self.run.outcome)
+        except CancelAskedError as asked:
+            if self.run.is_waiting:
+                self.run.stop(Cancelled(asked.reason))
+                return False
+            await self._finish(*_cancelled(batch, asked.reason))
+        return True
+
+    async def _interrupt(self, batch: Batch) -> bool:
+        run = self.run
+        waits = run.is_waiting
+        asked = run.questions if waits else _asked(run.outcome)
+        questions = [Question(one.interrupt_id, one.value) for one in asked]
+        entries = self._encoded(batch)
+        await self._insist(
+            lambda: self._store.interrupt(self.claim, entries, questions, claimed=waits)
+        )
+        # Whoever answers need not be who follows.
+        self.paced = False
+        self._channels.unpace(self.run_id)
+        self._stored(RunStatus.INTERRUPTED)
+        return not waits
+
+    async def _finish(self, batch: Batch, outcome: Outcome | None) -> None:
+        entries = self._encoded(batch)
+        status, result = ended_as(outcome, self.run.metadata())
+        await self._insist(lambda: self._store.finish(self.claim, entries, status, result))
+        self._stored(status, outcome)
+
+    def _encoded(self, batch: Batch) -> list[Entry]:
+        self._unstored = entries_of(self.run_id, batch)
+        return self._unstored
+
+    def _stored(self, status: RunStatus, outcome: Outcome | None = None) -> None:
+        entries, self._unstored = self._unstored, []
+        self._channels.offer(self.run_id, entries, status, without_output(outcome))
+
+    async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write until the store answers, or the lease has passed: then others may have the run."""
+        delay = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await write()
+            except StoreError:
+                if monotonic() + delay >= self.lease_ends:
+                    raise
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LAST_RETRY_SECONDS)
+
+    async def _tell_followers(self) -> None:
+        """Give those who follow here a last event that nobody stores: a stream must not end without a word."""
+        run = self.run
+        run.stop(UNSTORED)
+        if not self.paced:
+            return
+        while run.outcome is None:
+            batch = await run.next()
+            if batch is not None:
+                self._unstored += entries_of(self.run_id, batch)
+        self._stored(RunStatus.FAILED, run.outcome)
+
+    # Pace
+
+    async def _keep_pace(self) -> None:
+        outbox = self.run.outbox
+        while self.paced and self._channels.is_far_behind(self.run_id) and not outbox.closed:
+            self._waits_for_room = True
+            await outbox.hold()
+            outbox.nudged = False
+
+    def _room_made(self) -> None:
+        if self._waits_for_room and not self._channels.is_far_behind(self.run_id):
+            self._waits_for_room = False
+            self.run.outbox.nudge()
+
+    def _pass_heartbeat_on(self) -> None:
+        outbox = self.run.outbox
+        if outbox.heartbeat_due:
+            outbox.heartbeat_due = False
+            self._channels.beat(self.run_id)
+
+
+def ended_as(outcome: Outcome | None, metadata: dict[str, Any]) -> tuple[RunStatus, bytes]:
+    """Return the final state of a run, and the JSON that `GET /runs/{run_id}` has of it."""
+    match outcome:
+        case Complete():
+            result = {"output": outcome.output, "metadata": outcome.metadata}
+            return RunStatus.COMPLETED, encode(result)
+        case Failed():
+            error = {"code": outcome.code, "message": outcome.error, "details": outcome.details}
+            return RunStatus.FAILED, encode({"error": error, "metadata": metadata})
+        case _:
+            return RunStatus.CANCELLED, encode({"metadata": metadata})
+
+
+def entry_of(run_id: str, sequence: int, terminal: Failed | Cancelled, timestamp: str) -> Entry:
+    """Encode the last event of a run that no worker has."""
+    [entry] = entries_of(run_id, Batch([terminal], sequence, timestamp))
+    return entry
+
+
+def _cancelled(batch: Batch, reason: str) -> tuple[Batch, Cancelled]:
+    """Let a batch that ends a run end with the cancel that has been promised."""
+    events = list(batch.events)
+    while isinstance(events[-1], Complete | Failed | Cancelled | Interrupt):
+        events.pop()
+        if not events:
+            break
+    terminal = Cancelled(reason)
+    return Batch([*events, terminal], batch.first, batch.timestamp), terminal
+
+
+def _asked(outcome: Outcome | None) -> list[Interrupt]:
+    return outcome.interrupts if isinstance(outcome, Interrupted) else []

@@ -1,0 +1,175 @@
+"""Readers: the place of one connection in a run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from dockrion.events.model import Interrupted, Outcome
+from dockrion.runs.kept import Piece, piece_of
+from dockrion.runs.store.base import Entry, StoreError
+
+if TYPE_CHECKING:
+    from dockrion.runs.channel import Channel, Channels
+
+# Between two tries to read from a store that does not answer.
+RETRY_SECONDS: Final = 0.5
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """The events `first` to `last` are kept no more."""
+
+    first: int
+    last: int
+
+
+class Reader:
+    """One follower's place in a run. `position` is the next sequence that it takes.
+
+    It has `ended` once nothing more comes for it: after the terminal event, after the run is kept no more, after
+    `close`, and where `stops_at_questions` after the questions of a run that waits.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_closing",
+        "_nudged",
+        "_rules",
+        "_store",
+        "_waiter",
+        "ended",
+        "gone",
+        "heartbeat_due",
+        "observer",
+        "outcome",
+        "position",
+        "stops_at_questions",
+    )
+
+    def __init__(
+        self, channel: Channel, position: int, channels: Channels, *, stops_at_questions: bool
+    ) -> None:
+        self._channel = channel
+        self._rules = channels.rules
+        self._store = channels.store
+        self._nudged = False
+        self._closing = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.observer = channels.observer
+        self.position = position
+        self.stops_at_questions = stops_at_questions
+        self.heartbeat_due = False
+        # Whether its caller has gone: there is nobody to read for.
+        self.gone = False
+        self.ended = False
+        # How the run ended, or stopped, once all of it has been taken.
+        self.outcome: Outcome | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self._channel.run_id
+
+    @property
+    def heartbeat_events(self) -> bool:
+        return self._rules.heartbeat_events
+
+    @property
+    def heartbeats(self) -> Reader:
+        return self
+
+    async def next(self) -> Piece | Gap | None:
+        """Return what comes next as soon as it is there; `None` when the reader was nudged, or has ended.
+
+        Nothing comes after the piece with which `ended` is set.
+        """
+        while not self._nudged:
+            entries = self._channel.cached(self.position)
+            if entries is None:
+                found = await self._from_store()
+                if found is not None:
+                    return found
+                continue
+            if entries:
+                return self._take(entries)
+            if self._has_all() or (self._closing and self._channel.caught_up):
+                self.ended = True
+                return None
+            await self._wait()
+        self._nudged = False
+        return None
+
+    async def _from_store(self) -> Piece | Gap | None:
+        try:
+            page = await self._store.read(self.run_id, self.position)
+        except StoreError:
+            await asyncio.sleep(RETRY_SECONDS)
+            return None
+        if page is None:
+            self.lose()
+            return None
+        if page.first > self.position:
+            gap = Gap(self.position, page.first - 1)
+            self.position = page.first
+            return gap
+        if not page.entries:
+            # What the channel has not read yet.
+            await asyncio.sleep(0)
+            return None
+        return self._take(page.entries)
+
+    def _take(self, entries: list[Entry]) -> Piece:
+        piece = piece_of(entries, self.position)
+        self.position = piece.end
+        self.ended = self._has_all()
+        self._channel.room_made()
+        return piece
+
+    def _has_all(self) -> bool:
+        channel = self._channel
+        if channel.is_over(self.position):
+            self.outcome = channel.outcome
+            return True
+        if self.stops_at_questions and channel.waits(self.position):
+            self.outcome = Interrupted([])
+            return True
+        return False
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def nudge(self) -> None:
+        self._nudged = True
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def beat(self) -> None:
+        """Tell that a heartbeat is sent, which is an event only where the filter allows it."""
+        if self.heartbeat_events:
+            self.observer.heartbeat()
+
+    def lose(self) -> None:
+        self.ended = True
+        self.nudge()
+
+    def close(self) -> None:
+        """Let it end once it has taken what is there."""
+        self._closing = True
+        self.wake()
+
+    def caller_left(self) -> None:
+        self.gone = True
+        self.leave()
+        self.nudge()
+
+    def leave(self) -> None:
+        """Stop reading; may be called twice."""
+        self._channel.remove(self)

@@ -1,0 +1,502 @@
+"""Runs in the memory of one process: gone with it."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import islice
+from time import monotonic, time
+from typing import Any, Final
+
+import msgspec
+
+from dockrion.events.model import RunStatus
+from dockrion.runs.kept import KeptEvents
+from dockrion.runs.store.base import (
+    MAX_WAIT_SECONDS,
+    Beat,
+    CancelAskedError,
+    Claim,
+    Created,
+    Entry,
+    LeaseLostError,
+    NewRun,
+    Page,
+    Question,
+    RunPage,
+    RunRecord,
+    StoreRules,
+)
+from dockrion.runs.store.cursor import cursor_to, place_in, place_of
+
+# Of all runs that have ended; past it the one that ended first goes.
+MAX_ENDED_BYTES: Final = 256 << 20
+# What a run weighs beside its events and its result.
+RECORD_BYTES: Final = 2048
+
+_Replace = msgspec.structs.replace
+
+
+class _Stored:
+    """One run. `token` is set while somebody has it, `last_token` once that one has let go of it."""
+
+    __slots__ = (
+        "ended",
+        "events",
+        "key",
+        "last_token",
+        "lease_ends",
+        "payload",
+        "record",
+        "seen",
+        "token",
+    )
+
+    def __init__(
+        self, record: RunRecord, payload: bytes, key: tuple[str, str] | None, events: KeptEvents
+    ) -> None:
+        self.record = record
+        self.payload = payload
+        self.key = key
+        self.events = events
+        self.token: str | None = None
+        self.last_token: str | None = None
+        self.lease_ends = 0.0
+        # When it last became somebody's business: accepted, told to be overdue, interrupted.
+        self.seen = monotonic()
+        self.ended = 0.0
+
+
+class MemoryStore:
+    """`RunStore` and `LocalWork`. What has ended is bounded in bytes too, whatever its TTL."""
+
+    def __init__(self, rules: StoreRules, *, max_ended_bytes: int = MAX_ENDED_BYTES) -> None:
+        self._rules = rules
+        self._max_ended_bytes = max_ended_bytes
+        # In the order of their creation.
+        self._runs: dict[str, _Stored] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._accepted: dict[str, None] = {}
+        # Those that are not final, for `overdue`.
+        self._open: dict[str, _Stored] = {}
+        # In the order of their ends, with their weights.
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._ended_bytes = 0
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._work_changed: Callable[[], None] | None = None
+        self._order_came: Callable[[str | None], None] | None = None
+
+    @property
+    def rules(self) -> StoreRules:
+        return self._rules
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self._runs.clear()
+        self._keys.clear()
+        self._accepted.clear()
+        self._open.clear()
+        self._ended.clear()
+        self._ended_bytes = 0
+        self._watchers.clear()
+
+    async def check(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    # Records
+
+    async def create(self, new: NewRun) -> Created:
+        found = self._known(new)
+        if found is not None:
+            return Created(found.record, is_new=False)
+        stored = self._add(new, RunStatus.RUNNING if new.direct else RunStatus.ACCEPTED, first=0)
+        if new.direct:
+            claim = self._give(stored)
+            return Created(stored.record, is_new=True, claim=claim)
+        self._wait_for_worker(stored)
+        return Created(stored.record, is_new=True)
+
+    async def create_interrupted(
+        self, new: NewRun, entries: Sequence[Entry], questions: Sequence[Question], *, claimed: bool
+    ) -> Created:
+        found = self._known(new)
+        if found is not None:
+            return Created(found.record, is_new=False)
+        stored = self._add(new, RunStatus.INTERRUPTED, first=entries[0].first)
+        self._keep(stored, entries)
+        stored.record = _Replace(stored.record, questions=tuple(questions))
+        claim = self._give(stored) if claimed else None
+        return Created(stored.record, is_new=True, claim=claim)
+
+    async def get(self, run_id: str) -> RunRecord | None:
+        stored = self._find(run_id)
+        return None if stored is None else stored.record
+
+    async def list(
+        self, *, owner_id: str | None, status: RunStatus | None, cursor: str | None, limit: int
+    ) -> RunPage:
+        before = None if cursor is None else place_in(cursor)
+        places = sorted(
+            (
+                place_of(stored.record.created_at, run_id)
+                for run_id, stored in self._runs.items()
+                if owner_id in (None, stored.record.owner.id)
+                and status in (None, stored.record.status)
+                and not self._has_expired(stored)
+            ),
+            reverse=True,
+        )
+        wanted = [place for place in places if before is None or place < before][: limit + 1]
+        records = [self._runs[place.run_id].record for place in wanted[:limit]]
+        return RunPage(records, cursor_to(wanted[limit - 1]) if len(wanted) > limit else None)
+
+    # The worker's side
+
+    async def claim(self, run_id: str) -> Claim | None:
+        stored = self._find(run_id)
+        if stored is None or not self._can_be_claimed(stored):
+            return None
+        return self._give(stored)
+
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        if self._has_ended_in(claim, RunStatus.ACCEPTED):
+            return
+        stored = self._held(claim)
+        self._let_go(stored)
+        attempt = stored.record.attempt - (not begun)
+        stored.record = _Replace(stored.record, status=RunStatus.ACCEPTED, attempt=attempt)
+        self._wait_for_worker(stored)
+        self._changed(claim.run_id)
+
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        beats: list[Beat] = []
+        for claim in claims:
+            stored = self._runs.get(claim.run_id)
+            if stored is None or stored.token != claim.token:
+                beats.append(Beat(is_lost=True))
+                continue
+            stored.lease_ends = monotonic() + self._rules.lease_seconds
+            beats.append(Beat(is_lost=False, cancel_reason=stored.record.cancel_reason))
+        return beats
+
+    async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        stored = self._held(claim)
+        self._keep(stored, entries)
+        self._changed(claim.run_id)
+
+    async def finish(
+        self, claim: Claim, entries: Sequence[Entry], status: RunStatus, result: bytes
+    ) -> None:
+        if self._has_ended_in(claim, status):
+            return
+        stored = self._held(claim)
+        _refuse_if_cancelled(stored, status)
+        self._keep(stored, entries)
+        self._end(stored, status, result)
+
+    async def interrupt(
+        self,
+        claim: Claim,
+        entries: Sequence[Entry],
+        questions: Sequence[Question],
+        *,
+        claimed: bool,
+    ) -> None:
+        stored = self._held(claim)
+        _refuse_if_cancelled(stored, None)
+        self._keep(stored, entries)
+        if not claimed:
+            self._let_go(stored)
+        stored.seen = monotonic()
+        stored.record = _Replace(
+            stored.record,
+            status=RunStatus.INTERRUPTED,
+            questions=tuple(questions),
+            answers=stored.record.answers if claimed else None,
+        )
+        self._changed(claim.run_id)
+
+    # Everybody's side
+
+    async def resume(
+        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+    ) -> RunRecord | None:
+        stored = self._find(run_id)
+        if stored is None or stored.record.status is not RunStatus.INTERRUPTED:
+            return None
+        all_answers = {**(stored.record.answers or {}), **answers}
+        if stored.token is None:
+            stored.record = _Replace(
+                stored.record,
+                status=RunStatus.ACCEPTED,
+                attempt=0,
+                questions=(),
+                answers=all_answers,
+            )
+            self._wait_for_worker(stored)
+        else:
+            stored.record = _Replace(
+                stored.record,
+                status=RunStatus.INTERRUPTED if still else RunStatus.RUNNING,
+                questions=tuple(still),
+                answers=all_answers,
+            )
+            self._ordered(run_id)
+        self._changed(run_id)
+        return stored.record
+
+    async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:
+        stored = self._held(claim)
+        taken = set(interrupt_ids)
+        left = {
+            id_: value for id_, value in (stored.record.answers or {}).items() if id_ not in taken
+        }
+        stored.record = _Replace(stored.record, answers=left or None)
+
+    async def ask_cancel(self, run_id: str, reason: str) -> RunRecord | None:
+        stored = self._find(run_id)
+        if stored is None:
+            return None
+        record = stored.record
+        if stored.token is not None and record.cancel_reason is None and not record.is_final:
+            stored.record = _Replace(record, cancel_reason=reason)
+            self._ordered(run_id)
+        return stored.record
+
+    async def settle(
+        self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
+    ) -> bool:
+        stored = self._find(record.run_id)
+        if stored is None:
+            return False
+        now = stored.record
+        same = (now.status, now.attempt, now.end) == (record.status, record.attempt, record.end)
+        if not same or now.is_final:
+            return False
+        if stored.token is not None and not self._lease_has_passed(stored):
+            return False
+        stored.token = None
+        self._keep(stored, [entry])
+        self._end(stored, status, result)
+        return True
+
+    async def reading(self, run_id: str, seconds: float) -> None:
+        stored = self._find(run_id)
+        if stored is not None:
+            until = max(stored.record.read_until, time() + seconds)
+            stored.record = _Replace(stored.record, read_until=until)
+
+    # Readers
+
+    async def read(self, run_id: str, start: int) -> Page | None:
+        stored = self._find(run_id)
+        if stored is None:
+            return None
+        events = stored.events
+        entries = events.read(max(start, events.first))
+        return Page(entries, events.first, events.end, stored.record.status)
+
+    async def watch(self, run_id: str, changed: Callable[[], None]) -> None:
+        self._watchers.setdefault(run_id, []).append(changed)
+
+    def unwatch(self, run_id: str, changed: Callable[[], None]) -> None:
+        watchers = self._watchers.get(run_id)
+        if watchers is not None and changed in watchers:
+            watchers.remove(changed)
+            if not watchers:
+                del self._watchers[run_id]
+
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        self._order_came = changed
+
+    # Housekeeping
+
+    async def overdue(self, limit: int) -> list[RunRecord]:
+        now = monotonic()
+        late = [stored for stored in self._open.values() if self._is_overdue(stored, now)][:limit]
+        for stored in late:
+            stored.seen = now
+        return [stored.record for stored in late]
+
+    async def sweep(self) -> None:
+        self._forget_ended()
+
+    async def claimable(self, limit: int) -> list[str]:
+        found = list(islice(self._accepted, limit))
+        if len(found) < limit:
+            lost = (stored for stored in self._open.values() if stored.token is not None)
+            found += [one.record.run_id for one in lost if self._can_be_claimed(one)]
+        return found[:limit]
+
+    def watch_work(self, changed: Callable[[], None]) -> None:
+        self._work_changed = changed
+
+    # Steps
+
+    def _known(self, new: NewRun) -> _Stored | None:
+        if new.idempotency_key is not None:
+            by_key = self._find(self._keys.get((new.owner.id, new.idempotency_key), ""))
+            if by_key is not None:
+                return by_key
+        return self._find(new.run_id)
+
+    def _find(self, run_id: str) -> _Stored | None:
+        stored = self._runs.get(run_id)
+        if stored is not None and self._has_expired(stored):
+            self._forget(stored)
+            return None
+        return stored
+
+    def _add(self, new: NewRun, status: RunStatus, *, first: int) -> _Stored:
+        record = RunRecord(
+            run_id=new.run_id,
+            status=status,
+            owner=new.owner,
+            fingerprint=new.fingerprint,
+            created_at=time(),
+            thread_id=new.thread_id,
+            request_id=new.request_id,
+            direct=new.direct,
+            first=first,
+            end=first,
+        )
+        key = None if new.idempotency_key is None else (new.owner.id, new.idempotency_key)
+        rules = self._rules
+        events = KeptEvents(max_events=rules.max_events, max_bytes=rules.max_bytes, first=first)
+        stored = _Stored(record, new.payload, key, events)
+        self._runs[new.run_id] = self._open[new.run_id] = stored
+        if key is not None:
+            self._keys[key] = new.run_id
+        return stored
+
+    def _give(self, stored: _Stored) -> Claim:
+        record = stored.record
+        self._accepted.pop(record.run_id, None)
+        stored.token = secrets.token_hex(16)
+        stored.lease_ends = monotonic() + self._rules.lease_seconds
+        status = RunStatus.INTERRUPTED if record.questions else RunStatus.RUNNING
+        stored.record = _Replace(
+            record,
+            status=status,
+            attempt=record.attempt + 1,
+            started_at=record.started_at or time(),
+            claimed=True,
+        )
+        self._changed(record.run_id)
+        return Claim(record.run_id, stored.token, stored.record, stored.payload)
+
+    def _let_go(self, stored: _Stored) -> None:
+        stored.last_token, stored.token = stored.token, None
+        stored.record = _Replace(stored.record, claimed=False)
+
+    def _wait_for_worker(self, stored: _Stored) -> None:
+        stored.seen = monotonic()
+        self._accepted[stored.record.run_id] = None
+        if self._work_changed is not None:
+            self._work_changed()
+
+    def _has_ended_in(self, claim: Claim, status: RunStatus) -> bool:
+        """Say whether the claim has ended, with this status, so that there is nothing to do once more."""
+        stored = self._runs.get(claim.run_id)
+        return (
+            stored is not None
+            and stored.last_token == claim.token
+            and stored.record.status is status
+        )
+
+    def _held(self, claim: Claim) -> _Stored:
+        stored = self._runs.get(claim.run_id)
+        if stored is None or stored.token != claim.token:
+            raise LeaseLostError(claim.run_id)
+        return stored
+
+    def _keep(self, stored: _Stored, entries: Sequence[Entry]) -> None:
+        events = stored.events
+        new = [entry for entry in entries if entry.first >= events.end]
+        if not new:
+            return
+        ends = [events.end, *(entry.end for entry in new)]
+        for end, entry in zip(ends, new, strict=False):
+            if entry.first != end:
+                raise ValueError(f"events {end} to {entry.first} are missing")
+        events.append(new)
+        events.trim()
+        stored.record = _Replace(stored.record, first=events.first, end=events.end)
+
+    def _end(self, stored: _Stored, status: RunStatus, result: bytes) -> None:
+        run_id = stored.record.run_id
+        self._accepted.pop(run_id, None)
+        self._open.pop(run_id, None)
+        self._let_go(stored)
+        stored.payload = b""
+        stored.ended = monotonic()
+        stored.record = _Replace(
+            stored.record,
+            status=status,
+            finished_at=time(),
+            result=result,
+            questions=(),
+            answers=None,
+        )
+        weight = stored.events.weight + len(result) + RECORD_BYTES
+        self._ended[run_id] = weight
+        self._ended_bytes += weight
+        self._changed(run_id)
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        while self._ended:
+            oldest = self._runs[next(iter(self._ended))]
+            too_much = self._ended_bytes > self._max_ended_bytes and len(self._ended) > 1
+            if not too_much and not self._has_expired(oldest):
+                return
+            self._forget(oldest)
+
+    def _forget(self, stored: _Stored) -> None:
+        run_id = stored.record.run_id
+        del self._runs[run_id]
+        self._ended_bytes -= self._ended.pop(run_id)
+        if stored.key is not None and self._keys.get(stored.key) == run_id:
+            del self._keys[stored.key]
+        self._changed(run_id)
+
+    def _has_expired(self, stored: _Stored) -> bool:
+        return stored.record.is_final and monotonic() - stored.ended >= self._rules.ttl_seconds
+
+    def _can_be_claimed(self, stored: _Stored) -> bool:
+        record = stored.record
+        if record.status is RunStatus.ACCEPTED:
+            return True
+        lost = record.status is RunStatus.RUNNING and self._lease_has_passed(stored)
+        return lost and not record.direct and record.attempt < self._rules.max_attempts
+
+    def _lease_has_passed(self, stored: _Stored) -> bool:
+        return stored.token is None or monotonic() >= stored.lease_ends
+
+    def _is_overdue(self, stored: _Stored, now: float) -> bool:
+        lease = self._rules.lease_seconds
+        if stored.token is not None:
+            return now >= stored.lease_ends and now - stored.seen >= lease / 3
+        if stored.record.status is RunStatus.INTERRUPTED:
+            return now - stored.seen >= MAX_WAIT_SECONDS
+        return now - stored.seen >= lease
+
+    def _ordered(self, run_id: str) -> None:
+        if self._order_came is not None:
+            self._order_came(run_id)
+
+    def _changed(self, run_id: str) -> None:
+        for changed in tuple(self._watchers.get(run_id, ())):
+            changed()
+
+
+def _refuse_if_cancelled(stored: _Stored, status: RunStatus | None) -> None:
+    reason = stored.record.cancel_reason
+    if reason is not None and status is not RunStatus.CANCELLED:
+        raise CancelAskedError(reason)
