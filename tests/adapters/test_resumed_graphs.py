@@ -19,7 +19,7 @@ from langgraph.types import interrupt
 from dockrion.events.model import Complete, Event, Failed, Interrupt, Started
 from dockrion.runs.accepted import Accepted
 from tests.adapters.graphs import QUERY, State, agent_of, graph_of, spoken
-from tests.runs.kit import next_batch, runner_for_agent
+from tests.runs.kit import next_batch, read_to_end, runner_for_agent
 
 Savers = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -32,8 +32,8 @@ class StoredRun:
         self._graph = partial(graph_of, *nodes, **options)
         self._end = 0
 
-    async def begin(self) -> list[Event]:
-        return await self._execute(Accepted())
+    async def begin(self, *, attempt: int = 1) -> list[Event]:
+        return await self._execute(Accepted(first=self._end, attempt=attempt))
 
     async def resume(self, answers: dict[str, Any], *, attempt: int = 1) -> list[Event]:
         return await self._execute(Accepted(first=self._end, attempt=attempt, answers=answers))
@@ -194,6 +194,44 @@ async def test_a_graph_that_lost_its_checkpointer_is_an_error() -> None:
     assert failed == Failed(
         "The run cannot go on: the graph has no checkpointer.", "AGENT_EXECUTION_ERROR"
     )
+
+
+# Without answers: an attempt that broke off, and an id that is used again
+
+
+async def test_a_second_attempt_goes_on_behind_the_nodes_that_had_ended(tmp_path: Path) -> None:
+    attempts: list[str] = []
+
+    def breaks_off(state: State) -> dict[str, Any]:
+        attempts.append("attempt")
+        if len(attempts) == 1:
+            raise ConnectionError
+        return {"notes": ["done"]}
+
+    run = StoredRun(in_file(tmp_path), opens, graph_of(breaks_off))
+    assert isinstance((await run.begin())[-1], Failed)
+    again = await run.begin(attempt=2)
+    assert again[0] == Started("test", "custom", 2)
+    assert spoken(again) == {}
+    assert notes_of(again) == ["opened", "opened", "done"]
+
+
+async def test_a_second_attempt_of_a_run_that_left_nothing_behind_begins_with_its_payload() -> None:
+    assert notes_of(await StoredRun(in_memory(), opens).begin(attempt=2)) == ["opened"]
+
+
+async def test_a_run_whose_id_was_used_before_gets_its_own_payload() -> None:
+    def repeats(state: State) -> dict[str, Any]:
+        return {"notes": [state["query"]]}
+
+    runner = runner_for_agent(await agent_of(graph_of(repeats, checkpointer=InMemorySaver())))
+    outputs: list[Any] = []
+    for query in ("one", "two"):
+        events = await read_to_end(
+            runner.start({"query": query, "notes": []}, run_id="mine", streams=True)
+        )
+        outputs.append(notes_of(events))
+    assert outputs == [["one"], ["one", "two"]]
 
 
 # Breakpoints of `compile`

@@ -364,6 +364,18 @@ async def test_waiting_is_not_run_time_and_what_was_left_counts_on() -> None:
     ]
 
 
+async def test_waiting_is_not_in_the_latency() -> None:
+    run = runner_for(asks).start({}, streams=True)
+    await until_it_asks(run)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await run.next()
+    run.answer(answers_by_value(run, str))
+    last = (await to_the_end(run))[-1]
+    assert isinstance(last, Complete)
+    assert last.latency_seconds < 0.2
+
+
 async def test_a_run_that_waits_gives_its_turn_to_another_and_goes_on_without_one() -> None:
     async def agent(payload: Any, context: StreamContext) -> Any:
         return {"answer": await context.ask(payload)}
@@ -418,6 +430,15 @@ async def test_a_wait_is_an_outcome_until_the_answer() -> None:
     await to_the_end(run)
     assert [type(one) for one in observer.seen] == [Interrupted, Complete]
     assert run.outcome is observer.seen[-1]
+
+
+async def test_how_a_run_ends_that_is_stopped_while_it_waits_is_known_with_its_last_batch() -> None:
+    run = runner_for(asks).start({}, streams=True)
+    await until_it_asks(run)
+    run.stop(Cancelled("no more"))
+    assert run.outcome is None
+    await to_the_end(run)
+    assert run.outcome == Cancelled("no more")
 
 
 async def test_a_run_that_is_left_while_it_waits_ended_with_its_question() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dockrion import ValidationError, invoke_local
+from dockrion.errors import AgentExecutionError, ConflictError
 
 Write = Callable[..., Path]
 
@@ -49,6 +50,42 @@ def test_invoke_local_returns_the_output(write: Write) -> None:
 
 async def _invoke_from_a_loop(path: Path) -> Any:
     return invoke_local(path, {"n": 1})
+
+
+ASKS = "async def answer(payload, context): return await context.ask('?')"
+INTERRUPTS = """
+from typing import TypedDict
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+class State(TypedDict):
+    n: int
+
+def asks(state):
+    return {"n": interrupt("?")}
+
+builder = StateGraph(State)
+builder.add_node(asks)
+builder.add_edge(START, "asks")
+answer = builder.compile(checkpointer=InMemorySaver())
+"""
+
+
+def test_invoke_local_has_nobody_who_answers(write: Write) -> None:
+    with pytest.raises(AgentExecutionError, match=r"context.ask\(\) needs somebody who answers"):
+        invoke_local(write(ASKS), {})
+
+
+def test_invoke_local_of_a_graph_that_asks_says_so(write: Write) -> None:
+    path = write(INTERRUPTS)
+    dockfile = json.loads(path.read_text())
+    target = dockfile["agent"].pop("handler")
+    dockfile["agent"] |= {"framework": "langgraph", "entrypoint": target}
+    path.write_text(json.dumps(dockfile))
+
+    with pytest.raises(ConflictError, match="waits for an answer, which nobody can give here"):
+        invoke_local(path, {"n": 1})
 
 
 def test_invoke_local_works_where_a_loop_runs_already(write: Write) -> None:

@@ -13,7 +13,11 @@ from functools import partial
 from typing import Any, Final, cast
 
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph._internal._constants import CONFIG_KEY_RUNTIME, CONFIG_KEY_STREAM
+from langgraph._internal._constants import (
+    CONFIG_KEY_RESUMING,
+    CONFIG_KEY_RUNTIME,
+    CONFIG_KEY_STREAM,
+)
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.pregel import Pregel
 from langgraph.pregel._messages import StreamMessagesHandler
@@ -86,11 +90,15 @@ class GraphAgent:
         final: Any = None
         # Nodes that work side by side ask one after the other, and others may still change the state.
         asked: dict[str, Any] = {}
+        config = run_config(context)
         if isinstance(payload, Answers):
             payload = await self._going_on(payload, context)
             if isinstance(payload, Interrupted):
                 return payload
-        config = run_config(context)
+        elif payload is not None and context.attempt == 1 and self._has_checkpointer:
+            # Else LangGraph goes on with the last run of the same id in this thread, and passes over the payload:
+            # right for a second attempt, wrong for a caller who uses an id again.
+            config["configurable"][CONFIG_KEY_RESUMING] = False
         handler = None
         if outbox is not None:
             handler = GraphEvents(context, outbox, nodes=self._shapes.nodes)

@@ -51,6 +51,7 @@ class StreamContext:
         "_outbox",
         "_tools",
         "arguments",
+        "attempt",
         "identity",
         "request_id",
         "run_id",
@@ -70,6 +71,7 @@ class StreamContext:
         describe: Callable[[BaseException], str] | None = None,
         tools: ToolGate | None = None,
         asker: Asker | None = None,
+        attempt: int = 1,
     ) -> None:
         self._describe = describe
         self.run_id = run_id
@@ -84,6 +86,8 @@ class StreamContext:
         self._tools = tools
         # Where nobody could answer there is none.
         self._asker = asker
+        # Above 1, a worker that had the run is gone, and what it did may have been done.
+        self.attempt = attempt
 
     @property
     def events_filter(self) -> EventsFilter:

@@ -63,7 +63,6 @@ class Asks:
         # As they left; those that are still on their way to the reader.
         self._shown: dict[str, Interrupt] = {}
         self._unsent: set[str] = set()
-        outbox.on_close = self.close
 
     @property
     def shown(self) -> list[Interrupt]:

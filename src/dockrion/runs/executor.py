@@ -168,7 +168,7 @@ class Executor:
                 pump.run.stop(Cancelled(record.cancel_reason))
             elif record.answers and pump.run.is_waiting:
                 await self._store.answers_taken(pump.claim, list(record.answers))
-                pump.run.answer(record.answers)
+                pump.answer(record.answers)
         except StoreError as exc:
             # The next heartbeat tells of a cancel, and the next word of the store of all.
             logger.warning("a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id})

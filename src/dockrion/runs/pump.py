@@ -64,6 +64,9 @@ class Pump:
         self._waits_for_room = False
         # What the store has not taken yet.
         self._unstored: list[Entry] = []
+        record = claim.record
+        # At once: whoever follows from now on need not look into the store.
+        channels.begin(run.run_id, Feed(record.end, record.status, paced, self._room_made))
 
     @property
     def run_id(self) -> str:
@@ -71,10 +74,7 @@ class Pump:
 
     async def work(self) -> None:
         """Read the run to its end. Returns when another worker has it, too."""
-        run, channels = self.run, self._channels
-        record = self.claim.record
-        feed = Feed(record.end, record.status, self.paced, self._room_made)
-        channels.begin(self.run_id, feed)
+        run = self.run
         try:
             await self._read_all()
         except LeaseLostError:
@@ -85,7 +85,7 @@ class Pump:
             await self._tell_followers()
         finally:
             run.leave()
-            channels.end(self.run_id)
+            self._channels.end(self.run_id)
 
     async def _read_all(self) -> None:
         run = self.run
@@ -175,6 +175,12 @@ class Pump:
             if batch is not None:
                 self._unstored += entries_of(self.run_id, batch)
         self._stored(RunStatus.FAILED, run.outcome)
+
+    def answer(self, answers: dict[str, Any]) -> None:
+        """Give the run's code what it waits for."""
+        self.run.answer(answers)
+        if not self.run.is_waiting:
+            self._channels.offer(self.run_id, [], RunStatus.RUNNING)
 
     # Pace
 

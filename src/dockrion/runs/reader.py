@@ -37,6 +37,7 @@ class Reader:
         "_closing",
         "_nudged",
         "_rules",
+        "_start",
         "_store",
         "_waiter",
         "ended",
@@ -58,7 +59,7 @@ class Reader:
         self._closing = False
         self._waiter: asyncio.Future[None] | None = None
         self.observer = channels.observer
-        self.position = position
+        self.position = self._start = position
         self.stops_at_questions = stops_at_questions
         self.heartbeat_due = False
         # Whether its caller has gone: there is nobody to read for.
@@ -131,7 +132,9 @@ class Reader:
         if channel.is_over(self.position):
             self.outcome = channel.outcome
             return True
-        if self.stops_at_questions and channel.waits(self.position):
+        # One who comes back to a run that waits gets what follows the answer.
+        new = self.position > self._start
+        if self.stops_at_questions and new and channel.waits(self.position):
             self.outcome = Interrupted([])
             return True
         return False

@@ -11,17 +11,13 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 
 from dockrion.errors import (
-    AgentExecutionError,
     InvalidOutputError,
-    PolicyViolationError,
-    ToolNotAllowedError,
 )
 from dockrion.events.base import HaltedError, Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.model import (
     Batch,
     Cancelled,
-    Complete,
     Event,
     Failed,
     Interrupt,
@@ -40,7 +36,6 @@ from dockrion.runs.ending import (
     Ending,
     Finished,
     Raised,
-    Returned,
     Stopped,
     questions,
 )
@@ -48,6 +43,7 @@ from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
 from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.telling import terminal_of, violated
 
 logger = logging.getLogger(__name__)
 
@@ -99,16 +95,17 @@ class Run:
         "_log",
         "_made_at",
         "_owner",
-        "_rules",
         "_sealed",
         "_stages",
         "_started_at",
         "_tokens",
         "_violation",
+        "_waits_since",
         "_worker",
         "context",
         "outbox",
         "outcome",
+        "rules",
     )
 
     def __init__(
@@ -125,7 +122,7 @@ class Run:
         self.outbox = outbox
         self._owner = owner
         self._accepted = accepted
-        self._rules = rules
+        self.rules = rules
         self._stages = stages
         self._log = log
         # A list, because `append` is atomic from any thread: the first one in it is the ending.
@@ -138,6 +135,7 @@ class Run:
         self._worker: Worker | None = None
         # Since its agent has asked for the first time.
         self._asks: Asks | None = None
+        self._waits_since = 0.0
         # How it ended: for the one who read its last batch, or left before that. While it waits: that it does.
         self.outcome: Outcome | None = None
         outbox.on_overflow = self._overflowed
@@ -163,7 +161,7 @@ class Run:
         takes long. Without a value, the tokens that have been read so far make it, so that is for the loop's thread.
         """
         try:
-            output, notes = self._rules.output.finish(value, self._tokens, run_id=self.run_id)
+            output, notes = self.rules.output.finish(value, self._tokens, run_id=self.run_id)
         except InvalidOutputError as exc:
             return Finished(None, {}, exc)
         except BaseException as exc:  # of the agent's own objects, which say how they are text
@@ -172,7 +170,7 @@ class Run:
 
     def takes_long_to_finish(self, value: Any) -> bool:
         """Whether `finished` would hold up the loop: redaction reads each character."""
-        return self._rules.output.takes_long(value)
+        return self.rules.output.takes_long(value)
 
     def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
@@ -184,19 +182,28 @@ class Run:
             if self._accepted.has_started:
                 return
             attempt = self._accepted.attempt if self._accepted.attempt > 1 else None
-        self.outbox.put(Started(self._rules.agent_name, self._rules.framework, attempt), 0)
+        self.outbox.put(Started(self.rules.agent_name, self.rules.framework, attempt), 0)
 
     def ask(self, event: Interrupt, size: int, answer: Future[Any]) -> None:
         """Let the agent's question out; `answer` is told what comes of it."""
         if self._asks is None:
-            self._asks = Asks(
-                self.outbox,
-                waits=lambda: self._owner.waits(self),
-                goes_on=self._go_on,
-            )
+            self._asks = Asks(self.outbox, waits=self._wait, goes_on=self._go_on)
+            self.outbox.on_close = self._wait_no_more
         self._asks.put(event, size, answer)
 
+    def _wait(self) -> None:
+        self._waits_since = perf_counter()
+        self._owner.waits(self)
+
+    def _wait_no_more(self) -> None:
+        if self._asks is not None:
+            self._asks.close()
+            # How it ends is not known before its last batch.
+            self.outcome = None
+
     def _go_on(self) -> None:
+        # Waiting is no run time.
+        self._started_at += perf_counter() - self._waits_since
         self.outcome = None
         self._owner.goes_on(self)
 
@@ -256,8 +263,8 @@ class Run:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there are `questions`, and somebody who wants to know."""
-        return not self._endings and bool(self.questions)
+        """Whether there are `questions`, and more to read than those."""
+        return not self._sealed and bool(self.questions)
 
     def answer(self, values: dict[str, Any]) -> None:
         """Let the agent go on with answers by the ids of its questions; ids that are none are ignored."""
@@ -270,7 +277,7 @@ class Run:
         if asks.shown:
             self.outcome = Interrupted(asks.shown)
             if not waited:
-                self._rules.observer.ended(self.outcome)
+                self.rules.observer.ended(self.outcome)
         return events
 
     def take(self) -> Batch | None:
@@ -296,7 +303,7 @@ class Run:
     def beat(self) -> None:
         """Tell that the reader sends a heartbeat, which is an event only where the filter allows it."""
         if self.heartbeat_events:
-            self._rules.observer.heartbeat()
+            self.rules.observer.heartbeat()
 
     def _checked(self, events: list[Event]) -> list[Event]:
         try:
@@ -312,8 +319,8 @@ class Run:
         token = set_current_context(self.context)
         try:
             if self._asks is not None:
-                self._asks.close()
                 # Nobody can answer any more.
+                self._wait_no_more()
                 events = self._asks.last_in(events)
             events = self._through_stages(events, last=True)
             outcome, last = self._ended_with(ending)
@@ -331,9 +338,9 @@ class Run:
         try:
             if self._violation is None and (asked := questions(ending)) is not None:
                 interrupts = [self._through_stage_alone(one) for one in asked]
-                self._rules.observer.batch([*interrupts], tokens=0, sent=0)
+                self.rules.observer.batch([*interrupts], tokens=0, sent=0)
                 return Interrupted(interrupts), interrupts
-            terminal = self._through_stage_alone(self._violation or self._terminal(ending))
+            terminal = self._through_stage_alone(self._violation or terminal_of(self, ending))
         except HaltedError as halted:
             terminal = self._halted(halted)
         return terminal, [terminal]
@@ -344,16 +351,18 @@ class Run:
 
     def leave(self) -> None:
         """Stop reading for good, in the middle: the run ends, and its last batch is for nobody."""
+        asked = self.outcome
         self.stop(CALLER_LEFT)
         if not self._sealed:
-            asked = self.outcome
             self._release()
             if asked is None:
                 self._over(CALLER_LEFT)
+            else:
+                self.outcome = asked
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._rules.observer.ended(outcome)
+        self.rules.observer.ended(outcome)
 
     def _release(self) -> None:
         self._sealed = True
@@ -382,7 +391,7 @@ class Run:
             return halted.passed
 
     def _halted(self, halted: HaltedError) -> Failed:
-        self._violation = self._violation or self._violated(halted.violation)
+        self._violation = self._violation or violated(self, halted.violation)
         return self._violation
 
     def _counted(self, events: list[Event]) -> list[Event]:
@@ -392,7 +401,7 @@ class Run:
         before = self._tokens.count
         self._tokens.note(events)
         tokens = self._tokens.count - before
-        observer = self._rules.observer
+        observer = self.rules.observer
         if not self.context.events_filter.token:
             if tokens:
                 events = [event for event in events if type(event) is not Token]
@@ -410,79 +419,14 @@ class Run:
             [passed] = stage.feed([passed])
         return cast("Last", passed)
 
-    def _terminal(self, ending: Ending) -> Terminal:
-        try:
-            return self._told(ending)
-        except PolicyViolationError as violation:
-            # What was to be told is what a rule does not let through.
-            return self._violated(violation)
-
-    def _told(self, ending: Ending) -> Terminal:
-        match ending:
-            case Returned():
-                return self._told(self.finished(ending.value))
-            case Finished():
-                return self._completed(ending)
-            case Raised():
-                return self._failed(ending.exception)
-            case Stopped(terminal=terminal):
-                return self._stopped(terminal)
-
-    def _stopped(self, terminal: Failed | Cancelled) -> Terminal:
-        if not isinstance(terminal, Failed):
-            return terminal
-        self._log_failure(terminal.code)
-        if terminal.details is None:
-            return terminal
-        # Of a tool that was refused: the agent may have named it.
-        sentences = self._rules.sentences
-        details = sentences.clean_details(terminal.details)
-        return Failed(sentences.clean(terminal.error), terminal.code, details)
-
-    def _completed(self, ending: Finished) -> Terminal:
-        if ending.wrong is not None:
-            self._log_failure(ending.wrong.code)
-            told = self._rules.sentences.of_ours(ending.wrong, run_id=self.run_id)
-            return Failed(told[0], ending.wrong.code, told[1])
-        metadata = self.metadata()
-        return Complete(ending.output, metadata["latency_seconds"], {**metadata, **ending.notes})
-
     def metadata(self) -> dict[str, Any]:
         """Return what is said of every run, as of now."""
         return {
-            "agent": self._rules.agent_name,
-            "framework": self._rules.framework,
+            "agent": self.rules.agent_name,
+            "framework": self.rules.framework,
             "run_id": self.run_id,
             "latency_seconds": round(perf_counter() - self._started_at, 6),
         }
-
-    def _failed(self, exc: BaseException) -> Terminal:
-        sentences = self._rules.sentences
-        if isinstance(exc, PolicyViolationError):
-            refused_here = isinstance(exc, ToolNotAllowedError)
-            message, details = (
-                sentences.cleaned(exc)
-                if refused_here
-                else sentences.of_ours(exc, run_id=self.run_id)
-            )
-            rule = sentences.clean(str(exc.rule))
-            told = PolicyViolationError(message, details=details, rule=rule)
-            return self._violated(told, counted=refused_here)
-        if isinstance(exc, AgentExecutionError):
-            self._log_failure(exc.code)
-            return Failed(sentences.of_ours(exc, run_id=self.run_id)[0], exc.code)
-        sentence = sentences.of(exc, run_id=self.run_id)
-        return Failed(sentence, "AGENT_EXECUTION_ERROR")
-
-    def _violated(self, violation: PolicyViolationError, *, counted: bool = False) -> Failed:
-        """End with a violation whose message and details may leave."""
-        if not counted:
-            self._rules.observer.violated(violation.rule)
-        self._log_failure(violation.code)
-        return Failed(violation.message, violation.code, violation.details)
-
-    def _log_failure(self, code: str) -> None:
-        logger.warning("run failed", extra={"run_id": self.run_id, "code": code})
 
     def _broken(self, exc: Exception) -> None:
         ids = {"run_id": self.run_id, "request_id": self.context.request_id}

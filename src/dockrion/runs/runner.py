@@ -138,6 +138,7 @@ class Runner:
             describe=self._rules.sentences.brief,
             tools=self._tools,
             asker=self._asks if can_ask else None,
+            attempt=1 if accepted is None else accepted.attempt,
         )
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
         run = Run(context, outbox, self._rules, self._stages(), log, self, accepted)

@@ -318,7 +318,8 @@ def _new_run(call: RunCall, *, idempotency_key: str | None = None, direct: bool 
     return NewRun(
         run_id=call.run_id or new_run_id(),
         owner=call.identity,
-        payload=encode(call.payload),
+        # A direct run is never begun anew.
+        payload=b"null" if direct else encode(call.payload),
         fingerprint=sha256(canonical).hexdigest(),
         thread_id=call.thread_id,
         request_id=call.request_id,

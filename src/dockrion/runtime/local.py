@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dockrion.errors import AdapterLoadError, ValidationError, error_for
-from dockrion.events.model import Complete, Failed
+from dockrion.events.model import Complete, Failed, Interrupt
 from dockrion.events.sse import event_fields
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.host import AgentHost
@@ -31,7 +31,7 @@ async def run_once(
         check_payload(host.input_schema, payload)
         if host.injection is not None:
             await host.check_injection(payload)
-        run = host.runner.start(payload, streams=on_event is not None)
+        run = host.runner.start(payload, streams=on_event is not None, can_ask=False)
         try:
             while True:
                 batch = await run.next()
@@ -47,6 +47,10 @@ async def run_once(
             return {"output": terminal.output, "metadata": terminal.metadata}
         if isinstance(terminal, Failed):
             raise error_for(terminal.code, terminal.error, details=terminal.details)
+        if isinstance(terminal, Interrupt):
+            raise error_for(
+                "CONFLICT", "The agent waits for an answer, which nobody can give here."
+            )
         raise error_for("CONFLICT", "The run was cancelled.")
     finally:
         await host.close()

@@ -88,7 +88,7 @@ def run_schemas(spec: DockSpec) -> dict[str, Any]:
     }
     ends = {
         "output": reference(agent_names(spec).output),
-        "error": {**error, "description": "There when the run failed or was cancelled."},
+        "error": {**error, "description": "There when the run failed."},
         "interrupts": {
             "type": "array",
             "description": "There while the run waits for answers.",

@@ -1,0 +1,138 @@
+"""Questions of agents over HTTP: asked on a stream, answered by another request, followed to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+from fastapi import FastAPI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
+
+from dockrion.events.context import StreamContext
+from dockrion.testing import app_for, post, request, running
+from tests.adapters.graphs import State, agent_of, graph_of
+
+PAYLOAD = {"query": "q", "notes": []}
+KEPT = {"connection": {"resume_window": 30}}
+
+
+async def asks(payload: Any, context: StreamContext) -> Any:
+    await context.emit_token("before")
+    answers = await asyncio.gather(*[context.ask(n) for n in range(payload.get("questions", 1))])
+    await context.emit_token("after")
+    return {"notes": answers}
+
+
+def asks_in_thread(payload: Any, context: StreamContext) -> Any:
+    context.sync_emit_token("before")
+    answer = context.sync_ask(0)
+    context.sync_emit_token("after")
+    return {"notes": [answer]}
+
+
+async def graph() -> Any:
+    def node(state: State) -> dict[str, Any]:
+        return {"notes": [interrupt(0)]}
+
+    return await agent_of(graph_of(node, checkpointer=InMemorySaver()))
+
+
+async def app_of(agent: str, **streaming: Any) -> FastAPI:
+    made: Any = {"async": asks, "thread": asks_in_thread}.get(agent) or await graph()
+    return app_for(made, streaming=streaming)
+
+
+async def streamed(app: FastAPI, payload: Any = PAYLOAD) -> list[Any]:
+    with anyio.fail_after(5):
+        async with post(app, "/invoke/stream", payload) as stream:
+            return [event.json() async for event in stream.events()]
+
+
+async def answer(app: FastAPI, run_id: str, body: Any) -> tuple[int, Any]:
+    async with post(app, f"/runs/{run_id}/resume", body) as exchange:
+        told = await exchange.json()
+        return exchange.status, told
+
+
+async def followed(app: FastAPI, run_id: str, start: int = 0) -> list[Any]:
+    path = f"/runs/{run_id}/events?from_sequence={start}"
+    with anyio.fail_after(5):
+        async with request(app, "GET", path) as stream:
+            events = [event.json() async for event in stream.events()]
+    return [event for event in events if event["type"] != "heartbeat"]
+
+
+async def status(app: FastAPI, run_id: str) -> Any:
+    async with request(app, "GET", f"/runs/{run_id}") as exchange:
+        return await exchange.json()
+
+
+@pytest.mark.parametrize("agent", ["async", "thread", "graph"])
+@pytest.mark.parametrize("streaming", [{}, KEPT], ids=["unkept", "kept"])
+async def test_a_stream_ends_with_the_question_and_the_run_goes_on_after_the_answer(
+    agent: str, streaming: Any
+) -> None:
+    async with running(await app_of(agent, **streaming)) as app:
+        events = await streamed(app)
+        asked = events[-1]
+        assert (asked["type"], asked["value"]) == ("interrupt", 0)
+        run_id = asked["run_id"]
+        assert (await status(app, run_id))["status"] == "INTERRUPTED"
+
+        assert (await answer(app, run_id, "yes"))[0] == 202
+        rest = await followed(app, run_id, asked["sequence"] + 1)
+        assert (await status(app, run_id))["status"] == "COMPLETED"
+        assert (await answer(app, run_id, "again"))[0] == 409
+
+    assert rest[0]["sequence"] == asked["sequence"] + 1
+    assert not any(event["type"] == "started" for event in rest)
+    assert rest[-1]["type"] == "complete"
+    assert rest[-1]["output"]["notes"] == ["yes"]
+
+
+@pytest.mark.parametrize("agent", ["async", "graph"])
+async def test_an_invocation_is_answered_with_the_question(agent: str) -> None:
+    async with running(await app_of(agent)) as app:
+        async with post(app, "/invoke", PAYLOAD) as exchange:
+            body = await exchange.json()
+        assert exchange.status == 202
+        assert [one["value"] for one in body["interrupts"]] == [0]
+        run_id = body["metadata"]["run_id"]
+        assert (await answer(app, run_id, "yes"))[0] == 202
+        events = await followed(app, run_id)
+        assert events[-1]["output"]["notes"] == ["yes"]
+
+
+async def test_questions_are_answered_one_by_one_while_somebody_follows() -> None:
+    async with running(await app_of("async")) as app:
+        async with post(app, "/runs", PAYLOAD | {"questions": 3}) as exchange:
+            run_id = (await exchange.json())["run_id"]
+        async with (
+            asyncio.timeout(5),
+            request(app, "GET", f"/runs/{run_id}/events") as stream,
+        ):
+            events = stream.events()
+            ids: dict[int, str] = {}
+            async for event in events:
+                if event.event == "interrupt":
+                    ids[event.json()["value"]] = event.json()["interrupt_id"]
+                    if len(ids) == 3:
+                        break
+            assert (await answer(app, run_id, {ids[1]: "b"}))[0] == 202
+            assert (await status(app, run_id))["status"] == "INTERRUPTED"
+            assert (await answer(app, run_id, {ids[0]: "a", ids[2]: "c"}))[0] == 202
+            rest = [event.json() async for event in events]
+    assert rest[-1]["output"] == {"notes": ["a", "b", "c"]}
+
+
+async def test_a_run_that_waits_inside_a_handler_is_cancelled() -> None:
+    async with running(await app_of("async")) as app:
+        run_id = (await streamed(app))[-1]["run_id"]
+        async with request(app, "DELETE", f"/runs/{run_id}") as exchange:
+            await exchange.head()
+            assert exchange.status == 200
+        assert (await followed(app, run_id))[-1]["type"] == "cancelled"
+        assert (await answer(app, run_id, "late"))[0] == 409
