@@ -11,7 +11,15 @@ from dockrion.runs.store.base import RunStore
 from tests.contracts.run_stores import BACKENDS, RULES, Open
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
+_NEEDED = {"redis": [pytest.mark.redis]}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(backend, id=name, marks=_NEEDED.get(name, []))
+        for name, backend in BACKENDS.items()
+    ]
+)
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Open]:
     """Opens stores, by their rules, on one backend."""
     async with request.param(tmp_path) as open_one:

@@ -17,7 +17,8 @@ from dockrion.backends.redis_url import RedisUrl
 
 logger = logging.getLogger(__name__)
 
-Callback: TypeAlias = Callable[[], None]
+# Called with the message, or with None when some may have been missed.
+Callback: TypeAlias = Callable[[bytes | None], None]
 # A connection that has said nothing to two pings is lost.
 _PING_SECONDS: Final = 2.5
 _FIRST_PAUSE: Final = 0.05
@@ -166,8 +167,8 @@ class Listener:
             message = await connection.read_response(timeout=inf)
             self._heard = True
             match message:
-                case [b"message", channel, _]:
-                    self._call(channel)
+                case [b"message", channel, data]:
+                    self._call(channel, data)
                 case [b"subscribe", channel, _]:
                     self._confirm(channel)
                 case _:
@@ -183,8 +184,8 @@ class Listener:
             waiting.set_result(None)
         if self._again:
             # What was published while there was no connection has been missed.
-            self._call(name)
+            self._call(name, None)
 
-    def _call(self, name: bytes) -> None:
+    def _call(self, name: bytes, message: bytes | None) -> None:
         for callback in [*self._callbacks.get(name, ())]:
-            callback()
+            callback(message)
