@@ -90,7 +90,9 @@ class RedisBackend:
             return ValidationError(f"{FIELD}: Redis refuses: {why}")
         error = as_backend_error(exc)
         if isinstance(exc, AuthenticationError) or error.message == REFUSED:
-            return ValidationError(f"{FIELD}: Redis at {self.url.place} refuses the user or the password")
+            return ValidationError(
+                f"{FIELD}: Redis at {self.url.place} refuses the user or the password"
+            )
         return BackendError(f"{FIELD}: {error.message} It should be at {self.url.place}.")
 
     async def close(self) -> None:

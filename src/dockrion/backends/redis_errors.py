@@ -62,7 +62,11 @@ def lost(exc: BaseException) -> bool:
 def refusal(exc: BaseException) -> str | None:
     """Return why Redis does not let this user do what is needed, if that is what `exc` says."""
     text = str(exc)
-    if not isinstance(exc, NoPermissionError) and "NOPERM" not in text and _OLD_FORBIDDEN not in text:
+    if (
+        not isinstance(exc, NoPermissionError)
+        and "NOPERM" not in text
+        and _OLD_FORBIDDEN not in text
+    ):
         return None
     found = _FORBIDDEN.search(text)
     if found is None:

@@ -65,7 +65,9 @@ class Lane:
             await self._called.wait()
             self._called.clear()
             while self._calls:
-                await self._serve([self._calls.popleft() for _ in range(min(_CALLS, len(self._calls)))])
+                await self._serve(
+                    [self._calls.popleft() for _ in range(min(_CALLS, len(self._calls)))]
+                )
 
     async def _serve(self, calls: list[_Call]) -> None:
         try:

@@ -111,7 +111,9 @@ class Listener:
                 pause = _FIRST_PAUSE
                 await self._talk(connection)
             except (RedisError, OSError, TimeoutError) as exc:
-                logger.debug("lost the messages of redis", extra={"reason": str(as_backend_error(exc))})
+                logger.debug(
+                    "lost the messages of redis", extra={"reason": str(as_backend_error(exc))}
+                )
             except Exception:
                 logger.exception("reading messages of redis failed")
             finally:

@@ -44,7 +44,9 @@ class RedisUrl:
             self.connect()
         # Options have many types, and what is wrong with one comes out as any of these.
         except (TypeError, ValueError, AttributeError, OSError, RedisError) as exc:
-            raise ValidationError(f"{FIELD}: it has an option that Redis connections do not have") from exc
+            raise ValidationError(
+                f"{FIELD}: it has an option that Redis connections do not have"
+            ) from exc
 
     @property
     def place(self) -> str:

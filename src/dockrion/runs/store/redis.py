@@ -88,9 +88,7 @@ class RedisStore:
     async def create_interrupted(
         self, new: NewRun, entries: Sequence[Entry], questions: Sequence[Question], *, claimed: bool
     ) -> Created:
-        return await self._create(
-            new, RunStatus.INTERRUPTED, entries, questions, claimed=claimed
-        )
+        return await self._create(new, RunStatus.INTERRUPTED, entries, questions, claimed=claimed)
 
     async def _create(
         self,
@@ -310,7 +308,9 @@ class RedisStore:
     def _record(self, fields: Sequence[Any]) -> RunRecord:
         """Return the record of which the script gave the fields, in the order that it has them."""
         status, owner, fingerprint, created_us, started, finished, thread, request, *rest = fields
-        direct, lease, attempt, first, end, result, questions, reason, read_until, answers, id_ = rest
+        direct, lease, attempt, first, end, result, questions, reason, read_until, answers, id_ = (
+            rest
+        )
         return RunRecord(
             run_id=id_.decode(),
             status=RunStatus(status.decode()),
@@ -395,7 +395,7 @@ def _raise_if_lost(claim: Claim, reply: Sequence[Any]) -> None:
             return
         case [b"cancel", reason]:
             raise CancelAskedError(reason.decode())
-        case [b"hole", end]:
-            raise ValueError(f"events from {end} on are missing")
+        case [b"hole", end, first]:
+            raise ValueError(f"events {end} to {first} are missing")
         case _:
             raise LeaseLostError(claim.run_id)

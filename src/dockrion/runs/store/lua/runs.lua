@@ -94,7 +94,8 @@ local function trim(oldest, oldest_end, past, weight)
   return oldest, oldest_end, weight
 end
 
--- Keep the entries in `ARGV` from a place on: how many, then first, end and body of each. False for a hole.
+-- Keep the entries in `ARGV` from a place on: how many, then first, end and body of each. Where events are missing,
+-- nothing is done, and the first that is missing and the one after the last are returned.
 local function append(run, at)
   local count = tonumber(ARGV[at])
   local past = run.past
@@ -102,13 +103,13 @@ local function append(run, at)
     local first = tonumber(ARGV[place])
     if first >= past then
       if first ~= past then
-        return false
+        return {'hole', past, first}
       end
       past = tonumber(ARGV[place + 1])
     end
   end
   if past == run.past then
-    return true
+    return nil
   end
   local kept = call('HMGET', RUN, 'first', 'oldest', 'oldest_end', 'weight')
   local first, oldest = tonumber(kept[1]), tonumber(kept[2] or -1)
@@ -128,7 +129,7 @@ local function append(run, at)
   first = math.max(first, oldest, past - MAX_EVENTS)
   call('HSET', RUN, 'first', first, 'end', past, 'oldest', oldest, 'oldest_end', oldest_end, 'weight', weight)
   run.past = past
-  return true
+  return nil
 end
 
 local function give(run, token, status)
@@ -296,8 +297,9 @@ function ops.append()
   if not run or not run.held then
     return {'lost'}
   end
-  if not append(run, 10) then
-    return {'hole', run.past}
+  local hole = append(run, 10)
+  if hole then
+    return hole
   end
   changed()
   return {'ok'}
@@ -315,8 +317,9 @@ function ops.finish()
   if run.cancel_reason and ARGV[10] ~= 'CANCELLED' then
     return {'cancel', run.cancel_reason}
   end
-  if not append(run, 12) then
-    return {'hole', run.past}
+  local hole = append(run, 12)
+  if hole then
+    return hole
   end
   finish(ARGV[10], ARGV[11])
   return {'ok'}
@@ -339,8 +342,9 @@ function ops.interrupt()
   if run.cancel_reason then
     return {'cancel', run.cancel_reason}
   end
-  if not append(run, 12) then
-    return {'hole', run.past}
+  local hole = append(run, 12)
+  if hole then
+    return hole
   end
   call('HSET', RUN, 'status', 'INTERRUPTED', 'questions', ARGV[10])
   if ARGV[11] ~= '1' then
