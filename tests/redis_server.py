@@ -53,9 +53,9 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             self.client().ping()
-        except redis.exceptions.AuthenticationError:
+        except redis.AuthenticationError:
             return True
-        except redis.exceptions.RedisError:
+        except redis.RedisError:
             return False
         return True
 

@@ -10,7 +10,6 @@ import pytest
 from dockrion.runs.store.base import RunStore
 from tests.contracts.run_stores import BACKENDS, RULES, Open
 
-
 _NEEDED = {"redis": [pytest.mark.redis]}
 
 

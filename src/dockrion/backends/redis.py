@@ -145,13 +145,11 @@ class RedisBackend:
                 # Connecting, writing and reading may each take a part of it.
                 self._blocking = self.url.blocking(seconds / 3)
             try:
-                # Retried once: Redis may have been restarted since the last time.
-                for _ in range(2):
-                    try:
-                        return _pipelined(self._blocking, script, calls)
-                    except redis.ConnectionError as exc:
-                        lost = exc
-                raise as_backend_error(lost)
+                try:
+                    return _pipelined(self._blocking, script, calls)
+                except redis.ConnectionError:
+                    # Redis may have been restarted since the last time.
+                    return _pipelined(self._blocking, script, calls)
             except (RedisError, OSError) as exc:
                 raise self._error(exc) from exc
 
@@ -199,7 +197,7 @@ class RedisBackend:
 
 
 def _pipelined(
-    client: redis.Redis,
+    client: Any,
     script: Script,
     calls: Sequence[tuple[Sequence[str], Sequence[Argument]]],
 ) -> list[Any]:
