@@ -59,9 +59,7 @@ async def dispatcher(
     url: str, executed: Executed | None = None, *, concurrency: int = 10
 ) -> AsyncGenerator[DocketDispatcher]:
     """Open a dispatcher on a backend of its own, as a process has it, which works where there is who executes."""
-    backend = RedisBackend(url)
-    await backend.open()
-    one = DocketDispatcher(backend, prefix=PREFIX)
+    one = DocketDispatcher(RedisBackend(url), prefix=PREFIX)
     await one.open()
     if executed is not None:
         one.work(executed, concurrency)
@@ -69,4 +67,3 @@ async def dispatcher(
         yield one
     finally:
         await one.close()
-        await backend.close()

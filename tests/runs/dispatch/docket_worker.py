@@ -17,9 +17,7 @@ async def execute(run_id: str) -> None:
 
 
 async def work(url: str) -> None:
-    backend = RedisBackend(url)
-    await backend.open()
-    one = DocketDispatcher(backend, prefix=PREFIX)
+    one = DocketDispatcher(RedisBackend(url), prefix=PREFIX)
     await one.open()
     one.work(execute, 10)
     print("works", flush=True)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from docket import TaskKey, Worker
-from docket.execution import Disposition
+from docket.execution import Disposition, Execution
 from opentelemetry import context as otel
 from opentelemetry import trace
 from redis.exceptions import RedisError
@@ -32,8 +32,8 @@ from dockrion.runs.store.base import RunRecord, StoreError
 logger = logging.getLogger(__name__)
 
 REDELIVERY_SECONDS: Final = 5.0
-# How long a worker waits for messages at a time, and, while all places are taken, until it looks for a free one.
-LOOK_SECONDS: Final = 0.025
+# While all its places are taken, a worker looks so often for a free one.
+FULL_SECONDS: Final = 0.02
 # Between attempts while Redis is away.
 RETRY_SECONDS: Final = 0.5
 # A worker that ends is given so long to take leave of Redis.
@@ -44,7 +44,6 @@ _STALE_MS: Final = 86_400_000
 
 # Consumers of a group stay there, and with them their messages: only who has none may go.
 _FORGET = Script(
-    "forget consumers",
     """
     local found = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
     if found.err then return 0 end
@@ -62,19 +61,21 @@ _FORGET = Script(
 
 
 class DocketDispatcher:
-    """`Dispatcher` for stores on Redis. `backend` is open while this is; `prefix` is that of the store's keys."""
+    """`Dispatcher` for stores on Redis; `prefix` is that of the store's keys."""
 
     def __init__(self, backend: RedisBackend, *, prefix: str) -> None:
         _quiet_logger()
         self._backend = backend
         self._docket = SharedDocket(backend, f"{prefix}docket")
         self._docket.register(self.execute)
+        self._channel = self._docket.key("submitted")
+        self._is_open = False
         self._worker = Worker(
             self._docket,
             # Not that of a machine: two processes with one name would share their messages.
             name=uuid4().hex,
             redelivery_timeout=timedelta(seconds=REDELIVERY_SECONDS),
-            minimum_check_interval=timedelta(seconds=LOOK_SECONDS),
+            minimum_check_interval=timedelta(seconds=FULL_SECONDS),
             # Nothing is put off.
             scheduling_resolution=timedelta(hours=1),
             schedule_automatic_tasks=False,
@@ -88,14 +89,16 @@ class DocketDispatcher:
         self._context = contextvars.Context()
 
     async def open(self) -> None:
+        await self._backend.open()
         await self._docket.__aenter__()
+        self._is_open = True
 
     async def submit(self, record: RunRecord) -> None:
         # A run that is handed back or resumed goes on after more events, or with another attempt.
         key = f"{record.run_id}:{record.end}:{record.attempt}"
         try:
             with _untraced():
-                added = await self._docket.add(self.execute, key=key)()
+                added = await self._told(self._docket.add(self.execute, key=key)())
                 if added.disposition is Disposition.ALREADY_SCHEDULED and await self._is_lost(key):
                     await self._replace(key)
         except RedisError as exc:
@@ -112,6 +115,7 @@ class DocketDispatcher:
     def rest(self) -> None:
         self._worker.concurrency = 0
         self._resting.set()
+        self._docket.look()
 
     async def close(self) -> None:
         self.rest()
@@ -121,7 +125,10 @@ class DocketDispatcher:
             await asyncio.wait(self._executing)
         if self._working is not None:
             await self._leave(self._working)
-        await self._docket.__aexit__(None, None, None)
+        if self._is_open:
+            self._is_open = False
+            await self._docket.__aexit__(None, None, None)
+            await self._backend.close()
 
     async def execute(self, key: str = TaskKey()) -> None:
         """What a docket's worker calls for a message."""
@@ -146,17 +153,23 @@ class DocketDispatcher:
 
     async def _work(self) -> None:
         await self._forget_consumers("")
+        await self._listen()
         resting = asyncio.create_task(self._resting.wait())
         async with self._worker:
             while not resting.done():
                 working = asyncio.create_task(self._worker.run_forever())
-                await asyncio.wait([resting, working], return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    await asyncio.wait([resting, working], return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    working.cancel()
+                    raise
                 if resting.done():
                     break
                 # It returns when Redis is away. All else is a bug, which must not end the work.
                 if (bug := working.exception()) is not None:
                     logger.error("the worker of docket broke", exc_info=bug)
                 await asyncio.wait([resting], timeout=RETRY_SECONDS)
+        self._backend.unsubscribe(self._channel, self._look)
         await self._forget_consumers(self._worker.name)
 
     async def _leave(self, working: asyncio.Task[None]) -> None:
@@ -167,16 +180,31 @@ class DocketDispatcher:
                 return
             working.cancel()
 
+    async def _listen(self) -> None:
+        try:
+            await self._backend.subscribe(self._channel, self._look)
+        except StoreError as exc:
+            logger.warning("runs may begin a second late: %s", exc)
+
+    def _look(self, _said: bytes | None) -> None:
+        self._docket.look()
+
+    async def _told(self, submitted: Awaitable[Execution]) -> Execution:
+        """Submit, and send word of it to all who work, in one round trip: calls keep their order."""
+        word = self._backend.ask("PUBLISH", self._channel, "")
+        execution, _ = await asyncio.gather(submitted, word)
+        return execution
+
     async def _forget_consumers(self, name: str) -> None:
         """Remove consumers of workers that are no more, and the one with that name."""
         group = self._docket.worker_group_name
         try:
-            await self._backend.run(_FORGET, [self._docket.stream_key], group, name, _STALE_MS)
+            await self._backend.run(_FORGET, [self._docket.stream_key], [group, name, _STALE_MS])
         except StoreError as exc:
             logger.debug("consumers are not forgotten: %s", exc)
 
     async def _replace(self, key: str) -> None:
-        await self._docket.replace(self.execute, datetime.now(UTC), key)()
+        await self._told(self._docket.replace(self.execute, datetime.now(UTC), key)())
 
     async def _is_lost(self, key: str) -> bool:
         """Whether a docket knows a key whose message is no more, which nobody would ever be given."""

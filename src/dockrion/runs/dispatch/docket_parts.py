@@ -8,27 +8,30 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, Self
 
 from docket import Docket
 from docket.strikelist import StrikeList
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError  # noqa: A004
 
 from dockrion.backends.base import BackendError
 from dockrion.backends.redis import RedisBackend
 
+# How long a worker waits for word of a message before it looks by itself.
+LOOK_SECONDS: Final = 1.0
 # What a message of ours has as arguments: all that matters is in its key.
 _NO_ARGS: Final = pickle.dumps(())
 _NO_KWARGS: Final = pickle.dumps({})
 
 
 class SharedDocket(Docket):
-    """All but the waiting for messages goes through the connection of `backend`.
+    """Goes through the connections of `backend`, and waits for messages without one of its own.
 
-    Strikes and cancels are not listened for, which would take two more; both are done through the store here.
+    Strikes and cancels are not listened for: both are done through the store here.
     """
 
     def __init__(self, backend: RedisBackend, prefix: str) -> None:
@@ -42,12 +45,16 @@ class SharedDocket(Docket):
     def prefix(self) -> str:
         return self._prefix
 
+    def look(self) -> None:
+        """There may be a message."""
+        self._client.may_have.set()
+
     async def __aenter__(self) -> Self:
         self.strike_list = StrikeList()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.connection_pool.disconnect()
+        pass
 
     @asynccontextmanager
     async def redis(self) -> AsyncGenerator[Any]:
@@ -59,13 +66,15 @@ class SharedDocket(Docket):
 
 
 class _SharedClient(Redis):
+    """A client without connections."""
+
     def __init__(self, backend: RedisBackend) -> None:
-        super().__init__(connection_pool=backend.blocking_pool())
+        # As the answers of `backend` are.
+        super().__init__(protocol=2)
         self._backend = backend
+        self.may_have = asyncio.Event()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if args[0] == "XREADGROUP":
-            return await super().execute_command(*args, **options)
         try:
             reply = await self._backend.ask(*args)
         except BackendError as exc:
@@ -74,13 +83,35 @@ class _SharedClient(Redis):
         callback = self.response_callbacks.get(args[0])
         return reply if callback is None else callback(reply, **options)
 
-    async def xreadgroup(self, *args: Any, **options: Any) -> Any:
+    def pipeline(self, *_: Any, **__: Any) -> Pipeline:
+        return _SharedPipeline(self)
+
+    async def xreadgroup(self, *args: Any, block: int, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: ARG002
+        # The connection is everybody's: who waits on it would hold up all others.
+        self.may_have.clear()
         found = await super().xreadgroup(*args, **options)
+        if not found:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.may_have.wait()
         return [(stream, _emptied(messages)) for stream, messages in found]
 
     async def xautoclaim(self, *args: Any, **options: Any) -> Any:
         cursor, messages, *more = await super().xautoclaim(*args, **options)
         return [cursor, _emptied(messages), *more]
+
+
+class _SharedPipeline(Pipeline):
+    """Calls that are made together are sent together anyway."""
+
+    def __init__(self, client: _SharedClient) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, False, None)
+        self._client = client
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: ARG002
+        commands, self.command_stack = self.command_stack, []
+        calls = (self._client.execute_command(*args, **options) for args, options in commands)
+        return list(await asyncio.gather(*calls))
 
 
 def _emptied(messages: Any) -> list[tuple[Any, Any]]:
