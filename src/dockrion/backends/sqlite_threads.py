@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final, TypeAlias
 
-logger = logging.getLogger(__name__)
+from dockrion.backends import sqlite_file
+from dockrion.backends.sqlite_errors import is_busy
+
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 ErrorOf: TypeAlias = Callable[[sqlite3.Error], Exception]
 
 # Of one transaction; another process waits for its end.
 _MAX_JOBS: Final = 256
+_RETRY_SECONDS: Final = 0.0005
 
 
 class Job:
@@ -143,14 +145,28 @@ class _Worker:
 
 
 class Writer(_Worker):
+    """Its connection must not wait for locks by itself."""
+
     def _transact(self, jobs: list[Job]) -> None:
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
+        self._begin()
         db.execute("UPDATE commits SET number = number + 1")
         for job in jobs:
             if job.is_wanted:
                 self._write(job)
         db.execute("COMMIT")
+
+    def _begin(self) -> None:
+        """Wait for other processes; SQLite's own wait soon sleeps for 25 ms and more, whatever they take."""
+        ends = monotonic() + sqlite_file.BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc) or monotonic() >= ends:
+                    raise
+            sleep(_RETRY_SECONDS)
 
     def _write(self, job: Job) -> None:
         """Do one caller's work, or nothing of it."""
