@@ -14,13 +14,14 @@ from typing import Any, Final, TypeAlias
 from dockrion.backends import sqlite_file
 from dockrion.backends.sqlite_errors import is_busy
 
-
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 ErrorOf: TypeAlias = Callable[[sqlite3.Error], Exception]
 
 # Of one transaction; another process waits for its end.
 _MAX_JOBS: Final = 256
 _RETRY_SECONDS: Final = 0.0005
+# Until the next look after one that failed.
+_FAILED_SECONDS: Final = 1.0
 
 
 class Job:
@@ -176,7 +177,8 @@ class Writer(_Worker):
             job.result = job.work(db)
         except Exception as exc:
             if not db.in_transaction:
-                raise
+                # SQLite has undone the work of all, as it does when a disk is full.
+                raise exc if isinstance(exc, sqlite3.Error) else sqlite3.Error() from exc
             db.execute("ROLLBACK TO job")
             job.error = self._error_of(exc) if isinstance(exc, sqlite3.Error) else exc
         db.execute("RELEASE job")
@@ -229,7 +231,9 @@ class Reader(_Worker):
                 self._look_for_news(self._look)
             except sqlite3.Error as exc:
                 self._roll_back()
+                # It is logged, so not hundreds of times a second.
                 self._error_of(exc)
+                self._next = monotonic() + _FAILED_SECONDS
 
     def _look_for_news(self, look: Look) -> None:
         db = self._db
