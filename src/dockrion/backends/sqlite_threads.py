@@ -27,7 +27,7 @@ _FAILED_SECONDS: Final = 1.0
 class Job:
     """What one caller wants done; `then` is called on the loop when it is, even if the caller has gone meanwhile.
 
-    Either a task waits for it, by `future`, or a thread, by `done`, or nobody.
+    Either a task waits for it, by `future`, or a thread, by `done`, or nobody; `then` is a task's.
     """
 
     __slots__ = ("done", "error", "future", "result", "then", "work")
@@ -52,10 +52,13 @@ class Job:
         return self.future is None or not self.future.cancelled()
 
     def settle(self) -> None:
-        if self.error is None and self.then is not None:
-            self.then()
         future = self.future
-        if future is None or future.done():
+        if future is None:
+            return
+        if self.error is None and self.then is not None:
+            # Before whoever waits goes on, and apart from it: what it raises is nobody else's.
+            future.get_loop().call_soon(self.then)
+        if future.done():
             return
         if self.error is None:
             future.set_result(self.result)
