@@ -10,11 +10,15 @@ from typing import Any, Final, Protocol
 
 from dockrion.auth.base import TicketRules, TicketStore
 from dockrion.auth.rates import MemoryRateLimiter, RateLimiter
+from dockrion.auth.redis_rates import RedisRateLimiter
+from dockrion.auth.redis_tickets import RedisTickets
 from dockrion.auth.sqlite_rates import SqliteRateLimiter
 from dockrion.auth.sqlite_tickets import SqliteTickets
 from dockrion.auth.tickets import MemoryTickets
+from dockrion.backends.redis import RedisBackend
 from dockrion.backends.sqlite import Database
 from tests.auth.clock import Clock
+from tests.redis_server import RedisServer
 
 
 class Shared(Protocol):
@@ -58,4 +62,24 @@ async def sqlite() -> AsyncGenerator[Shared]:
         await database.close()
 
 
-SHARED: Final[dict[str, Callable[[], Any]]] = {"memory": memory, "sqlite": sqlite}
+class _Redis:
+    def __init__(self, backend: RedisBackend) -> None:
+        self._backend = backend
+
+    def tickets(self, rules: TicketRules, clock: Clock | None = None) -> TicketStore:
+        return RedisTickets(self._backend, rules, prefix="test:", clock=clock or Clock(100.0))
+
+    def limiter(self, clock: Clock, *, max_callers: int = 100) -> RateLimiter:
+        return RedisRateLimiter(self._backend, prefix="test:", clock=clock)
+
+
+@asynccontextmanager
+async def redis() -> AsyncGenerator[Shared]:
+    with RedisServer() as server:
+        backend = RedisBackend(server.url())
+        await backend.open()
+        yield _Redis(backend)
+        await backend.close()
+
+
+SHARED: Final[dict[str, Callable[[], Any]]] = {"memory": memory, "sqlite": sqlite, "redis": redis}

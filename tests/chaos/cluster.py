@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import httpx
+
 from tests.e2e.server import DOCKRION_RUN, HOST, free_port
 
 from .waiting import until

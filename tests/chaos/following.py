@@ -80,7 +80,7 @@ class Follower:
                 time.sleep(0.02)
 
     def _connect(self, node: Node, cut: int | None) -> None:
-        request = Request(f"{node.url}/runs/{self.run_id}/events")  # noqa: S310
+        request = Request(f"{node.url}/runs/{self.run_id}/events")
         if self.seen:
             request.add_header("Last-Event-ID", str(self.seen[-1].id))
         with _open(request, timeout=20) as response:

@@ -17,7 +17,7 @@ DEFAULT_ROLE: Final = "default"
 
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # Calls that are closer together than so many parts of the window are one entry of it.
-_PARTS: Final = 128
+PARTS: Final = 128
 # Of one rate; past it, whoever has not called for longest is forgotten.
 MAX_CALLERS: Final = 100_000
 _MAX_KEY: Final = 128
@@ -110,7 +110,7 @@ class Window:
         self, rate: Rate, calls: Iterable[list[float]] = (), *, opened: float = 0.0
     ) -> None:
         self._rate = rate
-        self._grain = rate.seconds / _PARTS if rate.calls > _PARTS else 0.0
+        self._grain = rate.seconds / PARTS if rate.calls > PARTS else 0.0
         self._calls = deque(calls)
         self._total = sum(int(count) for _, count in self._calls)
         # When the first call of the last entry came.

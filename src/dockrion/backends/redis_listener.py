@@ -17,7 +17,7 @@ from dockrion.backends.redis_url import RedisUrl
 
 logger = logging.getLogger(__name__)
 
-# Gets what was said, or None after a time in which something may have been missed.
+# Called with the message, or with None when some may have been missed.
 Callback: TypeAlias = Callable[[bytes | None], None]
 # A connection that has said nothing to two pings is lost.
 _PING_SECONDS: Final = 2.5
@@ -42,6 +42,7 @@ class Listener:
         # Who waits for the confirmation of a channel.
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._wanted = asyncio.Event()
+        self._again = False
 
     async def open(self) -> None:
         """Connect; raise what a first connection raises."""
@@ -71,18 +72,15 @@ class Listener:
         confirmed = self._waiting.get(name)
         if confirmed is None:
             confirmed = self._waiting[name] = asyncio.get_running_loop().create_future()
-        done, _ = await self._until(confirmed, name, callback)
-        if not done:
-            self.unsubscribe(channel, callback)
-            raise BackendError(SILENT)
-
-    async def _until(
-        self, confirmed: asyncio.Future[None], name: bytes, callback: Callback
-    ) -> tuple[set[asyncio.Future[None]], set[asyncio.Future[None]]]:
         try:
-            return await asyncio.wait([confirmed], timeout=self._seconds)
+            async with asyncio.timeout(self._seconds):
+                # Others may wait for it, too.
+                await asyncio.shield(confirmed)
+        except TimeoutError:
+            self.unsubscribe(channel, callback)
+            raise BackendError(SILENT) from None
         except asyncio.CancelledError:
-            self.unsubscribe(name.decode(), callback)
+            self.unsubscribe(channel, callback)
             raise
 
     def unsubscribe(self, channel: str, callback: Callback) -> None:
@@ -93,6 +91,7 @@ class Listener:
         callbacks.discard(callback)
         if not callbacks:
             del self._callbacks[name]
+            self._waiting.pop(name, None)
             self._wanted.set()
 
     def _is_confirmed(self, name: bytes) -> bool:
@@ -123,6 +122,7 @@ class Listener:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             connection = self._url.connect()
+            self._again = True
 
     async def _talk(self, connection: Any) -> None:
         """Until the connection is lost, which it raises."""
@@ -169,8 +169,8 @@ class Listener:
             message = await connection.read_response(timeout=inf)
             self._heard = True
             match message:
-                case [b"message", channel, said]:
-                    self._call(channel, said)
+                case [b"message", channel, data]:
+                    self._call(channel, data)
                 case [b"subscribe", channel, _]:
                     self._confirm(channel)
                 case _:
@@ -184,9 +184,10 @@ class Listener:
         waiting = self._waiting.pop(name, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
-        # Also those who were there before the connection was lost: they may have missed something.
-        self._call(name, None)
+        if self._again:
+            # What was published while there was no connection has been missed.
+            self._call(name, None)
 
-    def _call(self, name: bytes, said: bytes | None) -> None:
+    def _call(self, name: bytes, message: bytes | None) -> None:
         for callback in [*self._callbacks.get(name, ())]:
-            callback(said)
+            callback(message)
