@@ -115,6 +115,14 @@ class RedisBackend:
         except RedisError as exc:
             raise self._error(exc) from exc
 
+    async def ask(self, *command: Argument) -> Any:
+        """`call` for whoever reads answers as a client of Redis does: a refusal is raised as `ResponseError`."""
+        return await self._writes.call(*command)
+
+    def blocking_pool(self) -> Any:
+        """Return a pool of one more connection, for calls that wait for something; its user closes it."""
+        return self.url.pool(self._seconds)
+
     async def run(
         self,
         script: Script,

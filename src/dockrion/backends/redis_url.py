@@ -68,6 +68,20 @@ class RedisUrl:
             retry=Retry(NoBackoff(), 0),
         )
 
+    def pool(self, seconds: float) -> Any:
+        """Return a pool of one connection for one event loop, each step of which takes `seconds` at most."""
+        pool_of: Any = asyncio_connection.BlockingConnectionPool
+        return pool_of(
+            connection_class=self._parts.asyncio_class,
+            max_connections=1,
+            timeout=None,
+            **self._parts.options,
+            protocol=2,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+
     def blocking(self, seconds: float) -> redis.Redis:
         """Return a client with one connection for threads, each step of which takes `seconds` at most."""
         pool = blocking_connection.ConnectionPool(

@@ -72,7 +72,8 @@ def _redis(spec: DockSpec, rules: StoreRules) -> tuple[RunStore, Dispatcher]:
             f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
         ) from exc
     url, prefix = spec.streaming.redis.url, prefix_of(spec.agent.name)
-    return RedisStore(RedisBackend(url), rules, prefix=prefix), DocketDispatcher(url, prefix=prefix)
+    backend = RedisBackend(url)
+    return RedisStore(backend, rules, prefix=prefix), DocketDispatcher(backend, prefix=prefix)
 
 
 def place_of_runs(spec: DockSpec) -> str:
