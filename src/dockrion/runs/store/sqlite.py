@@ -41,8 +41,9 @@ class SqliteStore:
     Watchers hear of what this object writes at once, and of what others write as soon as it is looked for.
     """
 
-    def __init__(self, path: Path, rules: StoreRules) -> None:
-        self.database = Database(path)
+    def __init__(self, place: Path | Database, rules: StoreRules) -> None:
+        """A database may be in use for other things, too."""
+        self.database = place if isinstance(place, Database) else Database(place)
         self._rules = rules
         origin = secrets.randbits(62)
         self._work = RunWork(rules, origin)
