@@ -17,10 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dockrion.backends.redis import RedisBackend
 from dockrion.events.identity import Identity
 from dockrion.events.model import Batch, Event, RunStatus, Token
 from dockrion.runs.kept import entries_of
 from dockrion.runs.store.base import Claim, Entry, NewRun, RunStore, StoreRules
+from dockrion.runs.store.redis import RedisStore
 from dockrion.runs.store.sqlite import SqliteStore
 
 RULES = StoreRules(
@@ -29,6 +31,7 @@ RULES = StoreRules(
 # Where a backend is: a folder of this benchmark's own, unless `--at` says otherwise.
 STORES: dict[str, Callable[[str], RunStore]] = {
     "sqlite": lambda at: SqliteStore(Path(at) / "runs.db", RULES),
+    "redis": lambda at: RedisStore(RedisBackend(at), RULES, prefix="dockrion:{benchmark}:"),
 }
 BATCH_EVENTS = 1024
 RUNS = 10

@@ -54,6 +54,7 @@ _OLD_FORBIDDEN: Final = "can't run this command"
 
 def lost(exc: BaseException) -> bool:
     """Whether it says that the way to Redis is broken, and not what Redis said."""
+    exc = _unwrapped(exc)
     if isinstance(exc, AuthenticationError | BusyLoadingError):
         return False
     return isinstance(exc, ConnectionError | OSError)
@@ -80,7 +81,15 @@ def as_backend_error(exc: BaseException) -> BackendError:
     """Return the error that callers get for what a connection raised or Redis answered."""
     if isinstance(exc, BackendError):
         return exc
-    return BackendError(_sentence(exc))
+    return BackendError(_sentence(_unwrapped(exc)))
+
+
+def _unwrapped(exc: BaseException) -> BaseException:
+    """Return what Redis said while a connection was made, which redis-py takes for a connection that failed."""
+    cause = exc.__cause__
+    if type(exc) is ConnectionError and isinstance(cause, RedisError):
+        return cause
+    return exc
 
 
 def _sentence(exc: BaseException) -> str:

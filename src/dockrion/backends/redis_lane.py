@@ -58,7 +58,7 @@ class Lane:
             await asyncio.wait([self._worker])
             self._worker = None
         self._refuse(self._calls, BackendError(GONE))
-        await self._disconnect()
+        await self._disconnect(nowait=False)
 
     async def _work(self) -> None:
         while True:
@@ -116,10 +116,10 @@ class Lane:
         await connection.send_packed_command(packed, check_health=False)
         return [await _reply(connection) for _ in calls]
 
-    async def _disconnect(self) -> None:
+    async def _disconnect(self, *, nowait: bool = True) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await connection.disconnect(nowait=nowait)
 
     @staticmethod
     def _refuse(calls: list[_Call] | deque[_Call], error: BackendError) -> None:

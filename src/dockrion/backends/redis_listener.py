@@ -43,13 +43,13 @@ class Listener:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._wanted = asyncio.Event()
         self._again = False
+        self._connection: Any = url.connect()
 
     async def open(self) -> None:
         """Connect; raise what a first connection raises."""
-        connection = self._url.connect()
         async with asyncio.timeout(self._seconds):
-            await connection.connect()
-        self._worker = asyncio.create_task(self._work(connection), name="redis listener")
+            await self._connection.connect()
+        self._worker = asyncio.create_task(self._work(), name="redis listener")
 
     async def close(self) -> None:
         if self._worker is not None:
@@ -58,6 +58,7 @@ class Listener:
             self._worker = None
         for future in self._waiting.values():
             future.cancel()
+        await self._connection.disconnect()
 
     async def subscribe(self, channel: str, callback: Callback) -> None:
         """Call back for messages that are published once this has returned. Raises `BackendError`."""
@@ -103,25 +104,25 @@ class Listener:
         self._unconfirmed: Counter[bytes] = Counter()
         self._heard = True
 
-    async def _work(self, connection: Any) -> None:
+    async def _work(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
-                await connection.connect()
+                async with asyncio.timeout(self._seconds):
+                    await self._connection.connect()
                 pause = _FIRST_PAUSE
-                await self._talk(connection)
+                await self._talk(self._connection)
             except (RedisError, OSError, TimeoutError) as exc:
                 logger.debug(
                     "lost the messages of redis", extra={"reason": str(as_backend_error(exc))}
                 )
             except Exception:
                 logger.exception("reading messages of redis failed")
-            finally:
-                await connection.disconnect(nowait=True)
+            await self._connection.disconnect(nowait=True)
             self._forget_connection()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            connection = self._url.connect()
+            self._connection = self._url.connect()
             self._again = True
 
     async def _talk(self, connection: Any) -> None:
