@@ -271,15 +271,15 @@ class AgentHost:
 
     async def _close(self) -> None:
         await self.drain()
+        for task in (self._opening, self._loading):
+            if task is not None and not task.done():
+                task.cancel()
         if self.runs is not None:
             await self.runs.close()
         await self.backend.close()
         if self._watchdog is not None:
             self._watchdog.stop()
         self.traffic.close()
-        for task in (self._opening, self._loading):
-            if task is not None and not task.done():
-                task.cancel()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
 
