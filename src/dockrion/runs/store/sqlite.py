@@ -22,6 +22,7 @@ from dockrion.runs.store.base import (
     RunPage,
     RunRecord,
     StoreRules,
+    Waiting,
 )
 from dockrion.runs.store.cursor import place_in
 from dockrion.runs.store.sqlite_queries import News
@@ -103,6 +104,9 @@ class SqliteStore:
                 db, owner_id=owner_id, status=status, before=before, limit=limit
             )
         )
+
+    async def waiting(self) -> Waiting:
+        return await self.database.read(queries.waiting)
 
     # The worker's side
 
