@@ -21,7 +21,7 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> Any:
         await context.emit_token(f"{number} ")
         await asyncio.sleep(payload.get("pause", 0))
     if "block" in payload:
-        time.sleep(payload["block"])  # noqa: ASYNC251 - what nobody should do, and many do
+        time.sleep(payload["block"])
     if "question" in payload:
         await context.ask(payload["question"])
     while "gate" in payload and not _is_open(payload["gate"]):

@@ -39,7 +39,7 @@ class Follower:
         nodes: Sequence[Node],
         run_id: str,
         *,
-        cuts: Iterator[int | None] = repeat(None),
+        cuts: Iterator[int | None] | None = None,
         events_a_second: float | None = None,
     ) -> None:
         self.run_id = run_id
@@ -47,7 +47,7 @@ class Follower:
         self.gaps: list[tuple[int, int]] = []
         self.connections = 0
         self._nodes = cycle(nodes)
-        self._cuts = cuts
+        self._cuts = cuts or repeat(None)
         self._pause = 0.0 if events_a_second is None else 1 / events_a_second
         self._left = False
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -80,7 +80,7 @@ class Follower:
                 time.sleep(0.02)
 
     def _connect(self, node: Node, cut: int | None) -> None:
-        request = Request(f"{node.url}/runs/{self.run_id}/events")  # noqa: S310
+        request = Request(f"{node.url}/runs/{self.run_id}/events")
         if self.seen:
             request.add_header("Last-Event-ID", str(self.seen[-1].id))
         with _open(request, timeout=20) as response:

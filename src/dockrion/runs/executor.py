@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import msgspec
 
-from dockrion.errors import DockrionError
+from dockrion.errors import DockrionError, ShuttingDownError
 from dockrion.events.model import Cancelled, Failed
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
@@ -21,6 +22,9 @@ from dockrion.runs.runner import Runner
 from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
 
 logger = logging.getLogger(__name__)
+
+# A run that could be found and not begun keeps its place for so long: it would be found again at once.
+_PAUSE_SECONDS: Final = 0.5
 
 
 class Executor:
@@ -49,14 +53,17 @@ class Executor:
 
     async def execute(self, run_id: str) -> None:
         """Claim a run and bring it to its end; nothing where there is nothing to do. Never raises."""
-        try:
-            claim = await self._store.claim(run_id)
-            if claim is not None:
-                await self._execute(claim)
-        except StoreError as exc:
-            logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
-        except LeaseLostError:
-            logger.warning("run was taken from this worker", extra={"run_id": run_id})
+        with self._counted():
+            try:
+                claim = await self._store.claim(run_id)
+                if claim is not None:
+                    await self._without_earlier(run_id)
+                    await self._execute(claim)
+            except StoreError as exc:
+                logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except LeaseLostError:
+                logger.warning("run was taken from this worker", extra={"run_id": run_id})
 
     def adopt(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
         """Pump a run of this process from here on, in a task of its own."""
@@ -69,16 +76,19 @@ class Executor:
 
         Those whose code waits for an answer may not: what they wait with is here.
         """
-        attempts = self._store.rules.max_attempts
         for pump in tuple(self._pumps.values()):
-            record = pump.claim.record
-            if record.direct or record.attempt >= attempts or pump.run.is_waiting:
-                continue
-            pump.hands_back = True
-            pump.run.stop(LOST)
+            if self._may_go_back(pump):
+                pump.hands_back = True
+                pump.run.stop(LOST)
+
+    def _may_go_back(self, pump: Pump) -> bool:
+        record = pump.claim.record
+        if record.direct or pump.run.is_waiting:
+            return False
+        return record.attempt < self._store.rules.max_attempts
 
     async def idle(self) -> None:
-        """Wait until all pumps are done."""
+        """Wait until all pumps are done, and all runs that were claimed and not begun are handed back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -108,8 +118,16 @@ class Executor:
             # It drains, or has no thread: others may have better luck.
             logger.info("run is handed back: %s", exc, extra={"run_id": record.run_id})
             await self._store.release(claim, begun=False)
+            if not isinstance(exc, ShuttingDownError):
+                await asyncio.sleep(_PAUSE_SECONDS)
             return
         await self._work(self._made(run, claim, paced=False))
+
+    async def _without_earlier(self, run_id: str) -> None:
+        """Wait for the end of an attempt of this process that has lost the run, and may not have heard of it yet."""
+        while (earlier := self._pumps.get(run_id)) is not None:
+            earlier.run.stop(LOST)
+            await earlier.over.wait()
 
     async def _end(self, claim: Claim, terminal: Failed | Cancelled) -> None:
         record = claim.record
@@ -131,8 +149,8 @@ class Executor:
             await self._give_up(pump)
         finally:
             self._leases.discard(pump)
-            if self._pumps.get(pump.run_id) is pump:
-                del self._pumps[pump.run_id]
+            del self._pumps[pump.run_id]
+            pump.over.set()
 
     async def _give_up(self, pump: Pump) -> None:
         """End a run whose pump met a bug; where that cannot be, the reaper finds it."""
@@ -145,11 +163,13 @@ class Executor:
             logger.error("its end cannot be stored", exc_info=exc, extra={"run_id": pump.run_id})
 
     def _told(self, pump: Pump, beat: Beat) -> None:
-        if self._pumps.get(pump.run_id) is not pump:
+        if pump.over.is_set():
             return
         if beat.cancel_reason is not None:
             pump.run.stop(Cancelled(beat.cancel_reason))
         elif beat.is_lost:
+            # It may be that nobody has it: the store has not answered, and does again.
+            pump.hands_back = self._may_go_back(pump)
             pump.run.stop(LOST)
 
     def _ordered(self, run_id: str | None) -> None:
@@ -174,6 +194,17 @@ class Executor:
             logger.warning("a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id})
         except LeaseLostError:
             pump.run.stop(LOST)
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        """Let `idle` and `close` wait for the task that this is in."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -58,6 +58,8 @@ class Pump:
         self.lease_ends = monotonic() + store.rules.lease_seconds
         # Whether the run goes back to the others instead of ending.
         self.hands_back = False
+        # Set once all is done.
+        self.over = asyncio.Event()
         self._store = store
         self._channels = channels
         self.paced = paced
@@ -95,7 +97,7 @@ class Pump:
             if batch is None:
                 self._pass_heartbeat_on()
                 continue
-            if self.hands_back and batch.is_last:
+            if batch.is_last and self._goes_back:
                 await self._insist(lambda: self._store.release(self.claim, begun=True))
                 return
             if not batch.is_last:
@@ -104,6 +106,12 @@ class Pump:
                 return
             # What was encoded must not live on while the run is silent.
             del batch
+
+    @property
+    def _goes_back(self) -> bool:
+        """Whether it is for the others that the run has stopped; it may have come to its own end just before."""
+        outcome = self.run.outcome
+        return self.hands_back and isinstance(outcome, Failed) and outcome.code == LOST.code
 
     async def _append(self, batch: Batch) -> None:
         entries = self._encoded(batch)
@@ -119,6 +127,8 @@ class Pump:
         except CancelAskedError as asked:
             if self.run.is_waiting:
                 self.run.stop(Cancelled(asked.reason))
+                # The cancel comes after the questions, which have their numbers.
+                await self._append(batch)
                 return False
             await self._finish(*_cancelled(batch, asked.reason))
         return True
