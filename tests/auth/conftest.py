@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from functools import cache
 
 import httpcore2
 import pytest
 
 from tests.auth.clock import Clock
+from tests.auth.shared import SHARED, Shared
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +23,9 @@ def certificates_are_read_once() -> Iterator[None]:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(params=SHARED.values(), ids=list(SHARED))
+async def shared(request: pytest.FixtureRequest) -> AsyncGenerator[Shared]:
+    async with request.param() as made:
+        yield made

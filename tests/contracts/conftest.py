@@ -10,8 +10,15 @@ import pytest
 from dockrion.runs.store.base import RunStore
 from tests.contracts.run_stores import BACKENDS, RULES, Open
 
+_NEEDED = {"redis": [pytest.mark.redis]}
 
-@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
+
+@pytest.fixture(
+    params=[
+        pytest.param(backend, id=name, marks=_NEEDED.get(name, []))
+        for name, backend in BACKENDS.items()
+    ]
+)
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Open]:
     """Opens stores, by their rules, on one backend."""
     async with request.param(tmp_path) as open_one:

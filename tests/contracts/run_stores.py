@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
+from dockrion.backends.redis import RedisBackend
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -24,7 +25,9 @@ from dockrion.runs.store.base import (
     StoreRules,
 )
 from dockrion.runs.store.memory import MemoryStore
+from dockrion.runs.store.redis import RedisStore, prefix_of
 from dockrion.runs.store.sqlite import SqliteStore
+from tests.redis_server import RedisServer
 
 # Opens one more store on the same backend; where a backend is one object's own, the same object again.
 Open = Callable[[StoreRules], Any]
@@ -59,7 +62,20 @@ async def memory(folder: Path) -> AsyncGenerator[Open]:
         await store.close()
 
 
-BACKENDS: Final[dict[str, Backend]] = {"memory": memory, "sqlite": sqlite}
+@asynccontextmanager
+async def redis(folder: Path) -> AsyncGenerator[Open]:
+    async def open_one(rules: StoreRules) -> RunStore:
+        store = RedisStore(RedisBackend(server.url()), rules, prefix=prefix_of("contract"))
+        await store.open()
+        stack.push_async_callback(store.close)
+        return store
+
+    with RedisServer() as server:
+        async with AsyncExitStack() as stack:
+            yield open_one
+
+
+BACKENDS: Final[dict[str, Backend]] = {"memory": memory, "sqlite": sqlite, "redis": redis}
 
 RULES: Final = StoreRules(lease_seconds=30.0, max_attempts=1, ttl_seconds=60.0, max_events=10_000)
 BRIEF: Final = 0.15

@@ -40,9 +40,12 @@ def rules(max_attempts: int = 1) -> StoreRules:
 
 async def executor_for(handler: Callable[..., Any], store: MemoryStore) -> Executor:
     channels = Channels(store, ReadRules(max_readers=9, heartbeat_events=False), Unobserved())
-    executor = Executor(store, channels, runner_for(handler), Clock().now)
+    executor = Executor(store, channels, runner_for(handler), Clock().now, _to_nobody)
     await executor.open()
     return executor
+
+
+async def _to_nobody(run_id: str) -> None: ...
 
 
 async def accepted(store: MemoryStore, run_id: str = "run") -> str:

@@ -17,9 +17,9 @@ DEFAULT_ROLE: Final = "default"
 
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # Calls that are closer together than so many parts of the window are one entry of it.
-_PARTS: Final = 128
+PARTS: Final = 128
 # Of one rate; past it, whoever has not called for longest is forgotten.
-_MAX_CALLERS: Final = 100_000
+MAX_CALLERS: Final = 100_000
 _MAX_KEY: Final = 128
 
 
@@ -63,27 +63,26 @@ class MemoryRateLimiter:
     """
 
     def __init__(
-        self, *, clock: Callable[[], float] = monotonic, max_callers: int = _MAX_CALLERS
+        self, *, clock: Callable[[], float] = monotonic, max_callers: int = MAX_CALLERS
     ) -> None:
         self._clock = clock
         self._max_callers = max_callers
         # Of each rate its callers, who called last at the end.
-        self._windows: dict[Rate, OrderedDict[str, _Window]] = {}
+        self._windows: dict[Rate, OrderedDict[str, Window]] = {}
 
     async def hit(self, key: str, rate: Rate) -> Verdict:
         now = self._clock()
-        if len(key) > _MAX_KEY:
-            key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        key = short_key(key)
         windows = self._windows.setdefault(rate, OrderedDict())
         window = windows.get(key)
         if window is None:
-            window = windows[key] = _Window(rate)
+            window = windows[key] = Window(rate)
         windows.move_to_end(key)
         verdict = window.hit(now)
         self._forget(windows, now)
         return verdict
 
-    def _forget(self, windows: OrderedDict[str, _Window], now: float) -> None:
+    def _forget(self, windows: OrderedDict[str, Window], now: float) -> None:
         while len(windows) > 1:
             key, oldest = next(iter(windows.items()))
             if len(windows) <= self._max_callers and oldest.counts_after(now):
@@ -91,7 +90,14 @@ class MemoryRateLimiter:
             del windows[key]
 
 
-class _Window:
+def short_key(key: str) -> str:
+    """Return the key, or what stands for it where it is long."""
+    if len(key) <= _MAX_KEY:
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Window:
     """The calls of one caller that count, as `[when the last of them came, how many]`.
 
     Of large counts, neighbours are put together and count until the last of them is too old: that can refuse a call
@@ -100,13 +106,29 @@ class _Window:
 
     __slots__ = ("_calls", "_grain", "_opened", "_rate", "_total")
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(
+        self, rate: Rate, calls: Iterable[list[float]] = (), *, opened: float = 0.0
+    ) -> None:
         self._rate = rate
-        self._grain = rate.seconds / _PARTS if rate.calls > _PARTS else 0.0
-        self._calls: deque[list[float]] = deque()
-        self._total = 0
+        self._grain = rate.seconds / PARTS if rate.calls > PARTS else 0.0
+        self._calls = deque(calls)
+        self._total = sum(int(count) for _, count in self._calls)
         # When the first call of the last entry came.
-        self._opened = 0.0
+        self._opened = opened
+
+    @property
+    def calls(self) -> list[list[float]]:
+        """With `opened`, all that has to be kept to go on counting somewhere else."""
+        return list(self._calls)
+
+    @property
+    def opened(self) -> float:
+        return self._opened
+
+    @property
+    def ends_at(self) -> float:
+        """When the last call that counts stops to."""
+        return self._calls[-1][0] + self._rate.seconds if self._calls else 0.0
 
     def hit(self, now: float) -> Verdict:
         calls, rate = self._calls, self._rate

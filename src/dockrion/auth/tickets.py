@@ -1,4 +1,4 @@
-"""Tickets in memory: for one process."""
+"""Tickets in memory, for one process, and what all stores of tickets have in common."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class MemoryTickets:
         now = self._clock()
         self._forget_old(now)
         self._make_room(identity)
-        ticket = secrets.token_urlsafe(_BYTES)
-        hashed = _hash(ticket)
+        ticket = new_ticket()
+        hashed = hash_of(ticket)
         self._tickets[hashed] = _Ticket(identity, path, now + self._rules.seconds)
         self._of_one[identity.id][hashed] = None
         return ticket
@@ -47,15 +47,15 @@ class MemoryTickets:
         own = self._of_one.get(identity.id, {})
         if len(own) >= rules.max_of_one:
             if not rules.replaces:
-                raise RateLimitError(f"{len(own)} tickets are out already; use those, or wait.")
+                raise too_many_of_one(len(own))
             self._forget(next(iter(own)))
         elif len(self._tickets) >= rules.max_of_all:
             if not rules.replaces:
-                raise OverloadedError("Too many tickets are out; try again later.")
+                raise too_many_of_all()
             self._forget(next(iter(self._tickets)))
 
     async def redeem(self, ticket: str, path: str) -> Identity | None:
-        hashed = _hash(ticket)
+        hashed = hash_of(ticket)
         found = self._tickets.get(hashed)
         if found is None:
             return None
@@ -63,7 +63,7 @@ class MemoryTickets:
         return self._good_for(found, path)
 
     async def find(self, ticket: str, path: str) -> Identity | None:
-        found = self._tickets.get(_hash(ticket))
+        found = self._tickets.get(hash_of(ticket))
         return None if found is None else self._good_for(found, path)
 
     def _good_for(self, ticket: _Ticket, path: str) -> Identity | None:
@@ -85,5 +85,17 @@ class MemoryTickets:
             del self._of_one[owner]
 
 
-def _hash(ticket: str) -> bytes:
+def new_ticket() -> str:
+    return secrets.token_urlsafe(_BYTES)
+
+
+def too_many_of_one(count: int) -> RateLimitError:
+    return RateLimitError(f"{count} tickets are out already; use those, or wait.")
+
+
+def too_many_of_all() -> OverloadedError:
+    return OverloadedError("Too many tickets are out; try again later.")
+
+
+def hash_of(ticket: str) -> bytes:
     return sha256(ticket.encode("utf-8", "surrogatepass")).digest()

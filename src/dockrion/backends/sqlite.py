@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, TypeVar
@@ -60,6 +60,15 @@ class Database:
         self._look = None
         for thread in reversed(threads or ()):
             await asyncio.to_thread(thread.end)
+
+    async def make(self, tables: Sequence[str]) -> None:
+        """Carry out statements that make what is not there yet."""
+
+        def make_all(db: sqlite3.Connection) -> None:
+            for statement in tables:
+                db.execute(statement)
+
+        await self.write(make_all)
 
     async def check(self) -> None:
         """Raise `BackendError` when the file cannot be written now."""

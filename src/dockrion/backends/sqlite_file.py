@@ -23,7 +23,7 @@ _MAX_WAL_BYTES: Final = 64 << 20
 
 
 def open_file(path: Path, field: str) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """Return two connections, to write and to read; blocks.
+    """Return two connections, to write (it does not wait for locks) and to read; blocks.
 
     Raises `ValidationError` for what has to be changed and `BackendError` for what may pass, naming `field`.
     """
@@ -42,23 +42,27 @@ def open_file(path: Path, field: str) -> tuple[sqlite3.Connection, sqlite3.Conne
 def _make(path: Path, field: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        is_folder, is_there = path.is_dir(), path.exists()
     except OSError as exc:
         raise ValidationError(
-            f"{field}: the folder {str(path.parent)!r} cannot be made: {exc.strerror}"
+            f"{field}: the folder {str(path.parent)!r} cannot be made or entered: {exc.strerror}"
         ) from exc
-    try:
-        # Payloads and outputs are in it: its owner alone may read it.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as exc:
-        raise ValidationError(
-            f"{field}: {str(path)!r} cannot be opened for writing: {exc.strerror}"
-        ) from exc
+    if is_folder:
+        raise ValidationError(f"{field}: {str(path)!r} is a directory; name a file")
+    if is_there and not os.access(path, os.R_OK | os.W_OK):
+        raise ValidationError(f"{field}: {str(path)!r} may not be read and written by this process")
 
 
 def _open(path: Path, field: str) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    # Only SQLite may open it: to close a file lets go of all locks that this process has on it, SQLite's too.
+    is_new = not path.exists()
     writer = _connect(path)
     try:
+        if is_new:
+            # Payloads and outputs will be in it; what SQLite puts beside it gets the same mode.
+            path.chmod(0o600)
         _prepare(writer, path, field)
+        writer.execute("PRAGMA busy_timeout = 0")
         return writer, _connect(path)
     except BaseException:
         writer.close()
@@ -78,8 +82,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path, field: str) -> None:
-    if _value(db, "PRAGMA application_id") != APPLICATION_ID:
-        if _value(db, "SELECT count(*) FROM sqlite_master"):
+    # As of one moment: another process may be making it.
+    db.execute("BEGIN")
+    is_ours = _value(db, "PRAGMA application_id") == APPLICATION_ID
+    is_empty = not _value(db, "SELECT count(*) FROM sqlite_master")
+    db.execute("COMMIT")
+    if not is_ours:
+        if not is_empty:
             raise ValidationError(
                 f"{field}: {str(path)!r} is the database of another program; name another file"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,9 +14,9 @@ from dockrion.errors import DockrionError, ShuttingDownError
 from dockrion.events.model import Cancelled, Failed
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
-from dockrion.runs.ending import INTERNAL
+from dockrion.runs.ending import INTERNAL, LOST
 from dockrion.runs.leases import Leases
-from dockrion.runs.pump import LOST, Pump, ended_as, entry_of
+from dockrion.runs.pump import Pump, ended_as, entry_of
 from dockrion.runs.run import Run
 from dockrion.runs.runner import Runner
 from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
@@ -28,15 +28,21 @@ _PAUSE_SECONDS: Final = 0.5
 
 
 class Executor:
-    """One for each app. `timestamps` gives the time of events."""
+    """One for each app. `timestamps` gives the time of events; `to_others` is told of runs that were handed back."""
 
     def __init__(
-        self, store: RunStore, channels: Channels, runner: Runner, timestamps: Callable[[], str]
+        self,
+        store: RunStore,
+        channels: Channels,
+        runner: Runner,
+        timestamps: Callable[[], str],
+        to_others: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._channels = channels
         self._runner = runner
         self._timestamps = timestamps
+        self._to_others = to_others
         self._loop = asyncio.get_running_loop()
         self._leases = Leases(store, self._loop, self._told)
         self._pumps: dict[str, Pump] = {}
@@ -71,21 +77,26 @@ class Executor:
         self._spawn(self._work(pump))
         return pump
 
+    def rest(self) -> None:
+        """Let runs go back that have not begun here: they still wait for their turn, or for a thread."""
+        self._give_back(pump for pump in self._pumps.values() if not pump.run.began)
+
     def hand_back(self) -> None:
         """Let runs that may be begun again elsewhere go back, at once; they stop here.
 
         Those whose code waits for an answer may not: what they wait with is here.
         """
-        for pump in tuple(self._pumps.values()):
-            if self._may_go_back(pump):
+        self._give_back(
+            pump
+            for pump in self._pumps.values()
+            if pump.may_begin_again and not pump.run.is_waiting
+        )
+
+    def _give_back(self, pumps: Iterable[Pump]) -> None:
+        for pump in tuple(pumps):
+            if not pump.claim.record.direct:
                 pump.hands_back = True
                 pump.run.stop(LOST)
-
-    def _may_go_back(self, pump: Pump) -> bool:
-        record = pump.claim.record
-        if record.direct or pump.run.is_waiting:
-            return False
-        return record.attempt < self._store.rules.max_attempts
 
     async def idle(self) -> None:
         """Wait until all pumps are done, and all runs that were claimed and not begun are handed back."""
@@ -118,7 +129,9 @@ class Executor:
             # It drains, or has no thread: others may have better luck.
             logger.info("run is handed back: %s", exc, extra={"run_id": record.run_id})
             await self._store.release(claim, begun=False)
-            if not isinstance(exc, ShuttingDownError):
+            if isinstance(exc, ShuttingDownError):
+                await self._to_others(record.run_id)
+            else:
                 await asyncio.sleep(_PAUSE_SECONDS)
             return
         await self._work(self._made(run, claim, paced=False))
@@ -144,6 +157,8 @@ class Executor:
     async def _work(self, pump: Pump) -> None:
         try:
             await pump.work()
+            if pump.hands_back:
+                await self._to_others(pump.run_id)
         except Exception as exc:
             logger.error("a kept run broke", exc_info=exc, extra={"run_id": pump.run_id})
             await self._give_up(pump)
@@ -169,7 +184,7 @@ class Executor:
             pump.run.stop(Cancelled(beat.cancel_reason))
         elif beat.is_lost:
             # It may be that nobody has it: the store has not answered, and does again.
-            pump.hands_back = self._may_go_back(pump)
+            pump.hands_back = not (pump.claim.record.direct or pump.run.is_waiting)
             pump.run.stop(LOST)
 
     def _ordered(self, run_id: str | None) -> None:

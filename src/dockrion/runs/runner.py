@@ -178,9 +178,13 @@ class Runner:
     ) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
 
-        `before_end` may end some of them in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
+        Those that wait for an answer end at once: nobody can give it here any more. `before_end` may end some of the
+        others in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
         """
         self._draining = True
+        for run in list(self._active.values()):
+            if run.is_waiting:
+                run.stop(SHUTTING_DOWN)
         if not await self._idle_within(grace_seconds):
             if before_end is not None:
                 before_end()
@@ -254,6 +258,9 @@ class Runner:
         try:
             if not begun:
                 run.begin(streams=streams)
+                if run.ended:
+                    # Since the last look; whoever ended it may have seen that it had not begun.
+                    return
                 loop.call_soon_threadsafe(self._begun, run)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):

@@ -59,7 +59,7 @@ class SqliteStore:
     async def open(self) -> None:
         await self.database.open()
         try:
-            await self.database.write(_make_tables)
+            await self.database.make(TABLES)
         except BaseException:
             await self.database.close()
             raise
@@ -267,11 +267,6 @@ class SqliteStore:
                 self._tell,
                 seconds=seconds,
             )
-
-
-def _make_tables(db: sqlite3.Connection) -> None:
-    for statement in TABLES:
-        db.execute(statement)
 
 
 def _token() -> str:

@@ -1,0 +1,401 @@
+"""Runs in Redis: for many processes on many machines."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis_lane import Argument
+from dockrion.events.identity import Identity
+from dockrion.events.model import RunStatus
+from dockrion.runs.store.base import (
+    READ_BYTES,
+    Beat,
+    CancelAskedError,
+    Claim,
+    Created,
+    Entry,
+    LeaseLostError,
+    NewRun,
+    Page,
+    Question,
+    RunPage,
+    RunRecord,
+    StoreRules,
+)
+from dockrion.runs.store.cursor import Place, cursor_to, place_in, place_of
+
+# Of one call that lists; more would hold up everybody.
+_LOOK: Final = 1000
+_SWEEP: Final = 500
+# Before the first place of a list: no run is made so late.
+_NEWEST: Final = Place(9_007_199_254_740_991, "")
+_SCRIPT: Final = Script((files("dockrion.runs.store") / "lua" / "runs.lua").read_text("utf-8"))
+
+
+def prefix_of(agent: str) -> str:
+    """What all keys of an agent begin with; the braces keep them together wherever keys are spread."""
+    return f"dockrion:{{{agent}}}:"
+
+
+class RedisStore:
+    """`RunStore`. Each change is one script, which compares the claim's token and has the time of the server."""
+
+    def __init__(self, backend: RedisBackend, rules: StoreRules, *, prefix: str) -> None:
+        self.backend = backend
+        self._rules = rules
+        self._prefix = prefix
+        self._limits: tuple[Argument, ...] = (
+            prefix,
+            rules.lease_seconds,
+            rules.ttl_seconds,
+            rules.max_events,
+            rules.max_bytes,
+            rules.max_attempts,
+        )
+        # What is subscribed for a callback of `watch`.
+        self._watchers: dict[tuple[str, Callable[[], None]], Callable[[bytes | None], None]] = {}
+        self._orders: Callable[[bytes | None], None] | None = None
+
+    @property
+    def rules(self) -> StoreRules:
+        return self._rules
+
+    async def open(self) -> None:
+        await self.backend.open()
+
+    async def close(self) -> None:
+        for run_id, changed in list(self._watchers):
+            self.unwatch(run_id, changed)
+        self._forget_orders()
+        await self.backend.close()
+
+    async def check(self) -> None:
+        await self.backend.check()
+
+    # Records
+
+    async def create(self, new: NewRun) -> Created:
+        status = RunStatus.RUNNING if new.direct else RunStatus.ACCEPTED
+        return await self._create(new, status, (), (), claimed=new.direct)
+
+    async def create_interrupted(
+        self, new: NewRun, entries: Sequence[Entry], questions: Sequence[Question], *, claimed: bool
+    ) -> Created:
+        return await self._create(new, RunStatus.INTERRUPTED, entries, questions, claimed=claimed)
+
+    async def _create(
+        self,
+        new: NewRun,
+        status: RunStatus,
+        entries: Sequence[Entry],
+        questions: Sequence[Question],
+        *,
+        claimed: bool,
+    ) -> Created:
+        token = _token()
+        owner = _hash(new.owner.id)
+        key = "" if new.idempotency_key is None else _hash(f"{owner} {new.idempotency_key}")
+        fields = _fields_of(new, questions, claimed=claimed)
+        is_new, fields_found = await self._run(
+            "create",
+            new.run_id,
+            token,
+            owner,
+            key,
+            status,
+            entries[0].first if entries else 0,
+            len(fields) // 2,
+            *fields,
+            *_packed(entries),
+        )
+        record = self._record(fields_found)
+        if not is_new:
+            return Created(record, is_new=False)
+        claim = Claim(record.run_id, token, record, new.payload) if claimed else None
+        return Created(record, is_new=True, claim=claim)
+
+    async def get(self, run_id: str) -> RunRecord | None:
+        fields = await self._run("get", run_id, only_reads=True)
+        return None if fields is None else self._record(fields)
+
+    async def list(
+        self, *, owner_id: str | None, status: RunStatus | None, cursor: str | None, limit: int
+    ) -> RunPage:
+        before = _NEWEST if cursor is None else place_in(cursor)
+        owner = "" if owner_id is None else _hash(owner_id)
+        records: list[RunRecord] = []
+        while len(records) <= limit:
+            found, last_us, last_id = await self._run(
+                "list",
+                "",
+                owner,
+                status or "",
+                *before,
+                limit + 1 - len(records),
+                _LOOK,
+                only_reads=True,
+            )
+            records += map(self._record, found)
+            if last_us is None:
+                break
+            before = Place(int(last_us), last_id.decode())
+        if len(records) <= limit:
+            return RunPage(records, None)
+        last = records[limit - 1]
+        return RunPage(records[:limit], cursor_to(place_of(last.created_at, last.run_id)))
+
+    # The worker's side
+
+    async def claim(self, run_id: str) -> Claim | None:
+        token = _token()
+        found = await self._run("claim", run_id, token)
+        if found is None:
+            return None
+        fields, payload = found
+        return Claim(run_id, token, self._record(fields), payload)
+
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        _raise_if_lost(claim, await self._run("release", claim.run_id, claim.token, int(begun)))
+
+    def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
+        if not claims:
+            return []
+        replies = self.backend.run_from_thread(
+            _SCRIPT,
+            [self._call("heartbeat", claim.run_id, claim.token) for claim in claims],
+            seconds=self._rules.lease_seconds / 3,
+        )
+        return [_beat(reply) for reply in replies]
+
+    async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        reply = await self._run("append", claim.run_id, claim.token, *_packed(entries))
+        _raise_if_lost(claim, reply)
+
+    async def finish(
+        self, claim: Claim, entries: Sequence[Entry], status: RunStatus, result: bytes
+    ) -> None:
+        reply = await self._run(
+            "finish", claim.run_id, claim.token, status, result, *_packed(entries)
+        )
+        _raise_if_lost(claim, reply)
+
+    async def interrupt(
+        self,
+        claim: Claim,
+        entries: Sequence[Entry],
+        questions: Sequence[Question],
+        *,
+        claimed: bool,
+    ) -> None:
+        reply = await self._run(
+            "interrupt",
+            claim.run_id,
+            claim.token,
+            _json(questions),
+            int(claimed),
+            *_packed(entries),
+        )
+        _raise_if_lost(claim, reply)
+
+    # Everybody's side
+
+    async def resume(
+        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+    ) -> RunRecord | None:
+        pairs = [part for id_, value in answers.items() for part in (id_, _json(value))]
+        fields = await self._run("resume", run_id, _json(still), len(still), *pairs)
+        return None if fields is None else self._record(fields)
+
+    async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:
+        reply = await self._run("answers_taken", claim.run_id, claim.token, *interrupt_ids)
+        _raise_if_lost(claim, reply)
+
+    async def ask_cancel(self, run_id: str, reason: str) -> RunRecord | None:
+        fields = await self._run("ask_cancel", run_id, reason)
+        return None if fields is None else self._record(fields)
+
+    async def settle(
+        self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
+    ) -> bool:
+        done = await self._run(
+            "settle",
+            record.run_id,
+            record.status,
+            record.attempt,
+            record.end,
+            status,
+            result,
+            *_packed([entry]),
+        )
+        return bool(done)
+
+    async def reading(self, run_id: str, seconds: float) -> None:
+        await self._run("reading", run_id, seconds)
+
+    # Readers
+
+    async def read(self, run_id: str, start: int) -> Page | None:
+        found = await self._run("read", run_id, start, READ_BYTES, only_reads=True)
+        if found is None:
+            return None
+        first, end, status, *parts = found
+        entries = [Entry(*parts[place : place + 3]) for place in range(0, len(parts), 3)]
+        return Page(entries, first, end, RunStatus(status.decode()))
+
+    async def watch(self, run_id: str, changed: Callable[[], None]) -> None:
+        def told(_: bytes | None) -> None:
+            changed()
+
+        if (run_id, changed) in self._watchers:
+            raise ValueError("the run is watched already")
+        self._watchers[run_id, changed] = told
+        try:
+            await self.backend.subscribe(self._channel(run_id), told)
+        except BaseException:
+            self._watchers.pop((run_id, changed), None)
+            raise
+
+    def unwatch(self, run_id: str, changed: Callable[[], None]) -> None:
+        told = self._watchers.pop((run_id, changed), None)
+        if told is not None:
+            self.backend.unsubscribe(self._channel(run_id), told)
+
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        def told(run_id: bytes | None) -> None:
+            changed(None if run_id is None else run_id.decode())
+
+        self._forget_orders()
+        self._orders = told
+        await self.backend.subscribe(f"{self._prefix}orders", told)
+
+    def _forget_orders(self) -> None:
+        if self._orders is not None:
+            self.backend.unsubscribe(f"{self._prefix}orders", self._orders)
+            self._orders = None
+
+    # Housekeeping
+
+    async def overdue(self, limit: int) -> list[RunRecord]:
+        return [self._record(fields) for fields in await self._run("overdue", "", limit)]
+
+    async def sweep(self) -> None:
+        while await self._run("sweep", "", _SWEEP) == _SWEEP:
+            pass
+
+    # Steps
+
+    def _channel(self, run_id: str) -> str:
+        return f"{self._prefix}changed:{run_id}"
+
+    def _call(
+        self, operation: str, run_id: str, *arguments: Argument
+    ) -> tuple[tuple[str, ...], tuple[Argument, ...]]:
+        return (f"{self._prefix}run:{run_id}",), (operation, *self._limits, run_id, *arguments)
+
+    async def _run(
+        self, operation: str, run_id: str, *arguments: Argument, only_reads: bool = False
+    ) -> Any:
+        keys, values = self._call(operation, run_id, *arguments)
+        return await self.backend.run(_SCRIPT, keys, values, only_reads=only_reads)
+
+    def _record(self, fields: Sequence[Any]) -> RunRecord:
+        """Return the record of which the script gave the fields, in the order that it has them."""
+        status, owner, fingerprint, created_us, started, finished, thread, request, *rest = fields
+        direct, lease, attempt, first, end, result, questions, reason, read_until, answers, id_ = (
+            rest
+        )
+        return RunRecord(
+            run_id=id_.decode(),
+            status=RunStatus(status.decode()),
+            owner=msgspec.json.decode(owner, type=Identity),
+            fingerprint=fingerprint.decode(),
+            created_at=int(created_us) / 1_000_000,
+            started_at=None if started is None else float(started),
+            finished_at=None if finished is None else float(finished),
+            thread_id=_text(thread),
+            request_id=_text(request),
+            direct=direct is not None,
+            claimed=lease is not None,
+            attempt=int(attempt),
+            first=int(first),
+            end=int(end),
+            result=result,
+            questions=() if questions is None else _QUESTIONS.decode(questions),
+            answers=_answers(answers),
+            cancel_reason=_text(reason),
+            read_until=0.0 if read_until is None else float(read_until),
+        )
+
+
+_QUESTIONS: Final = msgspec.json.Decoder(tuple[Question, ...])
+
+
+def _token() -> str:
+    return secrets.token_hex(16)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _answers(parts: Sequence[bytes]) -> dict[str, Any] | None:
+    if not parts:
+        return None
+    return {
+        parts[place].decode(): msgspec.json.decode(parts[place + 1])
+        for place in range(0, len(parts), 2)
+    }
+
+
+def _fields_of(new: NewRun, questions: Sequence[Question], *, claimed: bool) -> list[Argument]:
+    values: dict[str, Argument | None] = {
+        "owner": _json(new.owner),
+        "fingerprint": new.fingerprint,
+        "thread_id": new.thread_id,
+        "request_id": new.request_id,
+        "direct": 1 if new.direct else None,
+        "payload": new.payload,
+        "questions": _json(questions) if questions else None,
+        "claims": 1 if claimed else None,
+    }
+    return [part for name, value in values.items() if value is not None for part in (name, value)]
+
+
+def _packed(entries: Sequence[Entry]) -> list[Argument]:
+    packed: list[Argument] = [len(entries)]
+    for entry in entries:
+        packed += (entry.first, entry.end, entry.body)
+    return packed
+
+
+def _beat(reply: Sequence[Any]) -> Beat:
+    if reply[0] != b"ok":
+        return Beat(is_lost=True)
+    return Beat(is_lost=False, cancel_reason=_text(reply[1]) if len(reply) > 1 else None)
+
+
+def _raise_if_lost(claim: Claim, reply: Sequence[Any]) -> None:
+    match reply:
+        case [b"ok", *_]:
+            return
+        case [b"cancel", reason]:
+            raise CancelAskedError(reason.decode())
+        case [b"hole", end, first]:
+            raise ValueError(f"events {end} to {first} are missing")
+        case _:
+            raise LeaseLostError(claim.run_id)
