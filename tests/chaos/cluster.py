@@ -143,9 +143,10 @@ class Node:
 class Cluster:
     """Nodes that share a folder, with the Dockfile and the agent in it, and a backend."""
 
-    def __init__(self, folder: Path, streaming: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, backend: str, section: dict[str, Any]) -> None:
         self.folder = folder
-        self._streaming = streaming
+        self.backend = backend
+        self._streaming: dict[str, Any] = {"backend": backend, backend: section}
         self.nodes: list[Node] = []
         (folder / "service.py").write_text(AGENT.read_text())
         (folder / "gates").mkdir()
@@ -193,9 +194,8 @@ class Cluster:
 
     def keep_at_most(self, events: int) -> None:
         """Let nodes that are started from now on keep no more events of one run."""
-        backend = self._streaming["backend"]
-        section = {**self._streaming.get(backend, {}), "max_events_per_run": events}
-        self._streaming = {**self._streaming, backend: section}
+        section = {**self._streaming[self.backend], "max_events_per_run": events}
+        self._streaming = {**self._streaming, self.backend: section}
 
     def close(self) -> None:
         for node in self.nodes:

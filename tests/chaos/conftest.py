@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["sqlite"])
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    one = Cluster(tmp_path, {"backend": request.param})
+    one = Cluster(tmp_path, request.param, {})
     yield one
     one.close()
