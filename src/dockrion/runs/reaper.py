@@ -60,14 +60,22 @@ class Reaper:
     async def look(self) -> None:
         for record in await self._store.overdue(BATCH):
             if not self._is_here(record.run_id):
-                await self._look_after(record)
+                try:
+                    await self._look_after(record)
+                except StoreError:
+                    raise
+                except Exception as exc:
+                    # One that breaks must not stand in the way of the others.
+                    ids = {"run_id": record.run_id}
+                    logger.error("looking after a run failed", exc_info=exc, extra=ids)
         await self._store.sweep()
 
     async def _look_after(self, record: RunRecord) -> None:
-        if record.status is RunStatus.ACCEPTED:
-            await self._dispatcher.submit(record)
-        elif record.cancel_reason is not None:
+        if record.cancel_reason is not None:
+            # Also where it was handed back: it is not for a worker to begin it.
             await self._end(record, Cancelled(record.cancel_reason))
+        elif record.status is RunStatus.ACCEPTED:
+            await self._dispatcher.submit(record)
         elif record.status is RunStatus.INTERRUPTED:
             await self._end(record, _LOST if record.claimed else _UNANSWERED)
         elif record.direct or record.attempt >= self._store.rules.max_attempts:

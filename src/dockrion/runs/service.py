@@ -190,9 +190,9 @@ class RunService:
                 raise NotFoundError(f"There is no run {run_id!r}.")
             if record.is_final:
                 raise ConflictError(f"The run {run_id!r} has ended already: {record.status}.")
-            if record.cancel_reason is not None:
+            if record.claimed and record.cancel_reason is not None:
                 return await self._ended_soon(record)
-            if await self._settle(record, Cancelled(reason)):
+            if await self._settle(record, Cancelled(record.cancel_reason or reason)):
                 return (await self.store.get(run_id)) or record
 
     async def resume(self, run_id: str, identity: Identity, answer: Any) -> RunRecord:
