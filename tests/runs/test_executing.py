@@ -326,3 +326,24 @@ async def test_a_run_whose_events_are_not_taken_is_given_up_though_its_heartbeat
         while not await store.overdue(1):
             await asyncio.sleep(LEASE_SECONDS / 3)
     await executor.close()
+
+
+class SilentAtFirst(MemoryStore):
+    silent = True
+
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        if self.silent:
+            self.silent = False
+            raise StoreError("It does not answer.")
+        await super().watch_orders(changed)
+
+
+async def test_a_store_that_is_away_when_the_agent_is_there_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(payload: Any) -> None: ...
+
+    monkeypatch.setattr("dockrion.runs.executor._PAUSE_SECONDS", 0.01)
+    store = SilentAtFirst(rules())
+    await executor_for(handle, store)
+    assert store._order_came is not None

@@ -13,6 +13,7 @@ import msgspec
 
 from dockrion.errors import (
     ConflictError,
+    DockrionError,
     GoneError,
     NotFoundError,
     ShuttingDownError,
@@ -221,15 +222,20 @@ class RunService:
         claim = (await self.store.create(new)).claim
         if claim is None:
             raise _taken(call.run_id)
-        run = runner.start(
-            call.payload,
-            run_id=new.run_id,
-            thread_id=call.thread_id,
-            identity=call.identity,
-            request_id=call.request_id,
-            streams=True,
-            accepted=Accepted(),
-        )
+        try:
+            run = runner.start(
+                call.payload,
+                run_id=new.run_id,
+                thread_id=call.thread_id,
+                identity=call.identity,
+                request_id=call.request_id,
+                streams=True,
+                accepted=Accepted(),
+            )
+        except DockrionError as exc:
+            # Since the last look. Nobody else may begin it.
+            await executor.refuse(claim, exc)
+            raise
         executor.adopt(run, claim, paced=True)
         return self.channels.follow(new.run_id, 0, stops_at_questions=True)
 
