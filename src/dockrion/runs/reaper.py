@@ -9,6 +9,7 @@ from typing import Final
 
 from dockrion.events.model import Cancelled, Failed, RunStatus
 from dockrion.runs.dispatch.base import Dispatcher
+from dockrion.runs.ending import UNANSWERED
 from dockrion.runs.pump import ended_as, entry_of
 from dockrion.runs.store.base import RunRecord, RunStore, StoreError
 
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 200
 
 _LOST = Failed("The worker that executed the run was lost.", "WORKER_LOST")
-_UNANSWERED = Failed("The run has waited for an answer for seven days.", "TIMEOUT")
 
 
 class Reaper:
@@ -77,7 +77,7 @@ class Reaper:
         elif record.status is RunStatus.ACCEPTED:
             await self._dispatcher.submit(record)
         elif record.status is RunStatus.INTERRUPTED:
-            await self._end(record, _LOST if record.claimed else _UNANSWERED)
+            await self._end(record, _LOST if record.claimed else UNANSWERED)
         elif record.direct or record.attempt >= self._store.rules.max_attempts:
             await self._end(record, _LOST)
         else:
