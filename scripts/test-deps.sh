@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that the programs and npm packages are there which the end-to-end tests use: curl, nginx,
-# Redis, Node.js, Chromium.
+# Makes sure that the programs and npm packages are there which tests use: curl, nginx, Node.js, Chromium, Redis.
 #
 # What is missing is installed when this runs as root on a machine with apt-get. Otherwise one line says what is
 # missing and the tests that need it will say that they were skipped; with CI set that is a failure.
@@ -10,7 +9,9 @@ clients="$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/clients" && pwd)"
 stamp="$clients/node_modules/.installed-package-lock.json"
 
 # Programs and the Debian packages that bring them.
-declare -A packages=([chromium]=chromium [curl]=curl [nginx]=nginx-light [node]=nodejs [npm]=npm [redis-server]=redis-server)
+declare -A packages=(
+  [chromium]=chromium [curl]=curl [nginx]=nginx-light [node]=nodejs [npm]=npm [redis-server]=redis-server
+)
 
 missing_programs() {
   # Debian's nginx is in a folder that only root's path has.

@@ -14,6 +14,8 @@ from tests.missing import not_tested
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.redis_fixtures"]
+
 # What programs need to be found and to start, and what steers pytest itself. All else that a shell exports
 # could change what is tested: a Dockfile takes any name, and an HTTP client may go through a proxy.
 _KEPT = re.compile(

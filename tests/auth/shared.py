@@ -18,7 +18,7 @@ from dockrion.auth.tickets import MemoryTickets
 from dockrion.backends.redis import RedisBackend
 from dockrion.backends.sqlite import Database
 from tests.auth.clock import Clock
-from tests.redis_server import redis_server
+from tests.redis_server import RedisServer
 
 
 class Shared(Protocol):
@@ -75,8 +75,8 @@ class _Redis:
 
 @asynccontextmanager
 async def redis() -> AsyncGenerator[Shared]:
-    with redis_server() as server:
-        backend = RedisBackend(server.url)
+    with RedisServer("appendonly no") as server:
+        backend = RedisBackend(server.url())
         await backend.open()
         yield _Redis(backend)
         await backend.close()

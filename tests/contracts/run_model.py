@@ -97,7 +97,7 @@ class Model:
         if run.holder != claim:
             return LOST
         self._let_go(run)
-        run.status = RunStatus.ACCEPTED
+        run.status, run.questions = RunStatus.ACCEPTED, ()
         run.attempt -= not begun
         return None
 

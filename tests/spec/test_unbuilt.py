@@ -22,10 +22,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         {"streaming": {"backend": "redis", "redis": {"url": "redis://h"}}},
         ["streaming.backend: redis"],
     ),
-    (
-        {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
-        ["streaming.id_generator.type: custom"],
-    ),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     (
@@ -57,6 +53,7 @@ NOTHING: list[dict[str, Any]] = [
     {"streaming.backend": "sqlite", "streaming.worker": False},
     {"streaming.sqlite": {}, "streaming.redis": {}, "streaming.memory": {}},
     {"streaming.id_generator": {"type": "uuid"}},
+    {"streaming.id_generator": {"type": "custom", "handler": "a:b"}},
     {"streaming.events": {"allowed": "chat", "heartbeat_interval": 5}},
     {"streaming.connection": {"on_disconnect": "cancel", "resume_window": 5}},
     {"streaming.connection.on_disconnect": "continue"},

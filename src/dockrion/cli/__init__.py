@@ -22,8 +22,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return execute(args)
     except KeyboardInterrupt:
         words = [word for word in args or sys.argv[1:] if not word.startswith("-")]
-        # A server ends that way.
-        return 0 if words[:1] == ["run"] else EXIT_INTERRUPTED
+        # Servers and workers end that way.
+        return 0 if words[:1] in (["run"], ["worker"]) else EXIT_INTERRUPTED
     finally:
         _let_go_of_errors()
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "test": "Run the agent once and print its output.",
     "validate": "Check a Dockfile without loading the agent.",
     "version": "Print the versions of dockrion and Python.",
+    "worker": "Execute async runs, without serving.",
 }
 
 

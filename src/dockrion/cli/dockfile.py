@@ -1,18 +1,29 @@
-"""The path argument that every command about one agent takes."""
+"""What commands about one agent share: the path argument, the file with variables, the list of secrets."""
 
 from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dockrion.errors import DockrionError
 
+if TYPE_CHECKING:
+    from dockrion.spec import Dockfile
+
 DEFAULT_NAME = "Dockfile.yaml"
 
 dockfile_argument = click.argument(
     "path", default=DEFAULT_NAME, type=click.Path(path_type=Path, readable=False), metavar="[PATH]"
+)
+
+env_file_option = click.option(
+    "-e",
+    "--env-file",
+    type=click.Path(path_type=Path, readable=False),
+    help="File with variables (dotenv or YAML); the shell's own win.",
 )
 
 
@@ -25,6 +36,15 @@ def find_dockfile(path: Path) -> Path:
     if stat.S_ISDIR(mode):
         raise _no_dockfile(f"{dockfile} is a folder")
     return dockfile
+
+
+def show_secrets(dockfile: Dockfile) -> None:
+    """Say of each secret where its value is from; never the value."""
+    secrets = dockfile.spec.secrets.declared
+    width = max((len(secret.name) for secret in secrets), default=0)
+    for secret in secrets:
+        source = dockfile.environment.sources.get(secret.name, "not set")
+        click.echo(f"secret  {secret.name:{width}}  {source}", err=True)
 
 
 def _mode(path: Path) -> int | None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockrion.cli.dockfile import dockfile_argument, find_dockfile
+from dockrion.cli.dockfile import (
+    dockfile_argument,
+    env_file_option,
+    find_dockfile,
+    show_secrets,
+)
 from dockrion.cli.failures import Settings, debug_option, report
 
 if TYPE_CHECKING:
@@ -46,12 +51,7 @@ def _some_text(_ctx: click.Context, _: click.Parameter, value: str | None) -> st
     show_default=True,
     help="Processes that serve; more than one needs a backend that they share.",
 )
-@click.option(
-    "-e",
-    "--env-file",
-    type=click.Path(path_type=Path, readable=False),
-    help="File with variables (dotenv or YAML); the shell's own win.",
-)
+@env_file_option
 @click.option(
     "--install",
     is_flag=True,
@@ -91,7 +91,7 @@ def command(
     def prepare(read: Dockfile) -> None:
         settings.secrets = read.spec.secret_values
         if verbose:
-            _show_secrets(read)
+            show_secrets(read)
         _write_runtime(dockfile, read)
 
     configure_logging(verbose=verbose, reported=("dockrion.runtime.host",))
@@ -111,15 +111,6 @@ def command(
     )
     # An agent that ignored its cancellation is still there; how it takes the interpreter's end is no news.
     sys.unraisablehook = lambda _: None
-
-
-def _show_secrets(dockfile: Dockfile) -> None:
-    """Say of each secret where its value is from; never the value."""
-    secrets = dockfile.spec.secrets.declared
-    width = max((len(secret.name) for secret in secrets), default=0)
-    for secret in secrets:
-        source = dockfile.environment.sources.get(secret.name, "not set")
-        click.echo(f"secret  {secret.name:{width}}  {source}", err=True)
 
 
 def _write_runtime(path: Path, dockfile: Dockfile) -> None:

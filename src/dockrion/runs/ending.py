@@ -47,3 +47,5 @@ def questions(ending: Ending) -> list[Interrupt] | None:
 
 CALLER_LEFT = Cancelled("The caller went away.")
 INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")
+# Of a run that goes on elsewhere: it ends here alone.
+LOST = Failed("The run was taken over by another worker.", "WORKER_LOST")

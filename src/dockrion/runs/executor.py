@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -13,9 +13,9 @@ from dockrion.errors import DockrionError
 from dockrion.events.model import Cancelled, Failed
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
-from dockrion.runs.ending import INTERNAL
+from dockrion.runs.ending import INTERNAL, LOST
 from dockrion.runs.leases import Leases
-from dockrion.runs.pump import LOST, Pump, ended_as, entry_of
+from dockrion.runs.pump import Pump, ended_as, entry_of
 from dockrion.runs.run import Run
 from dockrion.runs.runner import Runner
 from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
@@ -64,18 +64,26 @@ class Executor:
         self._spawn(self._work(pump))
         return pump
 
+    def rest(self) -> None:
+        """Let runs go back that have not begun here: they still wait for their turn, or for a thread."""
+        self._give_back(pump for pump in self._pumps.values() if not pump.run.began)
+
     def hand_back(self) -> None:
         """Let runs that may be begun again elsewhere go back, at once; they stop here.
 
         Those whose code waits for an answer may not: what they wait with is here.
         """
-        attempts = self._store.rules.max_attempts
-        for pump in tuple(self._pumps.values()):
-            record = pump.claim.record
-            if record.direct or record.attempt >= attempts or pump.run.is_waiting:
-                continue
-            pump.hands_back = True
-            pump.run.stop(LOST)
+        self._give_back(
+            pump
+            for pump in self._pumps.values()
+            if pump.may_begin_again and not pump.run.is_waiting
+        )
+
+    def _give_back(self, pumps: Iterable[Pump]) -> None:
+        for pump in tuple(pumps):
+            if not pump.claim.record.direct:
+                pump.hands_back = True
+                pump.run.stop(LOST)
 
     async def idle(self) -> None:
         """Wait until all pumps are done."""

@@ -20,6 +20,7 @@ from dockrion.events.model import (
     RunStatus,
 )
 from dockrion.runs.channel import Channels, Feed, without_output
+from dockrion.runs.ending import LOST
 from dockrion.runs.kept import entries_of
 from dockrion.runs.run import Run
 from dockrion.runs.store.base import (
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_RETRY_SECONDS: Final = 1.0
 
-LOST = Failed("The run was taken over by another worker.", "WORKER_LOST")
 UNSTORED = Failed("The run's events cannot be stored.", "SERVICE_UNAVAILABLE")
 
 
@@ -72,6 +72,11 @@ class Pump:
     def run_id(self) -> str:
         return self.claim.run_id
 
+    @property
+    def may_begin_again(self) -> bool:
+        """Whether another worker may start the run, too."""
+        return not self.run.began or self.claim.record.attempt < self._store.rules.max_attempts
+
     async def work(self) -> None:
         """Read the run to its end. Returns when another worker has it, too."""
         run = self.run
@@ -95,11 +100,11 @@ class Pump:
             if batch is None:
                 self._pass_heartbeat_on()
                 continue
-            if self.hands_back and batch.is_last:
-                await self._insist(lambda: self._store.release(self.claim, begun=True))
-                return
             if not batch.is_last:
                 await self._append(batch)
+            elif self.hands_back and run.is_lost and self.may_begin_again:
+                await self._insist(lambda: self._store.release(self.claim, begun=run.began))
+                return
             elif await self._is_over(batch):
                 return
             # What was encoded must not live on while the run is silent.

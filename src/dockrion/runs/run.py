@@ -33,6 +33,7 @@ from dockrion.runs.asks import Asks
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
+    LOST,
     Ending,
     Finished,
     Raised,
@@ -102,6 +103,7 @@ class Run:
         "_violation",
         "_waits_since",
         "_worker",
+        "began",
         "context",
         "outbox",
         "outcome",
@@ -133,6 +135,8 @@ class Run:
         self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
         self._worker: Worker | None = None
+        # Whether the agent may have done something already.
+        self.began = False
         # Since its agent has asked for the first time.
         self._asks: Asks | None = None
         self._waits_since = 0.0
@@ -148,6 +152,12 @@ class Run:
     def ended(self) -> bool:
         """Whether the ending is known; its terminal event may still wait for the reader."""
         return bool(self._endings)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ends here alone, since another worker has it, or will."""
+        ending = self._endings[0] if self._endings else None
+        return isinstance(ending, Stopped) and ending.terminal is LOST
 
     @property
     def takes_now(self) -> bool:
@@ -174,6 +184,7 @@ class Run:
 
     def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
+        self.began = True
         self._started_at = perf_counter()
         if not streams:
             return
@@ -362,7 +373,8 @@ class Run:
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.rules.observer.ended(outcome)
+        if not self.is_lost:
+            self.rules.observer.ended(outcome)
 
     def _release(self) -> None:
         self._sealed = True

@@ -254,6 +254,9 @@ class Runner:
         try:
             if not begun:
                 run.begin(streams=streams)
+                if run.ended:
+                    # Since the last look; whoever ended it may have seen that it had not begun.
+                    return
                 loop.call_soon_threadsafe(self._begun, run)
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):

@@ -111,9 +111,11 @@ class RunService:
             self._dispatcher.work(self._executor.execute, self.rules.concurrency)
 
     def rest(self) -> None:
-        """Take nothing more; what is executed goes on."""
+        """Take nothing more, and hand back what has not begun; what is executed goes on."""
         self._draining = True
         self._dispatcher.rest()
+        if self._executor is not None:
+            self._executor.rest()
 
     def hand_back(self) -> None:
         """Give to others what they may begin again."""

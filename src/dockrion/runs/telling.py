@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockrion.errors import AgentExecutionError, PolicyViolationError, ToolNotAllowedError
 from dockrion.events.model import Cancelled, Complete, Failed, Terminal
-from dockrion.runs.ending import Ending, Finished, Raised, Returned, Stopped
+from dockrion.runs.ending import LOST, Ending, Finished, Raised, Returned, Stopped
 
 if TYPE_CHECKING:
     from dockrion.runs.run import Run
@@ -44,7 +44,7 @@ def _told(run: Run, ending: Ending) -> Terminal:
 
 
 def _stopped(run: Run, terminal: Failed | Cancelled) -> Terminal:
-    if not isinstance(terminal, Failed):
+    if not isinstance(terminal, Failed) or terminal is LOST:
         return terminal
     _log_failure(run, terminal.code)
     if terminal.details is None:

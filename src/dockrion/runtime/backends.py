@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit, urlunsplit
+
 from dockrion.events.filter import EventsFilter
 from dockrion.runs.channel import Channels, ReadRules
 from dockrion.runs.dispatch.base import Dispatcher
@@ -51,6 +53,19 @@ def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
     else:
         store = MemoryStore(rules)
     return store, LocalDispatcher(store)
+
+
+def place_of_runs(spec: DockSpec) -> str:
+    """Say for a person where the runs are; without a password that the URL may have."""
+    streaming = spec.streaming
+    match streaming.backend:
+        case "memory":
+            return "this process"
+        case "sqlite":
+            return str(spec.folder / streaming.sqlite.path)
+        case "redis":
+            url = urlsplit(streaming.redis.url)
+            return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
 
 
 def store_rules(spec: DockSpec) -> StoreRules:

@@ -11,16 +11,14 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from dockrion.errors import DockrionError
-from dockrion.events.cancelled import RunCancelled
-from dockrion.runtime.last_resort import LastResort
+from dockrion.runtime.loop import new_loop, run_to_end
 from dockrion.runtime.protocol import ConnectionLimits, ServerProtocol
 from dockrion.runtime.sockets import BACKLOG, connections_within, raise_file_limit
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from dockrion.runtime.host import AgentHost
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +35,6 @@ _KEEP_ALIVE_SECONDS = 75
 _LAST_BYTES_SECONDS = 2
 # For the application's own end, after a second signal.
 _FORCED_SECONDS = 1
-# For tasks to take their cancellation; those of some agents never do.
-_CANCEL_SECONDS = 1
 
 
 def serve(
@@ -66,7 +60,6 @@ def serve(
         app,
         http=cast("Any", partial(ServerProtocol, limits=limits)),
         ws="none",
-        loop="uvloop" if find_spec("uvloop") else "asyncio",
         interface="asgi3",
         lifespan="on",
         log_config=None,
@@ -79,8 +72,8 @@ def serve(
         timeout_graceful_shutdown=2 * _LAST_BYTES_SECONDS,
     )
     server = AgentServer(config, app, on_ready=on_ready, on_failed=on_failed)
-    with _signals_stop(server), _cancelled_threads_end_quietly():
-        _run(server, config, sockets)
+    with _signals_stop(server):
+        _run(server, sockets)
     if server.load_error is not None and on_failed is None:
         raise server.load_error
 
@@ -181,84 +174,9 @@ def _signals_stop(server: uvicorn.Server) -> Generator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _cancelled_threads_end_quietly() -> Generator[None]:
-    """Let a thread that the agent has started end with `RunCancelled`, as the agent itself does, without a traceback."""
-    before = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, RunCancelled):
-            before(args)
-
-    threading.excepthook = hook
+def _run(server: AgentServer, sockets: list[socket.socket]) -> None:
     try:
-        yield
-    finally:
-        if threading.excepthook is hook:
-            threading.excepthook = before
-
-
-def _run(server: AgentServer, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    """Run the server on a loop of its own; `asyncio.run` would wait for ever for an agent that does not end."""
-    loop = (config.get_loop_factory() or asyncio.new_event_loop)()
-    asyncio.set_event_loop(loop)
-    serving = loop.create_task(server.serve(sockets))
-    try:
-        _run_until_done(loop, serving)
+        run_to_end(new_loop(), server.serve(sockets))
     except SystemExit as exc:
         # How uvicorn ends when the lifespan's start fails; it has been logged.
         raise DockrionError("the server could not start") from exc
-    finally:
-        _end(loop)
-        asyncio.set_event_loop(None)
-
-
-def _end(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel and close what is left on the loop, as far as it lets itself be."""
-    last_resort = LastResort(loop)
-    last_resort.start()
-    last_resort.end_if_stuck_after(0)
-    try:
-        _cancel_and_close(loop)
-    finally:
-        last_resort.cancel()
-
-
-def _cancel_and_close(loop: asyncio.AbstractEventLoop) -> None:
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    left = _wait(loop, left) or _wait(loop, {loop.create_task(loop.shutdown_asyncgens())})
-    if left:
-        logger.warning("agents ignore their cancellation", extra={"tasks": len(left)})
-        # The loop stays open, since they are on it, and has nothing more to say about them.
-        loop.set_exception_handler(_say_nothing)
-    else:
-        loop.close()
-
-
-def _wait(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    """Run the loop until the tasks have ended; return those that have not."""
-    if not tasks:
-        return tasks
-    waiting = loop.create_task(asyncio.wait(tasks, timeout=_CANCEL_SECONDS))
-    _, pending = _run_until_done(loop, waiting)
-    return pending
-
-
-def _run_until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
-    """Run the loop until `task` is done, whatever other tasks raise; return what it does."""
-    while not task.done():
-        try:
-            loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt) as exc:
-            # Event loops pass these on to whoever runs them. A real Ctrl-C raises nothing: it has a handler.
-            if not task.done():
-                logger.error(
-                    "a task of the agent raised %s; the server goes on", type(exc).__name__
-                )
-    return task.result()
-
-
-def _say_nothing(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
-    pass

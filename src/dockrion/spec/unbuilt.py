@@ -31,7 +31,6 @@ ROWS = (
     Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
     Row("expose.chat"),
     Row("streaming.backend", values=("redis",)),
-    Row("streaming.id_generator.type", values=("custom",)),
     Row("observability.tracing", values=(True,)),
     Row("observability.metrics.cost", values=(True,)),
     Row("observability.langfuse"),

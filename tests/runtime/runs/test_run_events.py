@@ -20,6 +20,7 @@ from tests.runtime.runs.kit import (
     until,
 )
 
+NO_GRACE = {"shutdown_grace": 0.05}
 SILENT = {"events": {"heartbeat_interval": 300}}
 
 
@@ -152,7 +153,7 @@ async def test_who_is_up_to_date_waits_for_what_comes() -> None:
 async def test_the_time_of_a_subscription_ends_it_and_not_the_run() -> None:
     agent = ScriptedAgent(["a", asyncio.Event()])
     connection = {"connection": {"default_timeout": 1}}
-    async with running(app_for(agent, streaming=connection)) as app:
+    async with running(app_for(agent, streaming=connection, expose=NO_GRACE)) as app:
         run_id = await started(app)
         *_, last = await events_of(app, run_id)
         assert agent.running == 1
@@ -213,7 +214,7 @@ async def test_events_that_are_kept_no_more_are_a_gap() -> None:
 
 
 async def test_a_subscription_goes_on_over_a_question() -> None:
-    async with running(app_for(asks, streaming=SILENT)) as app:
+    async with running(app_for(asks, streaming=SILENT, expose=NO_GRACE)) as app:
         run_id = await started(app, "sure?")
         async with request(app, "GET", f"/runs/{run_id}/events") as one:
             before = await receive_until(one, b"event: interrupt")
@@ -225,7 +226,7 @@ async def test_a_subscription_goes_on_over_a_question() -> None:
 
 
 async def test_who_has_seen_the_question_waits_for_the_answer() -> None:
-    async with running(app_for(asks, streaming=SILENT)) as app:
+    async with running(app_for(asks, streaming=SILENT, expose=NO_GRACE)) as app:
         run_id = await started(app, "sure?")
         await becomes(app, run_id, "INTERRUPTED")
         headers = {"Last-Event-ID": f"{run_id}:1"}
@@ -239,7 +240,7 @@ async def test_who_has_seen_the_question_waits_for_the_answer() -> None:
 async def test_while_nothing_happens_there_are_heartbeats() -> None:
     agent = ScriptedAgent([asyncio.Event()])
     events = {"events": {"heartbeat_interval": 1}}
-    async with running(app_for(agent, streaming=events)) as app:
+    async with running(app_for(agent, streaming=events, expose=NO_GRACE)) as app:
         run_id = await started(app)
         seen = await events_of(app, run_id, "?timeout=2.5")
     assert [event.event for event in seen] == ["started", "heartbeat", "heartbeat", "timeout"]
@@ -250,7 +251,7 @@ async def test_while_nothing_happens_there_are_heartbeats() -> None:
 async def test_heartbeats_are_comments_where_they_are_no_events() -> None:
     agent = ScriptedAgent([asyncio.Event()])
     events = {"events": {"heartbeat_interval": 1, "allowed": "chat"}}
-    async with running(app_for(agent, streaming=events)) as app:
+    async with running(app_for(agent, streaming=events, expose=NO_GRACE)) as app:
         run_id = await started(app)
         async with request(app, "GET", f"/runs/{run_id}/events?timeout=1.5") as one:
             body = await one.read()
@@ -276,7 +277,9 @@ async def test_whoever_leaves_does_not_end_the_run(connection: Any) -> None:
 
 async def test_past_the_limit_subscribers_are_refused_until_one_leaves() -> None:
     limit = {"connection": {"max_subscribers_per_run": 2}}
-    async with running(app_for(ScriptedAgent(["a", asyncio.Event()]), streaming=limit)) as app:
+    async with running(
+        app_for(ScriptedAgent(["a", asyncio.Event()]), streaming=limit, expose=NO_GRACE)
+    ) as app:
         run_id = await started(app)
         path = f"/runs/{run_id}/events"
         async with request(app, "GET", path) as one:
@@ -296,7 +299,7 @@ async def test_past_the_limit_subscribers_are_refused_until_one_leaves() -> None
 async def test_at_shutdown_a_subscription_ends_without_a_terminal_event_of_a_run_that_goes_on() -> (
     None
 ):
-    async with running(app_for(asks, streaming=SILENT, expose={"shutdown_grace": 1})) as app:
+    async with running(app_for(asks, streaming=SILENT, expose=NO_GRACE)) as app:
         run_id = await started(app, "sure?")
         await becomes(app, run_id, "INTERRUPTED")
         async with request(app, "GET", f"/runs/{run_id}/events") as one:
@@ -328,7 +331,7 @@ async def test_while_the_server_shuts_down_a_browser_that_comes_back_is_not_sent
 
 
 async def test_open_subscriptions_are_active_streams_and_no_requests() -> None:
-    async with running(app_for(ScriptedAgent(["a", asyncio.Event()]))) as app:
+    async with running(app_for(ScriptedAgent(["a", asyncio.Event()]), expose=NO_GRACE)) as app:
         run_id = await started(app)
         async with request(app, "GET", f"/runs/{run_id}/events") as one:
             await receive_until(one, b"started")

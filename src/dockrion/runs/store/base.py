@@ -215,7 +215,10 @@ class RunStore(Protocol):
         ...
 
     async def release(self, claim: Claim, *, begun: bool) -> None:
-        """Hand back a run: it is ACCEPTED again. An attempt that had `begun` stays counted. Raises `LeaseLostError`."""
+        """Hand back a run: it is ACCEPTED again, and asks nothing. An attempt that had `begun` stays counted.
+
+        Raises `LeaseLostError`.
+        """
         ...
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:

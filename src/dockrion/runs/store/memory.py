@@ -170,7 +170,9 @@ class MemoryStore:
         stored = self._held(claim)
         self._let_go(stored)
         attempt = stored.record.attempt - (not begun)
-        stored.record = _Replace(stored.record, status=RunStatus.ACCEPTED, attempt=attempt)
+        stored.record = _Replace(
+            stored.record, status=RunStatus.ACCEPTED, attempt=attempt, questions=()
+        )
         self._wait_for_worker(stored)
         self._changed(claim.run_id)
 
@@ -208,6 +210,8 @@ class MemoryStore:
         *,
         claimed: bool,
     ) -> None:
+        if self._has_been_written(claim, entries):
+            return
         stored = self._held(claim)
         _refuse_if_cancelled(stored, None)
         self._keep(stored, entries)
@@ -409,6 +413,12 @@ class MemoryStore:
             and stored.last_token == claim.token
             and stored.record.status is status
         )
+
+    def _has_been_written(self, claim: Claim, entries: Sequence[Entry]) -> bool:
+        stored = self._runs.get(claim.run_id)
+        if stored is None or claim.token not in (stored.token, stored.last_token):
+            return False
+        return not stored.record.is_final and stored.events.end >= entries[-1].end
 
     def _held(self, claim: Claim) -> _Stored:
         stored = self._runs.get(claim.run_id)

@@ -160,6 +160,7 @@ class RunWork:
             row.number,
             status=RunStatus.ACCEPTED,
             attempt=attempt,
+            questions=None,
             lease_until=None,
             due_at=time() + self._rules.lease_seconds,
         )
@@ -217,7 +218,7 @@ class RunWork:
         claimed: bool,
     ) -> None:
         row = self._of(db, claim)
-        if entries and row.past >= entries[-1].end and not row.is_final:
+        if row.past >= entries[-1].end and not row.is_final:
             # Done already, and perhaps answered meanwhile.
             return
         row = _held(row)

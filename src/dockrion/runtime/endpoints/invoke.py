@@ -260,7 +260,9 @@ async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
 async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
     """Answer a request with a method that its path does not take."""
     path, method = request.scope["path"], request.scope["method"]
-    error = MethodNotAllowedError(f"{path} takes {' and '.join(takes)}, not {method}.")
+    *others, last = takes
+    named = f"{', '.join(others)} and {last}" if others else last
+    error = MethodNotAllowedError(f"{path} takes {named}, not {method}.")
     await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
 
 

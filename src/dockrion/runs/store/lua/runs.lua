@@ -12,7 +12,6 @@
 local PREFIX = ARGV[2]
 local LEASE, TTL = tonumber(ARGV[3]), tonumber(ARGV[4])
 local MAX_EVENTS, MAX_BYTES, MAX_ATTEMPTS = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local ID = ARGV[8]
 
 -- What lives is let go of when nobody has touched it for so long, so that nothing stays for ever.
 local LIVE_SECONDS = 8 * 86400
@@ -21,10 +20,15 @@ local MAX_WAIT_SECONDS = 7 * 86400
 local ENTRY_BYTES = 160
 
 local call = redis.call
-local RUN, EVENTS = PREFIX .. 'run:' .. ID, PREFIX .. 'events:' .. ID
-local ANSWERS = PREFIX .. 'answers:' .. ID
 local DUE, RUNS, ENDED = PREFIX .. 'due', PREFIX .. 'runs', PREFIX .. 'ended'
 local FINAL = {COMPLETED = true, FAILED = true, CANCELLED = true}
+
+-- The run that all is about.
+local ID, RUN, EVENTS, ANSWERS
+local function at(id)
+  ID, RUN, EVENTS, ANSWERS = id, PREFIX .. 'run:' .. id, PREFIX .. 'events:' .. id, PREFIX .. 'answers:' .. id
+end
+at(ARGV[8])
 
 local time = call('TIME')
 local NOW_US = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -96,10 +100,10 @@ end
 
 -- Keep the entries in `ARGV` from a place on: how many, then first, end and body of each. Where events are missing,
 -- nothing is done, and the first that is missing and the one after the last are returned.
-local function append(run, at)
-  local count = tonumber(ARGV[at])
+local function append(run, from)
+  local count = tonumber(ARGV[from])
   local past = run.past
-  for place = at + 1, at + 3 * count, 3 do
+  for place = from + 1, from + 3 * count, 3 do
     local first = tonumber(ARGV[place])
     if first >= past then
       if first ~= past then
@@ -114,7 +118,7 @@ local function append(run, at)
   local kept = call('HMGET', RUN, 'first', 'oldest', 'oldest_end', 'weight')
   local first, oldest = tonumber(kept[1]), tonumber(kept[2] or -1)
   local oldest_end, weight = tonumber(kept[3] or -1), tonumber(kept[4] or 0)
-  for place = at + 1, at + 3 * count, 3 do
+  for place = from + 1, from + 3 * count, 3 do
     local start, stop, body = tonumber(ARGV[place]), tonumber(ARGV[place + 1]), ARGV[place + 2]
     if start >= run.past then
       call('XADD', EVENTS, '0-' .. ARGV[place + 1], 'f', ARGV[place], 'b', body)
@@ -143,7 +147,7 @@ end
 
 local function accept(attempt)
   call('HSET', RUN, 'status', 'ACCEPTED', 'attempt', attempt)
-  call('HDEL', RUN, 'lease')
+  call('HDEL', RUN, 'lease', 'questions')
   due_at(NOW + LEASE)
   keep_alive()
 end
@@ -172,8 +176,7 @@ function ops.create()
   local token, owner_hash, key, status = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
   local by_key = key ~= '' and call('GET', PREFIX .. 'key:' .. key)
   if by_key and call('EXISTS', PREFIX .. 'run:' .. by_key) == 1 then
-    ID = by_key
-    RUN = PREFIX .. 'run:' .. ID
+    at(by_key)
   end
   if call('EXISTS', RUN) == 1 then
     local is_same = call('HGET', RUN, 'made') == token
@@ -278,17 +281,22 @@ function ops.release()
   return {'ok'}
 end
 
--- ARGV: 9 token.
+-- ARGV: 9 id and token of each claim.
 function ops.heartbeat()
-  local run = of(ARGV[9])
-  if not run or not run.held then
-    return {'lost'}
+  local beats, lease = {}, NOW + LEASE
+  for place = 9, #ARGV, 2 do
+    at(ARGV[place])
+    local run = of(ARGV[place + 1])
+    if run and run.held then
+      call('HSET', RUN, 'lease', text(lease))
+      due_at(lease)
+      keep_alive()
+      beats[#beats + 1] = {'ok', run.cancel_reason}
+    else
+      beats[#beats + 1] = {'lost'}
+    end
   end
-  local lease = NOW + LEASE
-  call('HSET', RUN, 'lease', text(lease))
-  due_at(lease)
-  keep_alive()
-  return {'ok', run.cancel_reason}
+  return beats
 end
 
 -- ARGV: 9 token, 10 entries.
@@ -367,7 +375,6 @@ function ops.resume()
     call('HSET', ANSWERS, ARGV[place], ARGV[place + 1])
   end
   if not run.held then
-    call('HDEL', RUN, 'questions')
     accept(0)
   else
     call('HSET', RUN, 'questions', ARGV[9], 'status', ARGV[10] == '0' and 'RUNNING' or 'INTERRUPTED')
@@ -484,6 +491,34 @@ function ops.sweep()
     call('ZREM', ENDED, member)
   end
   return #old
+end
+
+-- Do once what all the others do, so that a user that may not is refused at the start.
+function ops.probe()
+  local key, stream = PREFIX .. 'probe', PREFIX .. 'probe-events'
+  call('SET', key, '', 'EX', 1)
+  call('GET', key)
+  call('DEL', key, stream)
+  call('HSET', key, 'a', 1)
+  call('HSETNX', key, 'b', 1)
+  call('HGET', key, 'a')
+  call('HMGET', key, 'a')
+  call('HGETALL', key)
+  call('HDEL', key, 'b')
+  call('EXISTS', key)
+  call('EXPIRE', key, 1)
+  call('PEXPIRE', key, 1)
+  call('DEL', key)
+  call('ZADD', key, 1, 'a')
+  call('ZRANGEBYSCORE', key, 0, 1)
+  call('ZREVRANGEBYSCORE', key, 1, 0)
+  call('ZREM', key, 'a')
+  call('XADD', stream, '0-1', 'f', 0)
+  call('XRANGE', stream, '-', '+')
+  call('XLEN', stream)
+  call('XDEL', stream, '0-1')
+  call('DEL', stream)
+  call('PUBLISH', PREFIX .. 'orders-probe', '')
 end
 
 return ops[ARGV[1]]()

@@ -1,0 +1,1 @@
+"""Runs that are never lost: real processes that are killed, frozen, cut off and restarted."""

@@ -1,0 +1,57 @@
+"""A run followed by Chromium's own `EventSource`, which cannot send headers and comes back by itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from .browser import CLIENTS, TIMEOUT_SECONDS, chromium
+from .cutting import cutting
+from .server import agent_source
+
+if TYPE_CHECKING:
+    from .conftest import StartServer
+
+KEY = {"X-API-Key": "key-of-ann"}
+AUTH = {"api_keys": {"keys": [{"name": "ann", "env_var": "ANN_KEY"}]}}
+TOKENS = 150
+TYPES = ["started", "token", "timeout", "complete", "gap", "cancelled"]
+
+
+def follow(origin: str, path: str) -> tuple[list[Any], int]:
+    job = {"chromium": chromium(), "origin": origin, "path": path, "types": TYPES}
+    node = subprocess.run(
+        ["node", "eventsource.mjs"],
+        cwd=CLIENTS,
+        input=json.dumps(job),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert node.returncode == 0, node.stderr
+    seen = json.loads(node.stdout)
+    return seen["events"], seen["opens"]
+
+
+@pytest.mark.chromium
+def test_an_event_source_with_a_ticket_comes_back_until_it_has_seen_all(
+    server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANN_KEY", KEY["X-API-Key"])
+    one = server(agent_source("pacing"), auth=AUTH)
+    with httpx.Client(base_url=one.url, headers=KEY, trust_env=False) as client:
+        payload = {"tokens": TOKENS, "seconds": 0.05}
+        run_id = client.post("/runs", json=payload).json()["run_id"]
+        path = f"/runs/{run_id}/events"
+        ticket = client.post("/auth/ticket", json={"path": path}).json()["ticket"]
+    # The first connection of the browser gets its page.
+    with cutting(one.port, [100_000, 3000, 5000, 100]) as origin:
+        events, opens = follow(origin, f"{path}?ticket={ticket}&timeout=1")
+    numbered = [event for event in events if event[0] != "timeout"]
+    assert [event[0] for event in numbered] == ["started", *["token"] * TOKENS, "complete"]
+    assert [event[1] for event in numbered] == [f"{run_id}:{n}" for n in range(TOKENS + 2)]
+    assert opens >= 3
