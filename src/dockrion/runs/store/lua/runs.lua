@@ -525,8 +525,14 @@ function ops.probe()
   for _, command in ipairs(commands) do
     local reply = redis.pcall(unpack(command))
     local refused = type(reply) == 'table' and reply.err
-    if refused and (string.find(refused, 'NOPERM') or string.find(refused, "can't run")) then
-      return redis.error_reply("NOPERM this user has no permissions to run the '" .. command[1] .. "' command")
+    if refused and (string.find(refused, 'NOPERM') or string.find(refused, "script can't")) then
+      local what = "run the '" .. command[1] .. "' command"
+      if string.find(refused, 'channel') then
+        what = 'access one of the channels'
+      elseif string.find(refused, ' key') then
+        what = 'access one of the keys'
+      end
+      return redis.error_reply('NOPERM this user has no permissions to ' .. what)
     elseif refused then
       return reply
     end
