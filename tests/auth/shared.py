@@ -75,7 +75,7 @@ class _Redis:
 
 @asynccontextmanager
 async def redis() -> AsyncGenerator[Shared]:
-    with RedisServer("appendonly no") as server:
+    with RedisServer() as server:
         backend = RedisBackend(server.url())
         await backend.open()
         yield _Redis(backend)

@@ -19,7 +19,7 @@ from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
-ECHO = Script("echo", "return ARGV[1]")
+ECHO = Script("return ARGV[1]")
 SECRET = "s3cret-of-mine"
 
 
@@ -34,8 +34,8 @@ def do(server: RedisServer, *command: str) -> Any:
         return client.execute_command(*command)
 
 
-async def refusal(url: str) -> Exception:
-    backend = RedisBackend(url)
+async def refusal(url: str, *, seconds: float = 5.0) -> Exception:
+    backend = RedisBackend(url, seconds=seconds)
     with pytest.raises((ValidationError, BackendError)) as raised:
         await backend.open()
     assert SECRET not in str(raised.value)
@@ -87,12 +87,11 @@ async def test_a_redis_that_is_not_there_is_named(server: RedisServer) -> None:
 
 
 async def test_a_redis_that_says_nothing_is_not_waited_for(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer,
 ) -> None:
-    monkeypatch.setattr("dockrion.backends.redis.CALL_SECONDS", 0.3)
     server.freeze()
     began = monotonic()
-    error = await refusal(server.url())
+    error = await refusal(server.url(), seconds=0.3)
     assert "in time" in str(error)
     assert monotonic() - began < 3
 
@@ -124,7 +123,7 @@ async def test_a_cluster_is_refused(own_redis: StartRedis) -> None:
 async def test_a_redis_that_is_too_old_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockrion.backends.redis.OLDEST", (99, 0))
+    monkeypatch.setattr("dockrion.backends.redis._OLDEST", (99, 0))
     error = await refusal(server.url())
     assert "too old" in str(error)
 
@@ -146,7 +145,7 @@ async def test_many_calls_at_once_share_a_connection(
     replies: dict[int, bytes] = {}
 
     async def ask(number: int) -> None:
-        replies[number] = await backend.run(ECHO, [], number)
+        replies[number] = await backend.run(ECHO, [], (number,))
 
     async with anyio.create_task_group() as tasks:
         for number in range(500):
@@ -160,7 +159,7 @@ async def test_a_full_redis_is_named(server: RedisServer, backend: RedisBackend)
     with pytest.raises(BackendError, match="maxmemory"):
         await backend.call("SET", "key", b"x" * 100_000)
     with pytest.raises(BackendError, match="maxmemory"):
-        await backend.run(Script("set", "return redis.call('SET', 'key', ARGV[1])"), [], b"x" * 9)
+        await backend.run(Script("return redis.call('SET', 'key', ARGV[1])"), [], (b"x" * 9,))
     do(server, "CONFIG", "SET", "maxmemory", "0")
     await backend.call("SET", "key", "x")
 
@@ -176,14 +175,16 @@ async def test_a_redis_that_has_become_a_replica_is_named(
 async def test_it_goes_on_by_itself_after_redis_was_restarted(
     server: RedisServer, backend: RedisBackend
 ) -> None:
-    assert await backend.run(ECHO, [], "a") == b"a"
+    assert await backend.run(ECHO, [], ("a",)) == b"a"
     server.kill()
     with pytest.raises(BackendError, match="cannot be reached"):
         await backend.check()
     server.start()
-    assert await backend.run(ECHO, [], "b") == b"b"
-    reply = await anyio.to_thread.run_sync(lambda: backend.run_blocking(ECHO, [], "c", seconds=5))
-    assert reply == b"c"
+    assert await backend.run(ECHO, [], ("b",)) == b"b"
+    reply = await anyio.to_thread.run_sync(
+        lambda: backend.run_from_thread(ECHO, [([], ("c",))], seconds=5)
+    )
+    assert reply == [b"c"]
 
 
 async def test_a_restart_between_two_calls_is_not_noticed(
@@ -195,10 +196,9 @@ async def test_a_restart_between_two_calls_is_not_noticed(
 
 
 async def test_whoever_calls_a_frozen_redis_hears_of_it_in_time(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer,
 ) -> None:
-    monkeypatch.setattr("dockrion.backends.redis.CALL_SECONDS", 0.3)
-    backend = RedisBackend(server.url())
+    backend = RedisBackend(server.url(), seconds=0.3)
     await backend.open()
     server.freeze()
     began = monotonic()
@@ -215,7 +215,9 @@ async def test_whoever_calls_a_frozen_redis_hears_of_it_in_time(
     assert len(errors) == 200
     assert monotonic() - began < 2
     with pytest.raises(BackendError):
-        await anyio.to_thread.run_sync(lambda: backend.run_blocking(ECHO, [], "c", seconds=0.3))
+        await anyio.to_thread.run_sync(
+            lambda: backend.run_from_thread(ECHO, [([], ("c",))], seconds=0.3)
+        )
     server.thaw()
     await backend.check()
     await backend.close()

@@ -141,6 +141,28 @@ async def test_who_is_cancelled_may_have_written_and_others_hear_of_it(database:
     assert await numbers(database) == [1]
 
 
+async def test_a_callback_that_raises_holds_up_nobody(database: Database) -> None:
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    order: list[str] = []
+
+    async def write(name: str, then) -> None:
+        await database.write(lambda _: None, then=then)
+        order.append(name)
+
+    def fail() -> None:
+        order.append("told")
+        raise LookupError("no")
+
+    async with anyio.create_task_group() as tasks:
+        async with Held(database):
+            tasks.start_soon(write, "a", fail)
+            tasks.start_soon(write, "b", None)
+            await anyio.sleep(0.01)
+    assert order == ["told", "a", "b"]
+    assert len(problems) == 1
+
+
 async def test_who_is_cancelled_before_its_turn_has_written_nothing(database: Database) -> None:
     async with Held(database):
         with anyio.move_on_after(0.01):

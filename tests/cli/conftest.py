@@ -174,13 +174,22 @@ class Running:
 @contextmanager
 def running(*arguments: str | Path) -> Generator[Running]:
     """Run a server on a free port, and kill what is left of it at the end."""
-    process = subprocess.Popen(
-        command_line(["run", *arguments, "--host", "127.0.0.1", "--port", "0"]),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server = Running(process)
-    try:
+    with _running("run", *arguments, "--host", "127.0.0.1", "--port", "0") as server:
         yield server
+
+
+@contextmanager
+def working(*arguments: str | Path) -> Generator[Running]:
+    """Run a worker, and kill what is left of it at the end."""
+    with _running("worker", *arguments) as worker:
+        yield worker
+
+
+@contextmanager
+def _running(*arguments: str | Path) -> Generator[Running]:
+    process = subprocess.Popen(command_line(arguments), stderr=subprocess.PIPE, text=True)
+    one = Running(process)
+    try:
+        yield one
     finally:
-        server.close()
+        one.close()

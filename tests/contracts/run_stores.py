@@ -25,7 +25,7 @@ from dockrion.runs.store.base import (
     StoreRules,
 )
 from dockrion.runs.store.memory import MemoryStore
-from dockrion.runs.store.redis import RedisStore
+from dockrion.runs.store.redis import RedisStore, prefix_of
 from dockrion.runs.store.sqlite import SqliteStore
 from tests.redis_server import RedisServer
 
@@ -65,12 +65,12 @@ async def memory(folder: Path) -> AsyncGenerator[Open]:
 @asynccontextmanager
 async def redis(folder: Path) -> AsyncGenerator[Open]:
     async def open_one(rules: StoreRules) -> RunStore:
-        store = RedisStore(RedisBackend(server.url()), rules, prefix="dockrion:{contract}:")
+        store = RedisStore(RedisBackend(server.url()), rules, prefix=prefix_of("contract"))
         await store.open()
         stack.push_async_callback(store.close)
         return store
 
-    with RedisServer("appendonly no") as server:
+    with RedisServer() as server:
         async with AsyncExitStack() as stack:
             yield open_one
 

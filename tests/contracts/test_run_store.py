@@ -308,7 +308,7 @@ async def test_who_has_lost_the_claim_writes_nothing(open_store: Open) -> None:
 
 
 async def test_heartbeats_keep_a_run(open_store: Open) -> None:
-    store = await open_store(rules(lease_seconds=1.0, max_attempts=3))
+    store = await open_store(rules(lease_seconds=1.5, max_attempts=3))
     claim = await claimed(store)
     began = time()
     while time() < began + 2.0:

@@ -86,6 +86,11 @@ class Server:
                 f"the server did not stop within {seconds} s\n{self.log}"
             ) from None
 
+    def start_again(self) -> None:
+        """Start it once more, after its end, on the same port."""
+        self.process = self._spawn()
+        assert self._is_up(self.process), self.log
+
     def kill(self) -> None:
         if self.process.poll() is None:
             self.signal_group(signal.SIGKILL)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,7 +17,10 @@ from .cutting import cutting
 from .server import agent_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import StartServer
+    from .server import Server
 
 KEY = {"X-API-Key": "key-of-ann"}
 AUTH = {"api_keys": {"keys": [{"name": "ann", "env_var": "ANN_KEY"}]}}
@@ -55,3 +61,41 @@ def test_an_event_source_with_a_ticket_comes_back_until_it_has_seen_all(
     assert [event[0] for event in numbered] == ["started", *["token"] * TOKENS, "complete"]
     assert [event[1] for event in numbered] == [f"{run_id}:{n}" for n in range(TOKENS + 2)]
     assert opens >= 3
+
+
+@pytest.mark.chromium
+def test_an_event_source_comes_back_through_a_restart_of_the_server(
+    own_server: StartServer,
+) -> None:
+    one = own_server(
+        agent_source("gated"),
+        streaming={"backend": "sqlite"},
+        runs={"max_attempts": 2, "lease_seconds": 2},
+        expose={"shutdown_grace": 1},
+    )
+    run_id = httpx.post(f"{one.url}/runs", json={}, trust_env=False).json()["run_id"]
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(follow, one.url, f"/runs/{run_id}/events")
+        wait_until(lambda: has_subscriber(one))
+        one.signal(signal.SIGTERM)
+        assert one.wait() == 0
+        (one.folder / "go").touch()
+        one.start_again()
+        events, opens = reading.result(TIMEOUT_SECONDS)
+    # Handed back, the run begins anew.
+    attempt = ["started", *["token"] * 20]
+    assert [event[0] for event in events] == [*attempt, *attempt, "complete"]
+    assert [event[1] for event in events] == [f"{run_id}:{n}" for n in range(43)]
+    assert opens >= 2
+
+
+def has_subscriber(server: Server) -> bool:
+    text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    return "dockrion_active_streams 1.0" in text
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from dockrion.backends.redis import RedisBackend
+from dockrion.errors import ValidationError
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import LeaseLostError, StoreError, StoreRules
 from dockrion.runs.store.redis import RedisStore, prefix_of
@@ -45,8 +46,10 @@ def do(server: RedisServer, *command: str) -> Any:
 
 
 @asynccontextmanager
-async def opened(url: str, limits: StoreRules = RULES) -> AsyncGenerator[RedisStore]:
-    store = RedisStore(RedisBackend(url), limits, prefix=prefix_of("agent"))
+async def opened(
+    url: str, limits: StoreRules = RULES, *, seconds: float = 2.0
+) -> AsyncGenerator[RedisStore]:
+    store = RedisStore(RedisBackend(url, seconds=seconds), limits, prefix=prefix_of("agent"))
     await store.open()
     try:
         yield store
@@ -164,7 +167,7 @@ async def test_a_user_without_a_command_is_refused_by_name(server: RedisServer) 
             RULES,
             prefix=prefix_of("agent"),
         )
-        with pytest.raises(StoreError, match=r"^streaming\.redis\.url: ") as raised:
+        with pytest.raises(ValidationError, match=r"^streaming\.redis\.url: ") as raised:
             await store.open()
         assert command.removeprefix("-").upper() in str(raised.value)
         assert command or "channel" in str(raised.value)
@@ -197,11 +200,10 @@ async def test_a_user_for_the_keys_of_the_agent_alone_is_enough(server: RedisSer
 
 
 async def test_a_partition_is_an_error_in_time_and_afterwards_the_same_call_may_be_made_again(
-    server: RedisServer, relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, relay: StartRelay
 ) -> None:
-    monkeypatch.setattr("dockrion.backends.redis.CALL_SECONDS", 0.3)
     way = relay(server)
-    async with opened(server.relay_url(way)) as store:
+    async with opened(server.relay_url(way), seconds=0.3) as store:
         claim = await claimed(store)
         calls = Calls()
         await store.watch("r1", calls)

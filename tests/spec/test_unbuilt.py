@@ -18,10 +18,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["expose.protocols: openai", "expose.protocols: mcp"],
     ),
     ({"expose.chat": {}}, ["expose.chat"]),
-    (
-        {"streaming": {"backend": "redis", "redis": {"url": "redis://h"}}},
-        ["streaming.backend: redis"],
-    ),
     ({"observability.tracing": True}, ["observability.tracing: true"]),
     ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
     (

@@ -10,7 +10,7 @@ from typing import Final
 from dockrion.auth.rates import PARTS, Rate, Verdict
 from dockrion.backends.redis import RedisBackend, Script
 
-_SCRIPT: Final = Script("rates", (files("dockrion.auth") / "lua" / "rates.lua").read_text("utf-8"))
+_SCRIPT: Final = Script((files("dockrion.auth") / "lua" / "rates.lua").read_text("utf-8"))
 
 
 class RedisRateLimiter:
@@ -32,9 +32,7 @@ class RedisRateLimiter:
         now = "" if self._clock is None else self._clock()
         allowed, remaining, reset = await self._backend.run(
             _SCRIPT,
-            [f"{self._prefix}{rate.calls}:{rate.seconds}:{hashed}"],
-            *rate,
-            now,
-            PARTS,
+            (f"{self._prefix}{rate.calls}:{rate.seconds}:{hashed}",),
+            (rate.calls, rate.seconds, now, PARTS),
         )
         return Verdict(bool(allowed), remaining, reset)

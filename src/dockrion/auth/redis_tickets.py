@@ -15,9 +15,7 @@ from dockrion.backends.redis import RedisBackend, Script
 from dockrion.backends.redis_lane import Argument
 from dockrion.events.identity import Identity
 
-_SCRIPT: Final = Script(
-    "tickets", (files("dockrion.auth") / "lua" / "tickets.lua").read_text("utf-8")
-)
+_SCRIPT: Final = Script((files("dockrion.auth") / "lua" / "tickets.lua").read_text("utf-8"))
 _identity: Final = msgspec.json.Decoder(Identity)
 
 
@@ -67,13 +65,8 @@ class RedisTickets:
         now = "" if self._clock is None else self._clock()
         return await self._backend.run(
             _SCRIPT,
-            [self._prefix + hashed],
-            operation,
-            self._prefix,
-            now,
-            hashed,
-            path,
-            *arguments,
+            (self._prefix + hashed,),
+            (operation, self._prefix, now, hashed, path, *arguments),
         )
 
 

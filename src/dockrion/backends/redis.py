@@ -1,160 +1,240 @@
-"""One Redis for all that the processes of an app share: calls, scripts, and signs that something has changed."""
+"""One Redis, for all that an app keeps in it."""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+import redis
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis_errors import as_backend_error
+from dockrion.backends.redis_errors import FORBIDDEN, REFUSED, as_backend_error, refusal
 from dockrion.backends.redis_lane import Argument, Lane
-from dockrion.backends.redis_listener import Callback, Listener
+from dockrion.backends.redis_listener import Listener
 from dockrion.backends.redis_url import FIELD, RedisUrl
 from dockrion.errors import ValidationError
 
-if TYPE_CHECKING:
-    import redis
-
 logger = logging.getLogger(__name__)
 
-OLDEST: Final = (6, 2)
-CALL_SECONDS: Final = 5.0
-_KEEPS_ALL: Final = "noeviction"
+# What takes longer counts as an outage.
+SECONDS: Final = 5.0
+_OLDEST: Final = (6, 2)
+_KEEPS: Final = "noeviction"
 
 
 class Script:
-    """Lua that Redis runs as one step. `name` is for messages."""
+    """A Lua script, sent as its hash wherever Redis has seen it before."""
 
-    def __init__(self, name: str, source: str) -> None:
-        self.name = name
-        self.source = source
-        # Redis names scripts so; it is no secret.
-        self.sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.hash = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+        return ("EVALSHA", self.hash, len(keys), *keys, *arguments)
+
+    def first_call(
+        self, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> tuple[Argument, ...]:
+        return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
 class RedisBackend:
-    """One for each app, on its event loop.
+    """A connection for what is written, one for what is read, one for messages; and one for threads, when one asks.
 
-    Three connections at most: one for calls, which share it and its round trips; one that listens; and, from the
-    first heartbeat on, one for a thread. All come back by themselves. Everything raises `BackendError`, in
-    `CALL_SECONDS` at most; calls may be made twice, when the connection was lost before an answer came.
+    All methods raise `BackendError` within some seconds when Redis does not answer or cannot do what it is asked.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = RedisUrl(url)
-        self._lane = Lane(self._url, seconds=CALL_SECONDS)
-        self._listener = Listener(self._url, seconds=CALL_SECONDS)
+    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
+        self.url = RedisUrl(url)
+        self._seconds = seconds
+        self._users = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._writes = Lane(self.url, seconds=self._seconds)
+        self._reads = Lane(self.url, seconds=self._seconds)
+        self._listener = Listener(self.url, seconds=self._seconds)
         self._blocking: redis.Redis | None = None
         self._blocking_lock = Lock()
 
     async def open(self) -> None:
-        """Connect and look whether this Redis will do. Raises `BackendError` or `ValidationError`, a line each."""
+        """Connect; raise `BackendError`, or `ValidationError` for what has to be changed, with one clear line.
+
+        It may be opened by several, and is closed by the last one.
+        """
+        self._users += 1
+        if self._users > 1:
+            return
         try:
-            info = _parsed(await self._lane.call("INFO"))
-            _refuse_old(info)
-            await self._refuse_what_forgets(info)
-            await self._listener.open()
-        except BackendError as exc:
-            await self.close()
-            raise BackendError(f"{FIELD}: {exc.message} ({self._url.place})") from exc
-        except (RedisError, OSError) as exc:
-            await self.close()
-            error = as_backend_error(exc)
-            raise BackendError(f"{FIELD}: {error.message} ({self._url.place})") from exc
-        except ValidationError:
+            await self._begin()
+        except BaseException:
             await self.close()
             raise
 
-    async def _refuse_what_forgets(self, info: dict[str, str]) -> None:
-        policy = info.get("maxmemory_policy")
-        if policy is None:
-            policy = await self._policy()
-        if policy is None:
-            logger.warning("%s: its maxmemory-policy cannot be seen; it must be noeviction", FIELD)
-        elif policy != _KEEPS_ALL:
-            raise ValidationError(
-                f"{FIELD}: this Redis has maxmemory-policy {policy}, which throws runs away when memory is "
-                "short; set it to noeviction"
-            )
-
-    async def _policy(self) -> str | None:
+    async def _begin(self) -> None:
         try:
-            found = await self._lane.call("CONFIG", "GET", "maxmemory-policy")
-        except ResponseError:
-            return None
-        return None if len(found) < 2 else cast("bytes", found[1]).decode()
+            await self._writes.call("PING")
+            await self._check_server()
+            await self._listener.open()
+        except (BackendError, RedisError, OSError) as exc:
+            raise self._start_error(exc) from None
+
+    def _start_error(self, exc: Exception) -> Exception:
+        why = refusal(exc)
+        if why is not None:
+            return ValidationError(f"{FIELD}: Redis refuses: {why}")
+        error = as_backend_error(exc)
+        if error.message.startswith(FORBIDDEN):
+            return ValidationError(f"{FIELD}: {error.message.rstrip('.')}")
+        if isinstance(exc, AuthenticationError) or error.message == REFUSED:
+            return ValidationError(
+                f"{FIELD}: Redis at {self.url.place} refuses the user or the password"
+            )
+        return BackendError(f"{FIELD}: {error.message} It should be at {self.url.place}.")
 
     async def close(self) -> None:
+        self._users = max(0, self._users - 1)
+        if self._users:
+            return
         await self._listener.close()
-        await self._lane.close()
+        await self._writes.close()
+        await self._reads.close()
         if self._blocking is not None:
             self._blocking.close()
+        self._forget()
+
+    async def probe(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, channel: str
+    ) -> None:
+        """Raise as `open` does where the user may not do what a script does, or may not hear of a channel."""
+
+        def nothing(_: bytes | None) -> None:
+            pass
+
+        try:
+            try:
+                await self._writes.call(*script.call(keys, arguments))
+            except NoScriptError:
+                await self._writes.call(*script.first_call(keys, arguments))
+            await self.subscribe(channel, nothing)
+        except (BackendError, RedisError) as exc:
+            raise self._start_error(exc) from None
+        self.unsubscribe(channel, nothing)
 
     async def check(self) -> None:
-        """Raise `BackendError` while Redis cannot be used."""
         await self.call("PING")
 
     async def call(self, *command: Argument) -> Any:
         try:
-            return await self._lane.call(*command)
-        except ResponseError as exc:
-            raise as_backend_error(exc) from exc
+            return await self._writes.call(*command)
+        except RedisError as exc:
+            raise self._error(exc) from exc
 
-    async def run(self, script: Script, keys: list[str], *args: Argument) -> Any:
-        command = (len(keys), *keys, *args)
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        only_reads: bool = False,
+    ) -> Any:
+        lane = self._reads if only_reads else self._writes
         try:
             try:
-                return await self._lane.call("EVALSHA", script.sha, *command)
+                return await lane.call(*script.call(keys, arguments))
             except NoScriptError:
-                return await self._lane.call("EVAL", script.source, *command)
-        except ResponseError as exc:
-            raise _told(script, exc) from exc
+                return await lane.call(*script.first_call(keys, arguments))
+        except RedisError as exc:
+            raise self._error(exc) from exc
 
-    def run_blocking(self, script: Script, keys: list[str], *args: Argument, seconds: float) -> Any:
-        """`run`, from a thread that waits."""
+    def run_from_thread(
+        self,
+        script: Script,
+        calls: Sequence[tuple[Sequence[str], Sequence[Argument]]],
+        *,
+        seconds: float,
+    ) -> list[Any]:
+        """Run a script many times, in one round trip, from any thread but the event loop's."""
         with self._blocking_lock:
             if self._blocking is None:
-                self._blocking = self._url.blocking(seconds)
-            client: Any = self._blocking
+                # Connecting, writing and reading may each take a part of it.
+                self._blocking = self.url.blocking(seconds / 3)
             try:
                 try:
-                    return client.evalsha(script.sha, len(keys), *keys, *args)
-                except NoScriptError:
-                    return client.eval(script.source, len(keys), *keys, *args)
+                    return _pipelined(self._blocking, script, calls)
+                except redis.ConnectionError:
+                    # Redis may have been restarted since the last time.
+                    return _pipelined(self._blocking, script, calls)
             except (RedisError, OSError) as exc:
-                raise _told(script, exc) from exc
+                raise self._error(exc) from exc
 
-    async def subscribe(self, channel: str, callback: Callback) -> None:
+    async def subscribe(self, channel: str, callback: Callable[[bytes | None], None]) -> None:
+        """Call back with each message on a channel from now on; with None when some may have been missed."""
         await self._listener.subscribe(channel, callback)
 
-    def unsubscribe(self, channel: str, callback: Callback) -> None:
+    def unsubscribe(self, channel: str, callback: Callable[[bytes | None], None]) -> None:
         self._listener.unsubscribe(channel, callback)
 
+    async def _check_server(self) -> None:
+        try:
+            server = _fields(await self._writes.call("INFO"))
+        except ResponseError as exc:
+            if refusal(exc) is None:
+                raise
+            logger.warning(
+                "redis does not say what it is, so its version and its maxmemory-policy are not checked",
+                extra={"needed": "a user that may run INFO; maxmemory-policy noeviction"},
+            )
+            return
+        version = server.get("redis_version", "")
+        numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+        if numbers < _OLDEST:
+            raise ValidationError(f"{FIELD}: Redis {version} is too old; it must be 6.2 or later")
+        if server.get("redis_mode", "standalone") != "standalone":
+            raise ValidationError(
+                f"{FIELD}: this Redis runs as {server['redis_mode']}, which is not supported; it must be a single server"
+            )
+        if server.get("role") == "slave":
+            raise ValidationError(f"{FIELD}: this Redis is a replica; the primary is needed")
+        policy = server.get("maxmemory_policy", _KEEPS)
+        if policy != _KEEPS:
+            raise ValidationError(
+                f"{FIELD}: this Redis drops keys when its memory is full (maxmemory-policy {policy}), and runs with them;"
+                f" set maxmemory-policy to {_KEEPS}"
+            )
 
-def _told(script: Script, exc: Exception) -> BackendError:
-    error = as_backend_error(exc)
-    if isinstance(exc, ResponseError) and not isinstance(exc, NoPermissionError):
-        logger.error("redis refuses %s: %s", script.name, exc)
-    return error
+    @staticmethod
+    def _error(exc: Exception) -> BackendError:
+        if isinstance(exc, ResponseError):
+            # The answer's own words are for operators alone.
+            logger.warning("redis refused a command", extra={"reason": str(exc)[:300]})
+        return as_backend_error(exc)
 
 
-def _parsed(info: Any) -> dict[str, str]:
-    text = info.decode() if isinstance(info, bytes) else str(info)
-    return dict(
-        cast("tuple[str, str]", line.split(":", 1)) for line in text.splitlines() if ":" in line
-    )
+def _pipelined(
+    client: Any,
+    script: Script,
+    calls: Sequence[tuple[Sequence[str], Sequence[Argument]]],
+) -> list[Any]:
+    for make in (script.call, script.first_call):
+        with client.pipeline(transaction=False) as pipeline:
+            for keys, arguments in calls:
+                pipeline.execute_command(*make(keys, arguments))
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        errors = [reply for reply in replies if isinstance(reply, Exception)]
+        if not errors:
+            return replies
+        if not isinstance(errors[0], NoScriptError):
+            raise errors[0]
+    raise BackendError("Redis forgets its scripts.")
 
 
-def _refuse_old(info: dict[str, str]) -> None:
-    version = info.get("redis_version", "")
-    parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if parts and parts < OLDEST:
-        raise ValidationError(
-            f"{FIELD}: Redis {version} is too old; 6.2 or newer is needed, or Valkey"
-        )
-    if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
-        raise ValidationError(f"{FIELD}: this Redis is a cluster, which is not supported")
+def _fields(info: bytes) -> dict[str, str]:
+    lines = info.decode("utf-8", "replace").splitlines()
+    pairs = (line.partition(":") for line in lines if not line.startswith("#"))
+    return {name: value for name, _, value in pairs}

@@ -35,11 +35,6 @@ _OURS: Final = (
 )
 
 
-# Its own types say `Unknown` in places.
-_asyncio: Any = asyncio_connection
-_blocking: Any = blocking_connection
-
-
 class RedisUrl:
     """Makes connections. Raises `ValidationError` for a URL that none can be made of."""
 
@@ -75,7 +70,7 @@ class RedisUrl:
 
     def blocking(self, seconds: float) -> redis.Redis:
         """Return a client with one connection for threads, each step of which takes `seconds` at most."""
-        pool = _blocking.ConnectionPool(
+        pool = blocking_connection.ConnectionPool(
             connection_class=self._parts.blocking_class,
             max_connections=1,
             **self._parts.options,
@@ -97,8 +92,8 @@ def _parse(url: str) -> _Parts:
     try:
         if urlsplit(url).scheme == "unix" and not urlsplit(url).path:
             raise ValueError("no path")
-        for_asyncio: dict[str, Any] = _asyncio.parse_url(url)
-        for_threads: dict[str, Any] = _blocking.parse_url(url)
+        for_asyncio = cast("dict[str, Any]", asyncio_connection.parse_url(url))
+        for_threads = cast("dict[str, Any]", cast("Any", blocking_connection).parse_url(url))
     except ValueError:
         # Without a cause: its text may have a part of the URL.
         raise ValidationError(
@@ -106,6 +101,6 @@ def _parse(url: str) -> _Parts:
         ) from None
     return _Parts(
         {name: value for name, value in for_asyncio.items() if name not in _OURS},
-        for_asyncio.get("connection_class", _asyncio.Connection),
-        for_threads.get("connection_class", _blocking.Connection),
+        for_asyncio.get("connection_class", asyncio_connection.Connection),
+        for_threads.get("connection_class", blocking_connection.Connection),
     )

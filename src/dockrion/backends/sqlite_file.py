@@ -23,7 +23,7 @@ _MAX_WAL_BYTES: Final = 64 << 20
 
 
 def open_file(path: Path, field: str) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """Return two connections, to write and to read; blocks.
+    """Return two connections, to write (it does not wait for locks) and to read; blocks.
 
     Raises `ValidationError` for what has to be changed and `BackendError` for what may pass, naming `field`.
     """
@@ -62,6 +62,7 @@ def _open(path: Path, field: str) -> tuple[sqlite3.Connection, sqlite3.Connectio
             # Payloads and outputs will be in it; what SQLite puts beside it gets the same mode.
             path.chmod(0o600)
         _prepare(writer, path, field)
+        writer.execute("PRAGMA busy_timeout = 0")
         return writer, _connect(path)
     except BaseException:
         writer.close()

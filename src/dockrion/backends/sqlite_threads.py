@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final, TypeAlias
 
-logger = logging.getLogger(__name__)
+from dockrion.backends import sqlite_file
+from dockrion.backends.sqlite_errors import is_busy
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 ErrorOf: TypeAlias = Callable[[sqlite3.Error], Exception]
 
 # Of one transaction; another process waits for its end.
 _MAX_JOBS: Final = 256
+_RETRY_SECONDS: Final = 0.0005
+# Until the next look after one that failed.
+_FAILED_SECONDS: Final = 1.0
 
 
 class Job:
     """What one caller wants done; `then` is called on the loop when it is, even if the caller has gone meanwhile.
 
-    Either a task waits for it, by `future`, or a thread, by `done`, or nobody.
+    Either a task waits for it, by `future`, or a thread, by `done`, or nobody; `then` is a task's.
     """
 
     __slots__ = ("done", "error", "future", "result", "then", "work")
@@ -49,10 +52,13 @@ class Job:
         return self.future is None or not self.future.cancelled()
 
     def settle(self) -> None:
-        if self.error is None and self.then is not None:
-            self.then()
         future = self.future
-        if future is None or future.done():
+        if future is None:
+            return
+        if self.error is None and self.then is not None:
+            # Before whoever waits goes on, and apart from it: what it raises is nobody else's.
+            future.get_loop().call_soon(self.then)
+        if future.done():
             return
         if self.error is None:
             future.set_result(self.result)
@@ -143,14 +149,28 @@ class _Worker:
 
 
 class Writer(_Worker):
+    """Its connection must not wait for locks by itself."""
+
     def _transact(self, jobs: list[Job]) -> None:
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
+        self._begin()
         db.execute("UPDATE commits SET number = number + 1")
         for job in jobs:
             if job.is_wanted:
                 self._write(job)
         db.execute("COMMIT")
+
+    def _begin(self) -> None:
+        """Wait for other processes; SQLite's own wait soon sleeps for 25 ms and more, whatever they take."""
+        ends = monotonic() + sqlite_file.BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc) or monotonic() >= ends:
+                    raise
+            sleep(_RETRY_SECONDS)
 
     def _write(self, job: Job) -> None:
         """Do one caller's work, or nothing of it."""
@@ -160,7 +180,8 @@ class Writer(_Worker):
             job.result = job.work(db)
         except Exception as exc:
             if not db.in_transaction:
-                raise
+                # SQLite has undone the work of all, as it does when a disk is full.
+                raise exc if isinstance(exc, sqlite3.Error) else sqlite3.Error() from exc
             db.execute("ROLLBACK TO job")
             job.error = self._error_of(exc) if isinstance(exc, sqlite3.Error) else exc
         db.execute("RELEASE job")
@@ -213,7 +234,9 @@ class Reader(_Worker):
                 self._look_for_news(self._look)
             except sqlite3.Error as exc:
                 self._roll_back()
+                # It is logged, so not hundreds of times a second.
                 self._error_of(exc)
+                self._next = monotonic() + _FAILED_SECONDS
 
     def _look_for_news(self, look: Look) -> None:
         db = self._db

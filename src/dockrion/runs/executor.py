@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -49,14 +50,15 @@ class Executor:
 
     async def execute(self, run_id: str) -> None:
         """Claim a run and bring it to its end; nothing where there is nothing to do. Never raises."""
-        try:
-            claim = await self._store.claim(run_id)
-            if claim is not None:
-                await self._execute(claim)
-        except StoreError as exc:
-            logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
-        except LeaseLostError:
-            logger.warning("run was taken from this worker", extra={"run_id": run_id})
+        with self._counted():
+            try:
+                claim = await self._store.claim(run_id)
+                if claim is not None:
+                    await self._execute(claim)
+            except StoreError as exc:
+                logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
+            except LeaseLostError:
+                logger.warning("run was taken from this worker", extra={"run_id": run_id})
 
     def adopt(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
         """Pump a run of this process from here on, in a task of its own."""
@@ -86,7 +88,7 @@ class Executor:
                 pump.run.stop(LOST)
 
     async def idle(self) -> None:
-        """Wait until all pumps are done."""
+        """Wait until all pumps are done, and all runs that were claimed and not begun are handed back."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -182,6 +184,17 @@ class Executor:
             logger.warning("a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id})
         except LeaseLostError:
             pump.run.stop(LOST)
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        """Let `idle` and `close` wait for the task that this is in."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

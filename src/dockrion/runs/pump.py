@@ -102,13 +102,18 @@ class Pump:
                 continue
             if not batch.is_last:
                 await self._append(batch)
-            elif self.hands_back and run.is_lost and self.may_begin_again:
+            elif self._goes_back:
                 await self._insist(lambda: self._store.release(self.claim, begun=run.began))
                 return
             elif await self._is_over(batch):
                 return
             # What was encoded must not live on while the run is silent.
             del batch
+
+    @property
+    def _goes_back(self) -> bool:
+        """Whether it is for the others that the run has stopped; it may have come to its own end just before."""
+        return self.hands_back and self.run.is_lost and self.may_begin_again
 
     async def _append(self, batch: Batch) -> None:
         entries = self._encoded(batch)

@@ -178,9 +178,13 @@ class Runner:
     ) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
 
-        `before_end` may end some of them in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
+        Those that wait for an answer end at once: nobody can give it here any more. `before_end` may end some of the
+        others in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
         """
         self._draining = True
+        for run in list(self._active.values()):
+            if run.is_waiting:
+                run.stop(SHUTTING_DOWN)
         if not await self._idle_within(grace_seconds):
             if before_end is not None:
                 before_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+from dockrion.errors import MissingExtraError
 from dockrion.events.filter import EventsFilter
 from dockrion.runs.channel import Channels, ReadRules
 from dockrion.runs.dispatch.base import Dispatcher
@@ -46,13 +47,32 @@ def run_service(spec: DockSpec, observer: RunObserver, clock: Clock) -> RunServi
 
 def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
     rules = store_rules(spec)
-    if spec.streaming.backend == "sqlite":
-        from dockrion.runs.store.sqlite import SqliteStore
+    match spec.streaming.backend:
+        case "memory":
+            memory = MemoryStore(rules)
+            return memory, LocalDispatcher(memory)
+        case "sqlite":
+            from dockrion.runs.store.sqlite import SqliteStore
 
-        store = SqliteStore(spec.folder / spec.streaming.sqlite.path, rules)
-    else:
-        store = MemoryStore(rules)
-    return store, LocalDispatcher(store)
+            sqlite = SqliteStore(spec.folder / spec.streaming.sqlite.path, rules)
+            return sqlite, LocalDispatcher(sqlite)
+        case "redis":
+            return _redis(spec, rules)
+
+
+def _redis(spec: DockSpec, rules: StoreRules) -> tuple[RunStore, Dispatcher]:
+    try:
+        from dockrion.backends.redis import RedisBackend
+        from dockrion.runs.dispatch.docket import DocketDispatcher
+        from dockrion.runs.store.redis import RedisStore, prefix_of
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("dockrion"):
+            raise
+        raise MissingExtraError(
+            f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
+        ) from exc
+    url, prefix = spec.streaming.redis.url, prefix_of(spec.agent.name)
+    return RedisStore(RedisBackend(url), rules, prefix=prefix), DocketDispatcher(url, prefix=prefix)
 
 
 def place_of_runs(spec: DockSpec) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
+from dockrion.errors import ShuttingDownError
 from dockrion.events.context import StreamContext
+from dockrion.runs.store.base import StoreError
 from dockrion.testing import ScriptedAgent, SSEReader, app_for, read_sse, request, running
 from tests.runtime.runs.kit import (
     ask,
@@ -343,3 +345,35 @@ async def test_open_subscriptions_are_active_streams_and_no_requests() -> None:
     assert 'endpoint="/runs",status="202"' in counted[0]
     assert "dockrion_active_streams 1.0" in text
     assert "dockrion_active_requests 0.0" in text
+
+
+async def test_a_server_that_takes_no_more_subscriptions_answers_with_a_stream_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def shutting_down(*_: Any, **__: Any) -> Any:
+        raise ShuttingDownError("The server is shutting down.")
+
+    async with running(app_for(saying("a"))) as app:
+        run_id = await started(app)
+        monkeypatch.setattr(app.state.dockrion.runs, "follow", shutting_down)
+        async with request(app, "GET", f"/runs/{run_id}/events") as one:
+            assert await one.read() == b""
+    # To a browser 503 would mean that it must not come back.
+    assert (one.status, one.headers["content-type"]) == (200, "text/event-stream")
+
+
+async def test_while_the_backend_is_away_a_subscription_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(_run_id: str) -> Any:
+        raise StoreError("The backend does not answer.")
+
+    async with running(app_for(saying("a"))) as app:
+        run_id = await started(app)
+        await becomes(app, run_id, "COMPLETED")
+        with monkeypatch.context() as patch:
+            patch.setattr(app.state.dockrion.runs.store, "get", away)
+            for path in (f"/runs/{run_id}/events", f"/runs/{run_id}"):
+                answer = await ask(app, "GET", path)
+                assert (answer.status, answer.body["code"]) == (503, "SERVICE_UNAVAILABLE")
+                assert answer.headers["retry-after"]

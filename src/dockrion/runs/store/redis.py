@@ -10,10 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from dockrion.backends.base import BackendError
 from dockrion.backends.redis import RedisBackend, Script
 from dockrion.backends.redis_lane import Argument
-from dockrion.backends.redis_url import FIELD
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -38,9 +36,7 @@ _LOOK: Final = 1000
 _SWEEP: Final = 500
 # Before the first place of a list: no run is made so late.
 _NEWEST: Final = Place(9_007_199_254_740_991, "")
-_SCRIPT: Final = Script(
-    "runs", (files("dockrion.runs.store") / "lua" / "runs.lua").read_text("utf-8")
-)
+_SCRIPT: Final = Script((files("dockrion.runs.store") / "lua" / "runs.lua").read_text("utf-8"))
 
 
 def prefix_of(agent: str) -> str:
@@ -52,7 +48,7 @@ class RedisStore:
     """`RunStore`. Each change is one script, which compares the claim's token and has the time of the server."""
 
     def __init__(self, backend: RedisBackend, rules: StoreRules, *, prefix: str) -> None:
-        self._backend = backend
+        self.backend = backend
         self._rules = rules
         self._prefix = prefix
         self._limits: tuple[Argument, ...] = (
@@ -72,24 +68,23 @@ class RedisStore:
         return self._rules
 
     async def open(self) -> None:
-        await self._backend.open()
+        await self.backend.open()
         try:
             # What the user may not do is known here, and not when the first run is made and followed.
-            await self._run("probe", "")
-            await self.watch_orders(_nothing)
-            self._forget_orders()
-        except BackendError as exc:
-            await self._backend.close()
-            raise BackendError(f"{FIELD}: {exc.message}") from exc
+            keys, arguments = self._call("probe", "")
+            await self.backend.probe(_SCRIPT, keys, arguments, channel=f"{self._prefix}orders")
+        except BaseException:
+            await self.backend.close()
+            raise
 
     async def close(self) -> None:
         for run_id, changed in list(self._watchers):
             self.unwatch(run_id, changed)
         self._forget_orders()
-        await self._backend.close()
+        await self.backend.close()
 
     async def check(self) -> None:
-        await self._backend.check()
+        await self.backend.check()
 
     # Records
 
@@ -134,7 +129,7 @@ class RedisStore:
         return Created(record, is_new=True, claim=claim)
 
     async def get(self, run_id: str) -> RunRecord | None:
-        fields = await self._run("get", run_id)
+        fields = await self._run("get", run_id, only_reads=True)
         return None if fields is None else self._record(fields)
 
     async def list(
@@ -152,6 +147,7 @@ class RedisStore:
                 *before,
                 limit + 1 - len(records),
                 _LOOK,
+                only_reads=True,
             )
             records += map(self._record, found)
             if last_us is None:
@@ -178,11 +174,10 @@ class RedisStore:
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
         if not claims:
             return []
-        pairs = [part for claim in claims for part in (claim.run_id, claim.token)]
-        keys, arguments = self._call("heartbeat", "", *pairs)
-        # A sixth of a lease each for connecting and for the answer.
-        replies = self._backend.run_blocking(
-            _SCRIPT, keys, *arguments, seconds=self._rules.lease_seconds / 6
+        replies = self.backend.run_from_thread(
+            _SCRIPT,
+            [self._call("heartbeat", claim.run_id, claim.token) for claim in claims],
+            seconds=self._rules.lease_seconds / 3,
         )
         return [_beat(reply) for reply in replies]
 
@@ -254,7 +249,7 @@ class RedisStore:
     # Readers
 
     async def read(self, run_id: str, start: int) -> Page | None:
-        found = await self._run("read", run_id, start, READ_BYTES)
+        found = await self._run("read", run_id, start, READ_BYTES, only_reads=True)
         if found is None:
             return None
         first, end, status, *parts = found
@@ -269,7 +264,7 @@ class RedisStore:
             raise ValueError("the run is watched already")
         self._watchers[run_id, changed] = told
         try:
-            await self._backend.subscribe(self._channel(run_id), told)
+            await self.backend.subscribe(self._channel(run_id), told)
         except BaseException:
             self._watchers.pop((run_id, changed), None)
             raise
@@ -277,7 +272,7 @@ class RedisStore:
     def unwatch(self, run_id: str, changed: Callable[[], None]) -> None:
         told = self._watchers.pop((run_id, changed), None)
         if told is not None:
-            self._backend.unsubscribe(self._channel(run_id), told)
+            self.backend.unsubscribe(self._channel(run_id), told)
 
     async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
         def told(run_id: bytes | None) -> None:
@@ -285,11 +280,11 @@ class RedisStore:
 
         self._forget_orders()
         self._orders = told
-        await self._backend.subscribe(f"{self._prefix}orders", told)
+        await self.backend.subscribe(f"{self._prefix}orders", told)
 
     def _forget_orders(self) -> None:
         if self._orders is not None:
-            self._backend.unsubscribe(f"{self._prefix}orders", self._orders)
+            self.backend.unsubscribe(f"{self._prefix}orders", self._orders)
             self._orders = None
 
     # Housekeeping
@@ -308,12 +303,14 @@ class RedisStore:
 
     def _call(
         self, operation: str, run_id: str, *arguments: Argument
-    ) -> tuple[list[str], tuple[Argument, ...]]:
-        return [f"{self._prefix}run:{run_id}"], (operation, *self._limits, run_id, *arguments)
+    ) -> tuple[tuple[str, ...], tuple[Argument, ...]]:
+        return (f"{self._prefix}run:{run_id}",), (operation, *self._limits, run_id, *arguments)
 
-    async def _run(self, operation: str, run_id: str, *arguments: Argument) -> Any:
+    async def _run(
+        self, operation: str, run_id: str, *arguments: Argument, only_reads: bool = False
+    ) -> Any:
         keys, values = self._call(operation, run_id, *arguments)
-        return await self._backend.run(_SCRIPT, keys, *values)
+        return await self.backend.run(_SCRIPT, keys, values, only_reads=only_reads)
 
     def _record(self, fields: Sequence[Any]) -> RunRecord:
         """Return the record of which the script gave the fields, in the order that it has them."""
@@ -345,10 +342,6 @@ class RedisStore:
 
 
 _QUESTIONS: Final = msgspec.json.Decoder(tuple[Question, ...])
-
-
-def _nothing(_: str | None) -> None:
-    pass
 
 
 def _token() -> str:

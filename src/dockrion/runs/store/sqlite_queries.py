@@ -92,7 +92,7 @@ def claimable(db: sqlite3.Connection, limit: int, max_attempts: int) -> list[str
     ).fetchall()
     if len(rows) < limit:
         rows += db.execute(
-            "SELECT run_id FROM runs WHERE due_at IS NOT NULL AND status = 'RUNNING'"
+            "SELECT run_id FROM runs WHERE status = 'RUNNING'"
             " AND lease_until <= ? AND NOT direct AND attempt < ? ORDER BY number LIMIT ?",
             (time(), max_attempts, limit - len(rows)),
         ).fetchall()

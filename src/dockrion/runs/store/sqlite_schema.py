@@ -59,6 +59,7 @@ TABLES: Final = (
     "CREATE INDEX IF NOT EXISTS runs_due ON runs (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS runs_ended ON runs (expires_at) WHERE expires_at IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS runs_accepted ON runs (number) WHERE status = 'ACCEPTED'",
+    "CREATE INDEX IF NOT EXISTS runs_running ON runs (number) WHERE status = 'RUNNING'",
     "CREATE TABLE IF NOT EXISTS payloads (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     """
     CREATE TABLE IF NOT EXISTS entries (

@@ -12,6 +12,7 @@
 local PREFIX = ARGV[2]
 local LEASE, TTL = tonumber(ARGV[3]), tonumber(ARGV[4])
 local MAX_EVENTS, MAX_BYTES, MAX_ATTEMPTS = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local ID = ARGV[8]
 
 -- What lives is let go of when nobody has touched it for so long, so that nothing stays for ever.
 local LIVE_SECONDS = 8 * 86400
@@ -20,15 +21,10 @@ local MAX_WAIT_SECONDS = 7 * 86400
 local ENTRY_BYTES = 160
 
 local call = redis.call
+local RUN, EVENTS = PREFIX .. 'run:' .. ID, PREFIX .. 'events:' .. ID
+local ANSWERS = PREFIX .. 'answers:' .. ID
 local DUE, RUNS, ENDED = PREFIX .. 'due', PREFIX .. 'runs', PREFIX .. 'ended'
 local FINAL = {COMPLETED = true, FAILED = true, CANCELLED = true}
-
--- The run that all is about.
-local ID, RUN, EVENTS, ANSWERS
-local function at(id)
-  ID, RUN, EVENTS, ANSWERS = id, PREFIX .. 'run:' .. id, PREFIX .. 'events:' .. id, PREFIX .. 'answers:' .. id
-end
-at(ARGV[8])
 
 local time = call('TIME')
 local NOW_US = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -100,10 +96,10 @@ end
 
 -- Keep the entries in `ARGV` from a place on: how many, then first, end and body of each. Where events are missing,
 -- nothing is done, and the first that is missing and the one after the last are returned.
-local function append(run, from)
-  local count = tonumber(ARGV[from])
+local function append(run, at)
+  local count = tonumber(ARGV[at])
   local past = run.past
-  for place = from + 1, from + 3 * count, 3 do
+  for place = at + 1, at + 3 * count, 3 do
     local first = tonumber(ARGV[place])
     if first >= past then
       if first ~= past then
@@ -118,7 +114,7 @@ local function append(run, from)
   local kept = call('HMGET', RUN, 'first', 'oldest', 'oldest_end', 'weight')
   local first, oldest = tonumber(kept[1]), tonumber(kept[2] or -1)
   local oldest_end, weight = tonumber(kept[3] or -1), tonumber(kept[4] or 0)
-  for place = from + 1, from + 3 * count, 3 do
+  for place = at + 1, at + 3 * count, 3 do
     local start, stop, body = tonumber(ARGV[place]), tonumber(ARGV[place + 1]), ARGV[place + 2]
     if start >= run.past then
       call('XADD', EVENTS, '0-' .. ARGV[place + 1], 'f', ARGV[place], 'b', body)
@@ -176,7 +172,8 @@ function ops.create()
   local token, owner_hash, key, status = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
   local by_key = key ~= '' and call('GET', PREFIX .. 'key:' .. key)
   if by_key and call('EXISTS', PREFIX .. 'run:' .. by_key) == 1 then
-    at(by_key)
+    ID = by_key
+    RUN = PREFIX .. 'run:' .. ID
   end
   if call('EXISTS', RUN) == 1 then
     local is_same = call('HGET', RUN, 'made') == token
@@ -281,22 +278,17 @@ function ops.release()
   return {'ok'}
 end
 
--- ARGV: 9 id and token of each claim.
+-- ARGV: 9 token.
 function ops.heartbeat()
-  local beats, lease = {}, NOW + LEASE
-  for place = 9, #ARGV, 2 do
-    at(ARGV[place])
-    local run = of(ARGV[place + 1])
-    if run and run.held then
-      call('HSET', RUN, 'lease', text(lease))
-      due_at(lease)
-      keep_alive()
-      beats[#beats + 1] = {'ok', run.cancel_reason}
-    else
-      beats[#beats + 1] = {'lost'}
-    end
+  local run = of(ARGV[9])
+  if not run or not run.held then
+    return {'lost'}
   end
-  return beats
+  local lease = NOW + LEASE
+  call('HSET', RUN, 'lease', text(lease))
+  due_at(lease)
+  keep_alive()
+  return {'ok', run.cancel_reason}
 end
 
 -- ARGV: 9 token, 10 entries.
@@ -475,22 +467,26 @@ function ops.overdue()
   return found
 end
 
--- ARGV: 9 limit. The reply: how many there were.
+-- ARGV: 9 limit. The reply: how many were taken out.
 function ops.sweep()
-  local old = call('ZRANGEBYSCORE', ENDED, '-inf', text(NOW), 'LIMIT', 0, tonumber(ARGV[9]))
-  for _, member in ipairs(old) do
+  local swept = 0
+  for _, member in ipairs(call('ZRANGEBYSCORE', ENDED, '-inf', text(NOW), 'LIMIT', 0, tonumber(ARGV[9]))) do
     local owner_hash, id = string.match(member, '^(%x+):(.*)$')
-    local now_of = call('HGET', PREFIX .. 'run:' .. id, 'owner_hash')
-    -- Its id may have been used again.
-    if now_of ~= owner_hash then
-      call('ZREM', PREFIX .. 'owner:' .. owner_hash, id)
+    local known = call('HMGET', PREFIX .. 'run:' .. id, 'owner_hash', 'status')
+    -- It expires a moment later than its place here says; then the next sweep finds it.
+    if known[1] ~= owner_hash or not FINAL[known[2]] then
+      -- Its id may have been used again, by the same owner or another.
+      if known[1] ~= owner_hash then
+        call('ZREM', PREFIX .. 'owner:' .. owner_hash, id)
+      end
+      if not known[1] then
+        call('ZREM', RUNS, id)
+      end
+      call('ZREM', ENDED, member)
+      swept = swept + 1
     end
-    if not now_of then
-      call('ZREM', RUNS, id)
-    end
-    call('ZREM', ENDED, member)
   end
-  return #old
+  return swept
 end
 
 -- Do once what all the others do, so that a user that may not is refused at the start.
@@ -540,3 +536,4 @@ function ops.probe()
 end
 
 return ops[ARGV[1]]()
+
