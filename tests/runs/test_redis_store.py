@@ -102,7 +102,8 @@ async def test_every_key_goes_by_itself_at_some_time(
     live = keys(server)
     forever = {key for key, seconds in live.items() if seconds < 0}
     # One of each agent, and what is in them is taken out of them.
-    assert forever <= {"dockrion:{agent}:due", "dockrion:{agent}:ended"}
+    indices = ("due", "ended", "waiting:ACCEPTED", "waiting:INTERRUPTED")
+    assert forever <= {f"dockrion:{{agent}}:{name}" for name in indices}
     ended = {key for key, seconds in live.items() if 0 <= seconds <= RULES.ttl_seconds}
     assert ended == {"dockrion:{agent}:run:done", "dockrion:{agent}:events:done"}
 

@@ -135,6 +135,10 @@ class RedisBackend:
         except RedisError as exc:
             raise self._error(exc) from exc
 
+    async def ask(self, *command: Argument) -> Any:
+        """`call` for whoever reads answers as a client of Redis does: what it refuses is a `ResponseError`."""
+        return await self._writes.call(*command)
+
     async def run(
         self,
         script: Script,
