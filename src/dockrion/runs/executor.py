@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from dockrion.errors import DockrionError
+from dockrion.errors import DockrionError, ShuttingDownError
 from dockrion.events.model import Cancelled, Failed
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
@@ -25,15 +25,21 @@ logger = logging.getLogger(__name__)
 
 
 class Executor:
-    """One for each app. `timestamps` gives the time of events."""
+    """One for each app. `timestamps` gives the time of events; `to_others` is told of runs that were handed back."""
 
     def __init__(
-        self, store: RunStore, channels: Channels, runner: Runner, timestamps: Callable[[], str]
+        self,
+        store: RunStore,
+        channels: Channels,
+        runner: Runner,
+        timestamps: Callable[[], str],
+        to_others: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._channels = channels
         self._runner = runner
         self._timestamps = timestamps
+        self._to_others = to_others
         self._loop = asyncio.get_running_loop()
         self._leases = Leases(store, self._loop, self._told)
         self._pumps: dict[str, Pump] = {}
@@ -120,6 +126,8 @@ class Executor:
             # It drains, or has no thread: others may have better luck.
             logger.info("run is handed back: %s", exc, extra={"run_id": record.run_id})
             await self._store.release(claim, begun=False)
+            if isinstance(exc, ShuttingDownError):
+                await self._to_others(record.run_id)
             return
         await self._work(self._made(run, claim, paced=False))
 
@@ -139,6 +147,8 @@ class Executor:
     async def _work(self, pump: Pump) -> None:
         try:
             await pump.work()
+            if pump.hands_back:
+                await self._to_others(pump.run_id)
         except Exception as exc:
             logger.error("a kept run broke", exc_info=exc, extra={"run_id": pump.run_id})
             await self._give_up(pump)

@@ -103,7 +103,9 @@ class RunService:
     async def work(self, runner: Runner) -> None:
         """The agent is there: look after runs, and execute those that wait, where the rules say so."""
         self._runner = runner
-        self._executor = Executor(self.store, self.channels, runner, self._timestamps)
+        self._executor = Executor(
+            self.store, self.channels, runner, self._timestamps, self._to_others
+        )
         self._windows.begin(self._executor)
         await self._executor.open()
         self._reaper.start()
@@ -291,6 +293,16 @@ class RunService:
         except StoreError as exc:
             # It is written down: the reaper finds it.
             logger.warning("run is not submitted yet: %s", exc, extra={"run_id": record.run_id})
+
+    async def _to_others(self, run_id: str) -> None:
+        """Submit a run that was handed back, unless it has come to its end."""
+        try:
+            record = await self.store.get(run_id)
+        except StoreError as exc:
+            logger.warning("run is not submitted yet: %s", exc, extra={"run_id": run_id})
+            return
+        if record is not None and record.status is RunStatus.ACCEPTED:
+            await self._submit(record)
 
     async def _settle(self, record: RunRecord, terminal: Cancelled) -> bool:
         status, result = ended_as(terminal, {"run_id": record.run_id})

@@ -19,7 +19,6 @@ class RedisBackend:
     is_shared = True
 
     def __init__(self, url: str, *, agent_name: str) -> None:
-        self._url = url
         self._prefix = prefix_of(agent_name)
         self._redis = Connections(url)
 
@@ -34,7 +33,7 @@ class RedisBackend:
 
     def runs(self, rules: StoreRules) -> tuple[RunStore, Dispatcher]:
         store = RedisStore(self._redis, rules, prefix=self._prefix)
-        return store, DocketDispatcher(self._url, prefix=self._prefix)
+        return store, DocketDispatcher(self._redis, prefix=self._prefix)
 
     def tickets(self, rules: TicketRules) -> TicketStore:
         return RedisTickets(self._redis, rules, prefix=self._prefix)
