@@ -47,7 +47,7 @@ class Follower:
         self.gaps: list[tuple[int, int]] = []
         self.connections = 0
         self._nodes = cycle(nodes)
-        self._cuts = cuts or repeat(None)
+        self._cuts = repeat(None) if cuts is None else cuts
         self._pause = 0.0 if events_a_second is None else 1 / events_a_second
         self._left = False
         self._thread = threading.Thread(target=self._follow, daemon=True)
