@@ -273,6 +273,7 @@ function ops.release()
   if not run.held then
     return {run.status == 'ACCEPTED' and 'ok' or 'lost'}
   end
+  call('HDEL', RUN, 'questions')
   accept(ARGV[10] == '1' and run.attempt or run.attempt - 1)
   changed()
   return {'ok'}
