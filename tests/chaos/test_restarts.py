@@ -88,5 +88,7 @@ def test_a_run_that_outlasts_the_grace_ends_shutting_down_or_goes_to_another_wor
     cluster.started(again, times=2)
     cluster.open_gate("go")
     assert replica.ended(again)["status"] == "COMPLETED"
-    starts = [one.data.get("attempt") for one in check_run(replica, again) if one.event == "started"]
+    starts = [
+        one.data.get("attempt") for one in check_run(replica, again) if one.event == "started"
+    ]
     assert starts == [None, 2]

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -164,6 +166,46 @@ def test_the_environment_is_the_same_in_every_worker(agent: Agent, tmp_path: Pat
             seen[output["pid"]] = output["key"]
 
     assert set(seen.values()) == {"from the file"}
+
+
+def test_workers_on_one_file_share_runs_tickets_and_rates(agent: Agent, tmp_path: Path) -> None:
+    path = agent(
+        io_schema={},
+        streaming={"backend": "sqlite", "sqlite": {"path": "runs.db"}},
+        auth={"mode": "api_key", "rate_limits": {"default": "7/hour"}},
+    )
+    (tmp_path / "service.py").write_text(SERVICE)
+    (tmp_path / ".env").write_text("DOCKRION_API_KEY=a-s3cret\n")
+    with running(path, "-w", "2") as server:
+        said = server.until_ready()
+        statuses: list[int] = []
+        while len(statuses) < 9:
+            statuses.append(send(server, "/invoke", b"{}", key="a-s3cret")[0])
+        tickets: list[int] = []
+        for _ in range(6):
+            _, issued = send(server, "/auth/ticket", b'{"path": "/runs"}', key="a-s3cret")
+            listed = f"/runs?ticket={issued['ticket']}"
+            tickets += [send(server, listed)[0], send(server, listed)[0]]
+        code = server.end(signal.SIGTERM)
+
+    assert statuses == [200] * 7 + [429] * 2
+    # Each counts once, whichever of the two it comes to.
+    assert tickets == [200, 401] * 6
+    assert "counts by itself" not in said
+    assert code == 0
+
+
+def send(
+    server: Running, path: str, body: bytes | None = None, *, key: str | None = None
+) -> tuple[int, Any]:
+    headers = {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})}
+    request = urllib.request.Request(f"{server.url}{path}", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code, json.load(exc)
 
 
 def test_workers_ask_for_keys_and_give_out_no_tickets_that_the_next_one_would_not_know(

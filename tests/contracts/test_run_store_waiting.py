@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from dockrion.events.model import RunStatus
-from dockrion.runs.store.base import CancelAskedError, LeaseLostError, RunStore
+from dockrion.runs.store.base import CancelAskedError, LeaseLostError, RunStore, Waiting
 from tests.contracts.run_stores import (
     BRIEF,
     DONE,
@@ -24,6 +24,38 @@ from tests.contracts.run_stores import (
     status_of,
     until,
 )
+
+# How many
+
+
+async def test_what_waits_is_counted_over_all_stores(store: RunStore, other: RunStore) -> None:
+    assert await store.waiting() == Waiting(0, 0)
+    for run_id in ("r1", "r2", "r3", "r4"):
+        await store.create(new_run(run_id))
+    await store.create(new_run("direct", direct=True))
+    assert await other.waiting() == Waiting(4, 0)
+    held = await other.claim("r1")
+    asked = await other.claim("r2")
+    back = await other.claim("r3")
+    assert held is not None
+    assert asked is not None
+    assert back is not None
+    assert await store.waiting() == Waiting(1, 0)
+
+    await other.interrupt(held, [entry(0)], [question("i")], claimed=True)
+    await other.interrupt(asked, [entry(0)], [question("i")], claimed=False)
+    await other.release(back, begun=False)
+    assert await store.waiting() == Waiting(2, 2)
+    await store.resume("r1", {"i": 1}, still=())
+    await store.resume("r2", {"i": 1}, still=())
+    assert await store.waiting() == Waiting(3, 0)
+
+    await other.finish(held, [entry(1)], RunStatus.COMPLETED, DONE)
+    for run_id in ("r2", "r3", "r4"):
+        record = await record_of(store, run_id)
+        assert await store.settle(record, entry(record.end), RunStatus.CANCELLED, FAILED)
+    assert await store.waiting() == Waiting(0, 0)
+
 
 # Questions
 

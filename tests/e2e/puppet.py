@@ -48,6 +48,10 @@ class Puppet:
     def do(self, command: str, **arguments: Any) -> None:
         """Give a command; return when the agent has carried it out."""
         self.tell(command, **arguments)
+        self.done(command)
+
+    def done(self, command: str) -> None:
+        """Wait until the agent has carried out what it was told."""
         answer = self._answer(TIMEOUT_SECONDS)
         assert answer == {"done": command}, answer
 

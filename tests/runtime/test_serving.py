@@ -87,10 +87,12 @@ def test_a_server_that_is_open_to_everybody_is_warned_of(
 
 
 LIMITED = {"auth": {"mode": "none", "rate_limits": {"default": "1/second"}}}
+SHARING = {**LIMITED, "streaming.backend": "sqlite"}
 
 
 @pytest.mark.parametrize(
-    ("parts", "workers", "warned"), [(LIMITED, 2, True), (LIMITED, 1, False), ({}, 2, False)]
+    ("parts", "workers", "warned"),
+    [(LIMITED, 2, True), (LIMITED, 1, False), ({}, 2, False), (SHARING, 2, False)],
 )
 def test_workers_that_count_calls_apart_are_warned_of(
     caplog: pytest.LogCaptureFixture, parts: dict[str, Any], workers: int, warned: bool

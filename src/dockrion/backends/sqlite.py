@@ -43,9 +43,23 @@ class Database:
         self._inode = 0
         self._look: Look | None = None
         self._seconds = 0.0
+        self._users = 0
 
     async def open(self) -> None:
-        """Raise also `ValidationError` for what has to be changed before it can work."""
+        """Raise also `ValidationError` for what has to be changed before it can work.
+
+        It may be opened by several, one after the other, and is closed by the last one.
+        """
+        self._users += 1
+        if self._users > 1:
+            return
+        try:
+            await self._begin()
+        except BaseException:
+            self._users = 0
+            raise
+
+    async def _begin(self) -> None:
         writer, reader = await asyncio.to_thread(open_file, self._path, self._field)
         self._inode = self._path.stat().st_ino
         loop = asyncio.get_running_loop()
@@ -56,6 +70,9 @@ class Database:
 
     async def close(self) -> None:
         """Finish what has been asked for, end the threads and close the file."""
+        self._users = max(0, self._users - 1)
+        if self._users:
+            return
         threads, self._threads = self._threads, None
         self._look = None
         for thread in reversed(threads or ()):

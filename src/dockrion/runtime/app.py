@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dockrion.adapters.base import Agent
-from dockrion.auth.tickets import MemoryTickets
 from dockrion.errors import (
     DockrionError,
     MethodNotAllowedError,
@@ -25,6 +24,7 @@ from dockrion.errors import (
 )
 from dockrion.runtime.access import AccessLog
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send, path_of
+from dockrion.runtime.backends import backend_of
 from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
@@ -79,9 +79,11 @@ def build_app(
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     signals = partial(DrainOnSignal, supervised=supervised)
+    backend = backend_of(spec)
     # The next process would not know those that are in the memory of this one.
-    gate = build_gate(spec, make_tickets=None if one_of_many else MemoryTickets)
-    return DockrionApp(AgentHost(spec, agent, signals=signals, gate=gate))
+    knows_all = backend.is_shared or not one_of_many
+    gate = build_gate(spec, make_tickets=backend.tickets if knows_all else None)
+    return DockrionApp(AgentHost(spec, agent, signals=signals, gate=gate, backend=backend))
 
 
 class DockrionApp(FastAPI):

@@ -34,7 +34,8 @@ from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.service import RunService
 from dockrion.runs.threads import WorkerThreads
-from dockrion.runtime.backends import run_service
+from dockrion.runtime.backends import backend_of, run_service
+from dockrion.runtime.backends.base import Backend
 from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.rates import CallRates, call_rates
@@ -78,9 +79,11 @@ class AgentHost:
         *,
         signals: SignalsFor | None = None,
         gate: Gate = OPEN,
+        backend: Backend | None = None,
     ) -> None:
         self.spec: Final = spec
         self.gate: Final = gate
+        self.backend: Final = backend_of(spec) if backend is None else backend
         self._signals_for = signals
         # Whether a server of ours looks at `load_error`; else what stops the start is raised in the lifespan.
         self.is_watched = False
@@ -111,14 +114,16 @@ class AgentHost:
         # Set with the runner, where the Dockfile asks for it.
         self.injection: InjectionFilter | None = None
         self.ids: OwnIds | None = None
-        self.runs: RunService | None = run_service(self.spec, self.traffic, self.timestamps)
+        self.runs: RunService | None = run_service(
+            self.spec, self.backend, self.traffic, self.timestamps
+        )
         # Where direct streams are not kept, this is what a request looks at, and all.
         self.kept: RunService | None = (
             self.runs if self.spec.streaming.connection.holds_runs else None
         )
         # Keeps what waits for answers, where they can be given.
         self.answered: RunService | None = self.runs if self.spec.streaming.async_runs else None
-        self.rates: CallRates | None = call_rates(self.spec)
+        self.rates: CallRates | None = call_rates(self.spec, self.backend.rates)
         self.description: dict[str, Any] | None = None
         # For the agent's author, and cleaned for callers.
         self.load_error: DockrionError | None = None
@@ -158,9 +163,13 @@ class AgentHost:
             limit_ms = self.spec.expose.limits.block_warning_ms
             self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
             self._watchdog.start()
-            if self.runs is not None:
-                self._opening = loop.create_task(self.runs.open())
+            self._opening = loop.create_task(self._open())
             self._loading = loop.create_task(self._load())
+
+    async def _open(self) -> None:
+        await self.backend.open()
+        if self.runs is not None:
+            await self.runs.open()
 
     async def loaded(self) -> bool:
         """Wait until the agent is loaded or has failed to; return whether it is there."""
@@ -170,7 +179,7 @@ class AgentHost:
         return self.runner is not None
 
     async def backend_opened(self) -> None:
-        """Wait until what keeps the runs is there; raise what opening it raised."""
+        """Wait until the backend is there; raise what opening it raised."""
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
@@ -262,14 +271,15 @@ class AgentHost:
 
     async def _close(self) -> None:
         await self.drain()
-        if self.runs is not None:
-            await self.runs.close()
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        self.traffic.close()
         for task in (self._opening, self._loading):
             if task is not None and not task.done():
                 task.cancel()
+        if self.runs is not None:
+            await self.runs.close()
+        await self.backend.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self.traffic.close()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
 

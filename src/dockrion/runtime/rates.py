@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from dockrion.auth.addresses import ClientAddresses
-from dockrion.auth.rates import MemoryRateLimiter, Rate, RateLimiter, RateTable, Verdict
+from dockrion.auth.rates import Rate, RateLimiter, RateTable, Verdict
 from dockrion.errors import RateLimitError
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.runtime.asgi import Scope
@@ -41,13 +42,13 @@ class CallRates:
         return f"address {self._addresses.caller(client[0] if client else None, scope['headers'])}"
 
 
-def call_rates(spec: DockSpec) -> CallRates | None:
+def call_rates(spec: DockSpec, make_limiter: Callable[[], RateLimiter]) -> CallRates | None:
     """Return None where nobody is limited."""
     auth = spec.auth
     if auth is None or not auth.rate_limits:
         return None
     return CallRates(
-        RateTable(auth.rate_limits), ClientAddresses(auth.trusted_proxies), MemoryRateLimiter()
+        RateTable(auth.rate_limits), ClientAddresses(auth.trusted_proxies), make_limiter()
     )
 
 

@@ -157,6 +157,8 @@ def warn_of_open_server(spec: DockSpec, host: str) -> None:
 
 
 def warn_of_separate_counts(spec: DockSpec, workers: int) -> None:
+    if spec.streaming.backend != "memory":
+        return
     if workers > 1 and spec.auth is not None and spec.auth.rate_limits:
         logger.warning(
             "auth.rate_limits: each of the %d workers counts by itself, so a caller may come up to %d times as often",

@@ -27,6 +27,8 @@ async def handle(payload: dict[str, int], context: StreamContext) -> Any:
                     await context.emit_token(command["content"])
                 case "heartbeat":
                     await context.emit_heartbeat()
+                case "ask":
+                    await context.ask(command["question"])
                 case "flood":
                     while True:
                         await context.emit_token(command["content"])

@@ -131,6 +131,13 @@ class Page(msgspec.Struct, frozen=True):
     status: RunStatus
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """How many runs are ACCEPTED, and how many INTERRUPTED."""
+
+    accepted: int
+    interrupted: int
+
+
 class RunPage(msgspec.Struct, frozen=True):
     records: list[RunRecord]
     next_cursor: str | None
@@ -202,6 +209,10 @@ class RunStore(Protocol):
 
         Runs that are there all the time come exactly once over all pages.
         """
+        ...
+
+    async def waiting(self) -> Waiting:
+        """Count what waits; cheaply, since every process is asked for it again and again."""
         ...
 
     # The worker's side

@@ -27,6 +27,7 @@ from dockrion.runs.store.base import (
     RunPage,
     RunRecord,
     StoreRules,
+    Waiting,
 )
 from dockrion.runs.store.cursor import cursor_to, place_in, place_of
 
@@ -155,6 +156,12 @@ class MemoryStore:
         wanted = [place for place in places if before is None or place < before][: limit + 1]
         records = [self._runs[place.run_id].record for place in wanted[:limit]]
         return RunPage(records, cursor_to(wanted[limit - 1]) if len(wanted) > limit else None)
+
+    async def waiting(self) -> Waiting:
+        interrupted = (
+            stored.record.status is RunStatus.INTERRUPTED for stored in self._open.values()
+        )
+        return Waiting(len(self._accepted), sum(interrupted))
 
     # The worker's side
 

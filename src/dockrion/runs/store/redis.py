@@ -28,6 +28,7 @@ from dockrion.runs.store.base import (
     RunPage,
     RunRecord,
     StoreRules,
+    Waiting,
 )
 from dockrion.runs.store.cursor import Place, cursor_to, place_in, place_of
 
@@ -150,6 +151,9 @@ class RedisStore:
             return RunPage(records, None)
         last = records[limit - 1]
         return RunPage(records[:limit], cursor_to(place_of(last.created_at, last.run_id)))
+
+    async def waiting(self) -> Waiting:
+        return Waiting(*await self._run("waiting", "", only_reads=True))
 
     # The worker's side
 

@@ -22,6 +22,7 @@ from dockrion.runs.store.base import (
     RunPage,
     RunRecord,
     StoreRules,
+    Waiting,
 )
 from dockrion.runs.store.cursor import place_in
 from dockrion.runs.store.sqlite_queries import News
@@ -41,8 +42,9 @@ class SqliteStore:
     Watchers hear of what this object writes at once, and of what others write as soon as it is looked for.
     """
 
-    def __init__(self, path: Path, rules: StoreRules) -> None:
-        self.database = Database(path)
+    def __init__(self, place: Path | Database, rules: StoreRules) -> None:
+        """A database may be in use for other things, too."""
+        self.database = place if isinstance(place, Database) else Database(place)
         self._rules = rules
         origin = secrets.randbits(62)
         self._work = RunWork(rules, origin)
@@ -102,6 +104,9 @@ class SqliteStore:
                 db, owner_id=owner_id, status=status, before=before, limit=limit
             )
         )
+
+    async def waiting(self) -> Waiting:
+        return await self.database.read(queries.waiting)
 
     # The worker's side
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from dockrion.events.model import RunStatus
 from dockrion.runs.store import sqlite_events as events
-from dockrion.runs.store.base import Page, RunPage
+from dockrion.runs.store.base import Page, RunPage, Waiting
 from dockrion.runs.store.cursor import Place, cursor_to, place_of
 from dockrion.runs.store.sqlite_schema import COLUMNS, Row, find
 
@@ -97,6 +97,15 @@ def claimable(db: sqlite3.Connection, limit: int, max_attempts: int) -> list[str
             (time(), max_attempts, limit - len(rows)),
         ).fetchall()
     return [run_id for (run_id,) in rows]
+
+
+def waiting(db: sqlite3.Connection) -> Waiting:
+    (accepted,) = db.execute("SELECT count(*) FROM runs WHERE status = 'ACCEPTED'").fetchone()
+    # All that are not final are due some time.
+    (interrupted,) = db.execute(
+        "SELECT count(*) FROM runs WHERE due_at IS NOT NULL AND status = 'INTERRUPTED'"
+    ).fetchone()
+    return Waiting(accepted, interrupted)
 
 
 def sweep_some(db: sqlite3.Connection) -> bool:

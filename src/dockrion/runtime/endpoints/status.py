@@ -31,12 +31,10 @@ class _Answer(JSONResponse):
 _CHECK_SECONDS: Final = 2.0
 
 
-async def _why_runs_cannot_be_kept(host: AgentHost) -> str | None:
-    if host.runs is None:
-        return None
+async def _why_backend_is_away(host: AgentHost) -> str | None:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            await host.runs.store.check()
+            await host.backend.check()
     except TimeoutError:
         return "The backend does not answer."
     except DockrionError as exc:
@@ -62,7 +60,7 @@ def status_router(host: AgentHost) -> APIRouter:
 
     async def ready() -> _Answer:
         state = host.state
-        away = await _why_runs_cannot_be_kept(host) if state == "ready" else None
+        away = await _why_backend_is_away(host) if state == "ready" else None
         if away is not None:
             state = "failed"
         elif state == "ready":

@@ -7,6 +7,7 @@
 --   key:<hash>    an idempotency key's run
 --   runs, owner:<hash>   zsets of ids by microseconds of creation
 --   due           zset: when somebody must look after a run
+--   waiting:<status>     sets of ids: ACCEPTED and INTERRUPTED ones
 --   ended         zset: when a run's places in the zsets go
 
 local PREFIX = ARGV[2]
@@ -50,6 +51,17 @@ end
 local function ordered()
   call('PUBLISH', PREFIX .. 'orders', ID)
   changed()
+end
+
+local function stands(status, id)
+  for _, waiting in ipairs({'ACCEPTED', 'INTERRUPTED'}) do
+    call(waiting == status and 'SADD' or 'SREM', PREFIX .. 'waiting:' .. waiting, id or ID)
+  end
+end
+
+local function set_status(status)
+  stands(status)
+  call('HSET', RUN, 'status', status)
 end
 
 local function due_at(seconds)
@@ -134,7 +146,8 @@ end
 
 local function give(run, token, status)
   local lease = NOW + LEASE
-  call('HSET', RUN, 'status', status, 'token', token, 'lease', text(lease), 'attempt', run.attempt + 1)
+  set_status(status)
+  call('HSET', RUN, 'token', token, 'lease', text(lease), 'attempt', run.attempt + 1)
   call('HSETNX', RUN, 'started_at', text(NOW))
   due_at(lease)
   keep_alive()
@@ -142,7 +155,8 @@ local function give(run, token, status)
 end
 
 local function accept(attempt)
-  call('HSET', RUN, 'status', 'ACCEPTED', 'attempt', attempt)
+  set_status('ACCEPTED')
+  call('HSET', RUN, 'attempt', attempt)
   call('HDEL', RUN, 'lease')
   due_at(NOW + LEASE)
   keep_alive()
@@ -151,7 +165,8 @@ end
 local function finish(status, result)
   local ttl_ms = math.ceil(TTL * 1000)
   local known = call('HMGET', RUN, 'owner_hash', 'key')
-  call('HSET', RUN, 'status', status, 'result', result, 'finished_at', text(NOW))
+  set_status(status)
+  call('HSET', RUN, 'result', result, 'finished_at', text(NOW))
   call('HDEL', RUN, 'lease', 'questions', 'payload')
   call('DEL', ANSWERS)
   call('PEXPIRE', RUN, ttl_ms)
@@ -184,7 +199,8 @@ function ops.create()
   for place = 15, 13 + 2 * fields, 2 do
     call('HSET', RUN, ARGV[place], ARGV[place + 1])
   end
-  call('HSET', RUN, 'status', status, 'created_us', string.format('%.0f', NOW_US), 'owner_hash', owner_hash,
+  set_status(status)
+  call('HSET', RUN, 'created_us', string.format('%.0f', NOW_US), 'owner_hash', owner_hash,
     'attempt', 0, 'first', ARGV[13], 'end', ARGV[13], 'made', token)
   if key ~= '' then
     call('HSET', RUN, 'key', key)
@@ -248,6 +264,10 @@ function ops.list()
   return {found, seen_us, seen_id}
 end
 
+function ops.waiting()
+  return {call('SCARD', PREFIX .. 'waiting:ACCEPTED'), call('SCARD', PREFIX .. 'waiting:INTERRUPTED')}
+end
+
 -- ARGV: 9 token.
 function ops.claim()
   local run, token = load(), ARGV[9]
@@ -275,6 +295,8 @@ function ops.release()
   end
   call('HDEL', RUN, 'questions')
   accept(ARGV[10] == '1' and run.attempt or run.attempt - 1)
+  -- What asked is gone.
+  call('HDEL', RUN, 'questions')
   changed()
   return {'ok'}
 end
@@ -347,7 +369,8 @@ function ops.interrupt()
   if hole then
     return hole
   end
-  call('HSET', RUN, 'status', 'INTERRUPTED', 'questions', ARGV[10])
+  set_status('INTERRUPTED')
+  call('HSET', RUN, 'questions', ARGV[10])
   if ARGV[11] ~= '1' then
     call('HDEL', RUN, 'lease')
     call('DEL', ANSWERS)
@@ -371,7 +394,8 @@ function ops.resume()
     call('HDEL', RUN, 'questions')
     accept(0)
   else
-    call('HSET', RUN, 'questions', ARGV[9], 'status', ARGV[10] == '0' and 'RUNNING' or 'INTERRUPTED')
+    set_status(ARGV[10] == '0' and 'RUNNING' or 'INTERRUPTED')
+    call('HSET', RUN, 'questions', ARGV[9])
     call('EXPIRE', ANSWERS, LIVE_SECONDS)
   end
   ordered()
@@ -464,6 +488,7 @@ function ops.overdue()
       found[#found + 1] = record_of(id)
     else
       call('ZREM', DUE, id)
+      stands(nil, id)
     end
   end
   return found

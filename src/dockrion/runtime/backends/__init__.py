@@ -1,4 +1,4 @@
-"""From `streaming.backend` to what keeps an app's runs. Parts of a backend are imported when it is used."""
+"""From `streaming.backend` to what is kept there: runs, tickets, rates. Each backend is imported when it is used."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from urllib.parse import urlsplit, urlunsplit
 from dockrion.errors import MissingExtraError
 from dockrion.events.filter import EventsFilter
 from dockrion.runs.channel import Channels, ReadRules
-from dockrion.runs.dispatch.base import Dispatcher
-from dockrion.runs.dispatch.local import LocalDispatcher
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.service import RunService, ServiceRules
-from dockrion.runs.store.base import RunStore, StoreRules
-from dockrion.runs.store.memory import MemoryStore
+from dockrion.runs.store.base import StoreRules
+from dockrion.runtime.backends.base import Backend
+from dockrion.runtime.backends.memory import MemoryBackend
+from dockrion.runtime.backends.opening import OpeningBackend
 from dockrion.spec import DockSpec
 
 
-def run_service(spec: DockSpec, observer: RunObserver, clock: Clock) -> RunService | None:
+def run_service(
+    spec: DockSpec, backend: Backend, observer: RunObserver, clock: Clock
+) -> RunService | None:
     """Return None where no run outlives its request."""
     streaming = spec.streaming
     connection = streaming.connection
     if not (streaming.async_runs or connection.holds_runs):
         return None
-    store, dispatcher = _backend(spec)
+    store, dispatcher = backend.runs(store_rules(spec))
     goes_on = connection.on_disconnect == "continue"
     return RunService(
         store,
@@ -45,34 +47,29 @@ def run_service(spec: DockSpec, observer: RunObserver, clock: Clock) -> RunServi
     )
 
 
-def _backend(spec: DockSpec) -> tuple[RunStore, Dispatcher]:
-    rules = store_rules(spec)
+def backend_of(spec: DockSpec) -> Backend:
+    """Return the backend that the Dockfile names, and open nothing yet; raise `MissingExtraError`."""
     match spec.streaming.backend:
         case "memory":
-            memory = MemoryStore(rules)
-            return memory, LocalDispatcher(memory)
+            return MemoryBackend()
         case "sqlite":
-            from dockrion.runs.store.sqlite import SqliteStore
+            from dockrion.runtime.backends.sqlite import SqliteBackend
 
-            sqlite = SqliteStore(spec.folder / spec.streaming.sqlite.path, rules)
-            return sqlite, LocalDispatcher(sqlite)
+            return OpeningBackend(SqliteBackend(spec.folder / spec.streaming.sqlite.path))
         case "redis":
-            return _redis(spec, rules)
+            return OpeningBackend(_redis(spec))
 
 
-def _redis(spec: DockSpec, rules: StoreRules) -> tuple[RunStore, Dispatcher]:
+def _redis(spec: DockSpec) -> Backend:
     try:
-        from dockrion.backends.redis import RedisBackend
-        from dockrion.runs.dispatch.docket import DocketDispatcher
-        from dockrion.runs.store.redis import RedisStore, prefix_of
+        from dockrion.runtime.backends.redis import RedisBackend
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("dockrion"):
             raise
         raise MissingExtraError(
             f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
         ) from exc
-    backend, prefix = RedisBackend(spec.streaming.redis.url), prefix_of(spec.agent.name)
-    return RedisStore(backend, rules, prefix=prefix), DocketDispatcher(backend, prefix=prefix)
+    return RedisBackend(spec.streaming.redis.url, agent_name=spec.agent.name)
 
 
 def place_of_runs(spec: DockSpec) -> str:
