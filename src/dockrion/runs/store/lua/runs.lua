@@ -194,11 +194,12 @@ function ops.create()
     local is_same = call('HGET', RUN, 'made') == token
     return {is_same and 1 or 0, record_of(ID)}
   end
-  call('DEL', EVENTS, ANSWERS)
   local fields = tonumber(ARGV[14])
   for place = 15, 13 + 2 * fields, 2 do
     call('HSET', RUN, ARGV[place], ARGV[place + 1])
   end
+  -- Not first: a Redis that is full stops a script at its first write alone, and lets deletions through.
+  call('DEL', EVENTS, ANSWERS)
   set_status(status)
   call('HSET', RUN, 'created_us', string.format('%.0f', NOW_US), 'owner_hash', owner_hash,
     'attempt', 0, 'first', ARGV[13], 'end', ARGV[13], 'made', token)
