@@ -39,7 +39,7 @@ class Follower:
         nodes: Sequence[Node],
         run_id: str,
         *,
-        cuts: Iterator[int | None] = repeat(None),
+        cuts: Iterator[int | None] | None = None,
         events_a_second: float | None = None,
     ) -> None:
         self.run_id = run_id
@@ -47,7 +47,7 @@ class Follower:
         self.gaps: list[tuple[int, int]] = []
         self.connections = 0
         self._nodes = cycle(nodes)
-        self._cuts = cuts
+        self._cuts = repeat(None) if cuts is None else cuts
         self._pause = 0.0 if events_a_second is None else 1 / events_a_second
         self._left = False
         self._thread = threading.Thread(target=self._follow, daemon=True)

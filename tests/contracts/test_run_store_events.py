@@ -8,9 +8,11 @@ import pytest
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import READ_BYTES, Entry, RunStore
 from tests.contracts.run_stores import (
+    BACKENDS,
     BRIEF,
     DONE,
     FAILED,
+    LOCAL,
     RULES,
     Calls,
     Open,
@@ -345,6 +347,7 @@ async def test_a_second_watcher_of_orders_replaces_the_first(store: RunStore) ->
 # Work, where it is found in the store
 
 
+@pytest.mark.parametrize("open_store", [BACKENDS[one] for one in LOCAL], ids=LOCAL, indirect=True)
 async def test_accepted_runs_are_work_in_the_order_they_came(
     store: RunStore, other: RunStore
 ) -> None:
@@ -362,6 +365,7 @@ async def test_accepted_runs_are_work_in_the_order_they_came(
     assert sorted(await far.claimable(10)) == ["r0", "r1", "r2", "r3"]
 
 
+@pytest.mark.parametrize("open_store", [BACKENDS[one] for one in LOCAL], ids=LOCAL, indirect=True)
 async def test_what_a_lost_worker_had_is_work_while_attempts_are_left(open_store: Open) -> None:
     store = await open_store(rules(lease_seconds=BRIEF, max_attempts=2))
     work = local_work(store)
@@ -378,6 +382,7 @@ async def test_what_a_lost_worker_had_is_work_while_attempts_are_left(open_store
         assert (claim and claim.record.attempt) == attempt
 
 
+@pytest.mark.parametrize("open_store", [BACKENDS[one] for one in LOCAL], ids=LOCAL, indirect=True)
 async def test_whoever_looks_for_work_hears_of_it(store: RunStore, other: RunStore) -> None:
     near, far = Calls(), Calls()
     local_work(store).watch_work(near)

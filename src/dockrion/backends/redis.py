@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis_errors import REFUSED, as_backend_error, refusal
+from dockrion.backends.redis_errors import FORBIDDEN, REFUSED, as_backend_error, refusal
 from dockrion.backends.redis_lane import Argument, Lane
 from dockrion.backends.redis_listener import Listener
 from dockrion.backends.redis_url import FIELD, RedisUrl
@@ -89,6 +89,8 @@ class RedisBackend:
         if why is not None:
             return ValidationError(f"{FIELD}: Redis refuses: {why}")
         error = as_backend_error(exc)
+        if error.message.startswith(FORBIDDEN):
+            return ValidationError(f"{FIELD}: {error.message.rstrip('.')}")
         if isinstance(exc, AuthenticationError) or error.message == REFUSED:
             return ValidationError(
                 f"{FIELD}: Redis at {self.url.place} refuses the user or the password"
@@ -105,6 +107,24 @@ class RedisBackend:
         if self._blocking is not None:
             self._blocking.close()
         self._forget()
+
+    async def probe(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, channel: str
+    ) -> None:
+        """Raise as `open` does where the user may not do what a script does, or may not hear of a channel."""
+
+        def nothing(_: bytes | None) -> None:
+            pass
+
+        try:
+            try:
+                await self._writes.call(*script.call(keys, arguments))
+            except NoScriptError:
+                await self._writes.call(*script.first_call(keys, arguments))
+            await self.subscribe(channel, nothing)
+        except (BackendError, RedisError) as exc:
+            raise self._start_error(exc) from None
+        self.unsubscribe(channel, nothing)
 
     async def check(self) -> None:
         await self.call("PING")

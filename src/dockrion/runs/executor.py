@@ -107,7 +107,9 @@ class Executor:
     async def _execute(self, claim: Claim) -> None:
         record = claim.record
         if record.cancel_reason is not None:
-            await self._end(claim, Cancelled(record.cancel_reason))
+            cancelled = Cancelled(record.cancel_reason)
+            await self._end(claim, cancelled)
+            self._channels.observer.ended(cancelled)
             return
         accepted = Accepted(first=record.end, attempt=record.attempt, answers=record.answers)
         try:
@@ -139,6 +141,7 @@ class Executor:
         pump = Pump(run, claim, self._store, self._channels, paced=paced)
         self._pumps[claim.run_id] = pump
         self._leases.add(pump)
+        self._channels.observer.at_work(len(self._pumps))
         return pump
 
     async def _work(self, pump: Pump) -> None:
@@ -153,6 +156,7 @@ class Executor:
             self._leases.discard(pump)
             if self._pumps.get(pump.run_id) is pump:
                 del self._pumps[pump.run_id]
+            self._channels.observer.at_work(len(self._pumps))
 
     async def _give_up(self, pump: Pump) -> None:
         """End a run whose pump met a bug; where that cannot be, the reaper finds it."""

@@ -70,6 +70,13 @@ class RedisStore:
 
     async def open(self) -> None:
         await self.backend.open()
+        try:
+            # What the user may not do is known here, and not when the first run is made and followed.
+            keys, arguments = self._call("probe", "")
+            await self.backend.probe(_SCRIPT, keys, arguments, channel=f"{self._prefix}orders")
+        except BaseException:
+            await self.backend.close()
+            raise
 
     async def close(self) -> None:
         for run_id, changed in list(self._watchers):
