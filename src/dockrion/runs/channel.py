@@ -68,10 +68,11 @@ class Channel:
         """From now on a pump of this process offers what comes."""
         self.is_fed, self.paced, self.on_room = True, feed.paced, feed.on_room
         self.caught_up = True
-        if self._filler is None:
-            # Nobody has read yet: what is there is in the store.
+        if self._filler is None or self._cache.end < feed.end:
+            # What nobody has read yet is in the store.
             self._cache = _cache(feed.end)
         self.status, self.end = feed.status, max(self.end, feed.end)
+        self.wake()
 
     def starve(self) -> None:
         """The pump is gone, and the run may not be over: read on from the store."""
@@ -121,7 +122,9 @@ class Channel:
                     return
                 if page.status in FINAL:
                     self.outcome = await _persistently(self._ended_as)
-                self._fill_with(page)
+                if not self.is_fed:
+                    # Else the pump knows more by now.
+                    self._fill_with(page)
         finally:
             self._store.unwatch(self.run_id, self._dirty.set)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,9 @@ from dockrion.runs.runner import Runner
 from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
 
 logger = logging.getLogger(__name__)
+
+# A run that could be found and not begun keeps its place for so long: it would be found again at once.
+_PAUSE_SECONDS: Final = 0.5
 
 
 class Executor:
@@ -60,9 +63,11 @@ class Executor:
             try:
                 claim = await self._store.claim(run_id)
                 if claim is not None:
+                    await self._without_earlier(run_id)
                     await self._execute(claim)
             except StoreError as exc:
                 logger.warning("a run cannot be claimed: %s", exc, extra={"run_id": run_id})
+                await asyncio.sleep(_PAUSE_SECONDS)
             except LeaseLostError:
                 logger.warning("run was taken from this worker", extra={"run_id": run_id})
 
@@ -128,8 +133,16 @@ class Executor:
             await self._store.release(claim, begun=False)
             if isinstance(exc, ShuttingDownError):
                 await self._to_others(record.run_id)
+            else:
+                await asyncio.sleep(_PAUSE_SECONDS)
             return
         await self._work(self._made(run, claim, paced=False))
+
+    async def _without_earlier(self, run_id: str) -> None:
+        """Wait for the end of an attempt of this process that has lost the run, and may not have heard of it yet."""
+        while (earlier := self._pumps.get(run_id)) is not None:
+            earlier.run.stop(LOST)
+            await earlier.over.wait()
 
     async def _end(self, claim: Claim, terminal: Failed | Cancelled) -> None:
         record = claim.record
@@ -154,9 +167,9 @@ class Executor:
             await self._give_up(pump)
         finally:
             self._leases.discard(pump)
-            if self._pumps.get(pump.run_id) is pump:
-                del self._pumps[pump.run_id]
+            del self._pumps[pump.run_id]
             self._channels.observer.at_work(len(self._pumps))
+            pump.over.set()
 
     async def _give_up(self, pump: Pump) -> None:
         """End a run whose pump met a bug; where that cannot be, the reaper finds it."""
@@ -169,11 +182,13 @@ class Executor:
             logger.error("its end cannot be stored", exc_info=exc, extra={"run_id": pump.run_id})
 
     def _told(self, pump: Pump, beat: Beat) -> None:
-        if self._pumps.get(pump.run_id) is not pump:
+        if pump.over.is_set():
             return
         if beat.cancel_reason is not None:
             pump.run.stop(Cancelled(beat.cancel_reason))
         elif beat.is_lost:
+            # It may be that nobody has it: the store has not answered, and does again.
+            pump.hands_back = not (pump.claim.record.direct or pump.run.is_waiting)
             pump.run.stop(LOST)
 
     def _ordered(self, run_id: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -54,38 +54,47 @@ class Leases:
 
     def _work(self) -> None:
         period = self._store.rules.lease_seconds / 3
-        while not self._stop.wait(period):
+        due = monotonic() + period
+        while not self._stop.wait(max(0.0, due - monotonic())):
+            began = monotonic()
             # Copied in one step of the interpreter: the loop's thread adds and discards meanwhile.
             pumps = list(self._pumps.values())
-            if pumps:
-                self._beat(pumps)
+            # Counted from its beginning: a store that is slow to answer must not cost the lease.
+            due = began + (period if not pumps or self._beat(pumps, began) else period / 4)
 
-    def _beat(self, pumps: list[Pump]) -> None:
-        began = monotonic()
+    def _beat(self, pumps: list[Pump], began: float) -> bool:
+        """Say whether the store has answered."""
         try:
             beats = self._store.heartbeat([pump.claim for pump in pumps])
         except StoreError as exc:
             logger.warning("leases cannot be renewed: %s", exc)
-            self._tell((pump, Beat(is_lost=True)) for pump in pumps if began >= self._latest(pump))
-            return
+            self._on_loop(self._give_up_in_time, pumps)
+            return False
         except Exception as exc:
             # A bug must not end the thread, and with it all runs of this process.
             logger.error("renewing leases failed", exc_info=exc)
-            return
+            return True
         for pump, beat in zip(pumps, beats, strict=True):
             if not beat.is_lost:
                 pump.lease_ends = began + self._store.rules.lease_seconds
-        self._tell(
-            (pump, beat)
-            for pump, beat in zip(pumps, beats, strict=True)
-            if beat.is_lost or beat.cancel_reason is not None
-        )
+        for pump, beat in zip(pumps, beats, strict=True):
+            if beat.is_lost or beat.cancel_reason is not None:
+                self._on_loop(self._told, pump, beat)
+        return True
 
-    def _latest(self, pump: Pump) -> float:
-        """Return when to give a run up: before the lease ends, since the next beat would come too late."""
-        return pump.lease_ends - self._store.rules.lease_seconds / 3
+    def _give_up_in_time(self, pumps: list[Pump]) -> None:
+        """Stop, on the loop and before their leases end, those whose leases are not renewed until then."""
+        for pump in pumps:
+            self._loop.call_later(max(0.0, self._left(pump)), self._give_up, pump)
 
-    def _tell(self, learned: Iterable[tuple[Pump, Beat]]) -> None:
-        for pump, beat in learned:
-            with suppress(RuntimeError):  # the loop is closed: the process ends
-                self._loop.call_soon_threadsafe(self._told, pump, beat)
+    def _give_up(self, pump: Pump) -> None:
+        if pump.claim.token in self._pumps and self._left(pump) <= 0:
+            self._told(pump, Beat(is_lost=True))
+
+    def _left(self, pump: Pump) -> float:
+        """Return how long a run may still go on: some time is left for its stopping."""
+        return pump.lease_ends - self._store.rules.lease_seconds / 10 - monotonic()
+
+    def _on_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(call, *arguments)

@@ -58,6 +58,8 @@ class Pump:
         self.lease_ends = monotonic() + store.rules.lease_seconds
         # Whether the run goes back to the others instead of ending.
         self.hands_back = False
+        # Set once all is done.
+        self.over = asyncio.Event()
         self._store = store
         self._channels = channels
         self.paced = paced
@@ -129,6 +131,8 @@ class Pump:
         except CancelAskedError as asked:
             if self.run.is_waiting:
                 self.run.stop(Cancelled(asked.reason))
+                # The cancel comes after the questions, which have their numbers.
+                await self._append(batch)
                 return False
             await self._finish(*_cancelled(batch, asked.reason))
         return True

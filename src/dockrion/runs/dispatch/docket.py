@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 REDELIVERY_SECONDS: Final = 5.0
 # While all its places are taken, a worker looks so often for a free one.
-FULL_SECONDS: Final = 0.02
+FULL_SECONDS: Final = 0.01
 # Between attempts while Redis is away.
 RETRY_SECONDS: Final = 0.5
 # A worker that ends is given so long to take leave of Redis.

@@ -194,11 +194,12 @@ function ops.create()
     local is_same = call('HGET', RUN, 'made') == token
     return {is_same and 1 or 0, record_of(ID)}
   end
-  call('DEL', EVENTS, ANSWERS)
   local fields = tonumber(ARGV[14])
   for place = 15, 13 + 2 * fields, 2 do
     call('HSET', RUN, ARGV[place], ARGV[place + 1])
   end
+  -- Not first: a Redis that is full stops a script at its first write alone, and lets deletions through.
+  call('DEL', EVENTS, ANSWERS)
   set_status(status)
   call('HSET', RUN, 'created_us', string.format('%.0f', NOW_US), 'owner_hash', owner_hash,
     'attempt', 0, 'first', ARGV[13], 'end', ARGV[13], 'made', token)
@@ -293,6 +294,7 @@ function ops.release()
   if not run.held then
     return {run.status == 'ACCEPTED' and 'ok' or 'lost'}
   end
+  call('HDEL', RUN, 'questions')
   accept(ARGV[10] == '1' and run.attempt or run.attempt - 1)
   -- What asked is gone.
   call('HDEL', RUN, 'questions')
