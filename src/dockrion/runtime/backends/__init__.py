@@ -55,7 +55,8 @@ def backend_of(spec: DockSpec) -> Backend:
         case "sqlite":
             from dockrion.runtime.backends.sqlite import SqliteBackend
 
-            return OpeningBackend(SqliteBackend(spec.folder / spec.streaming.sqlite.path))
+            path = spec.folder / spec.streaming.sqlite.path
+            return OpeningBackend(SqliteBackend(path, agent_name=spec.agent.name))
         case "redis":
             return OpeningBackend(_redis(spec))
 
