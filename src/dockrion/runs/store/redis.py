@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from dockrion.backends.redis import RedisBackend, Script
-from dockrion.backends.redis_lane import Argument
+from dockrion.backends.redis_lanes import Argument
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -130,7 +130,7 @@ class RedisStore:
         return Created(record, is_new=True, claim=claim)
 
     async def get(self, run_id: str) -> RunRecord | None:
-        fields = await self._run("get", run_id, only_reads=True)
+        fields = await self._run("get", run_id)
         return None if fields is None else self._record(fields)
 
     async def list(
@@ -148,7 +148,6 @@ class RedisStore:
                 *before,
                 limit + 1 - len(records),
                 _LOOK,
-                only_reads=True,
             )
             records += map(self._record, found)
             if last_us is None:
@@ -160,7 +159,7 @@ class RedisStore:
         return RunPage(records[:limit], cursor_to(place_of(last.created_at, last.run_id)))
 
     async def waiting(self) -> Waiting:
-        return Waiting(*await self._run("waiting", "", only_reads=True))
+        return Waiting(*await self._run("waiting", ""))
 
     # The worker's side
 
@@ -253,7 +252,7 @@ class RedisStore:
     # Readers
 
     async def read(self, run_id: str, start: int) -> Page | None:
-        found = await self._run("read", run_id, start, READ_BYTES, only_reads=True)
+        found = await self._run("read", run_id, start, READ_BYTES)
         if found is None:
             return None
         first, end, status, *parts = found
@@ -310,11 +309,9 @@ class RedisStore:
     ) -> tuple[tuple[str, ...], tuple[Argument, ...]]:
         return (f"{self._prefix}run:{run_id}",), (operation, *self._limits, run_id, *arguments)
 
-    async def _run(
-        self, operation: str, run_id: str, *arguments: Argument, only_reads: bool = False
-    ) -> Any:
+    async def _run(self, operation: str, run_id: str, *arguments: Argument) -> Any:
         keys, values = self._call(operation, run_id, *arguments)
-        return await self.backend.run(_SCRIPT, keys, values, only_reads=only_reads)
+        return await self.backend.run(_SCRIPT, keys, values)
 
     def _record(self, fields: Sequence[Any]) -> RunRecord:
         """Return the record of which the script gave the fields, in the order that it has them."""
