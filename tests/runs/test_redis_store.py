@@ -224,6 +224,23 @@ async def test_a_partition_is_an_error_in_time_and_afterwards_the_same_call_may_
         assert await status_of(store) == RunStatus.COMPLETED
 
 
+async def test_a_claim_whose_answer_is_lost_is_undone_once_redis_can_be_reached(
+    server: RedisServer, relay: StartRelay
+) -> None:
+    way = relay(server)
+    async with opened(server.relay_url(way), seconds=0.3) as store, opened(server.url()) as other:
+        await store.create(new_run())
+        way.freeze()
+        with pytest.raises(StoreError):
+            await store.claim("r1")
+        way.thaw()
+        # Somebody is asked to look after it, long before it would be overdue.
+        await until(lambda: other.overdue(1))
+        record = await other.get("r1")
+        assert record is not None
+        assert (record.status, record.attempt) == (RunStatus.ACCEPTED, 0)
+
+
 async def test_a_full_redis_refuses_events_and_keeps_what_it_has(
     server: RedisServer, store: RedisStore
 ) -> None:
