@@ -147,7 +147,7 @@ class Channel:
         self._take(entries, page.status, page.end)
         if trimmed:
             # The oldest entry may begin with events that are kept no more.
-            self._cache.first = page.first
+            self._cache.first = max(self._cache.first, page.first)
 
     async def _ended_as(self) -> Outcome:
         record = await self._store.get(self.run_id)
