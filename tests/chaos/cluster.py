@@ -210,6 +210,14 @@ class Cluster:
         assert self._redis is not None
         return self._redis
 
+    @property
+    def file(self) -> Path:
+        return self.folder / ".dockrion" / "runs.db"
+
+    def keep_in(self, file: Path) -> None:
+        """Let nodes that are started from now on use this file."""
+        self._streaming = {**self._streaming, "sqlite": {"path": str(file)}}
+
     def reach_by(self, url: str) -> None:
         """Let nodes that are started from now on reach Redis in this way."""
         self._streaming = {**self._streaming, "redis": {"url": url}}
@@ -233,10 +241,9 @@ class Cluster:
             node.thaw()
 
     def _can_write(self) -> bool:
-        file = self.folder / ".dockrion" / "runs.db"
         if self.backend != "sqlite":
             return True
-        with closing(sqlite3.connect(file, timeout=0.5, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
