@@ -30,7 +30,7 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
 
 class Note(NamedTuple):
-    """What the agent has written down of one of its runs: `started` or `ended`."""
+    """What the agent has written down of one of its runs: `started`, `ended`, or `left` where it was stopped."""
 
     what: str
     run: str

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Cluster:
     name = "on_redis" if request.param == "redis" else "on_sqlite"
-    yield request.getfixturevalue(name)
+    return request.getfixturevalue(name)
 
 
 @pytest.fixture

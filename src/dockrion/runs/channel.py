@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
@@ -113,7 +114,7 @@ class Channel:
             await _persistently(lambda: self._store.watch(self.run_id, self._dirty.set))
             while True:
                 await self._wanted.wait()
-                await self._dirty.wait()
+                await self._changed()
                 self._dirty.clear()
                 page = await _persistently(lambda: self._store.read(self.run_id, self._cache.end))
                 if page is None:
@@ -127,6 +128,12 @@ class Channel:
                     self._fill_with(page)
         finally:
             self._store.unwatch(self.run_id, self._dirty.set)
+
+    async def _changed(self) -> None:
+        """Wait for word of a change, but not for ever: of a backend that was emptied there is none."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._store.rules.lease_seconds):
+                await self._dirty.wait()
 
     def _fill_with(self, page: Page) -> None:
         entries = page.entries
