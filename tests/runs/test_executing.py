@@ -301,3 +301,28 @@ async def test_an_answer_is_not_lost_where_the_store_does_not_answer_in_between(
     assert record.result is not None
     assert b'"yes"' in record.result
     await executor.close()
+
+
+class TakesHeartbeatsAlone(MemoryStore):
+    async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        raise StoreError("It takes no events.")
+
+
+async def test_a_run_whose_events_are_not_taken_is_given_up_though_its_heartbeats_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dockrion.runs.pump._LAST_RETRY_SECONDS", LEASE_SECONDS / 20)
+
+    async def handle(payload: Any) -> None:
+        await asyncio.Event().wait()
+
+    store = TakesHeartbeatsAlone(rules())
+    executor = await executor_for(handle, store)
+    async with asyncio.timeout(10 * LEASE_SECONDS):
+        await executor.execute(await accepted(store))
+    assert "run" not in executor
+    # Its lease passes, and others look after it.
+    async with asyncio.timeout(5):
+        while not await store.overdue(1):
+            await asyncio.sleep(LEASE_SECONDS / 3)
+    await executor.close()

@@ -10,11 +10,14 @@ import pytest
 from fastapi import FastAPI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
+from msgspec import structs
 
 from dockrion.events.context import StreamContext
+from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import Batch
 from dockrion.runs.log import Clock
 from dockrion.runs.run import Run
+from dockrion.runs.store.base import Created, NewRun
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.writer import StreamWriter
 from dockrion.testing import app_for, post, request, running
@@ -198,3 +201,36 @@ async def test_what_comes_after_the_questions_is_never_sent_to_who_was_asked() -
     assert writer.is_kept
     assert flushes == [None]
     run.leave()
+
+
+async def test_a_question_whose_run_id_was_taken_meanwhile_ends_with_an_error() -> None:
+    async with running(await app_of("async")) as app:
+        store = app.state.dockrion.runs.store
+        create = store.create_interrupted
+
+        async def late(new: NewRun, *arguments: Any, **options: Any) -> Created:
+            # As another process would, of which this one knows nothing.
+            other = structs.replace(new, owner=ANONYMOUS, direct=True)
+            await store.create(other)
+            return await create(new, *arguments, **options)
+
+        store.create_interrupted = late
+        events = await streamed(app)
+    assert events[-1]["type"] == "error"
+    assert events[-1]["code"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_an_answer_that_comes_before_the_run_is_known_here_is_given() -> None:
+    async with running(await app_of("async")) as app:
+        store = app.state.dockrion.runs.store
+        create = store.create_interrupted
+
+        async def early(new: NewRun, *arguments: Any, **options: Any) -> Created:
+            created = await create(new, *arguments, **options)
+            [asked] = created.record.questions
+            await store.resume(new.run_id, {asked.interrupt_id: "yes"}, still=[])
+            return created
+
+        store.create_interrupted = early
+        run_id = (await streamed(app))[-1]["run_id"]
+        assert (await followed(app, run_id))[-1]["output"]["notes"] == ["yes"]

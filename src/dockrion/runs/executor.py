@@ -75,6 +75,9 @@ class Executor:
         """Pump a run of this process from here on, in a task of its own."""
         pump = self._made(run, claim, paced=paced)
         self._spawn(self._work(pump))
+        if run.is_waiting:
+            # It may have been answered before it was known here.
+            self._spawn(self._obey(pump))
         return pump
 
     def rest(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.kept import Piece
-from dockrion.runs.reader import Gap, Reader
+from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
@@ -182,6 +182,9 @@ class HeldWriter:
             body = self._wire.heartbeat()
         if self._timed_out and not reader.ended:
             body += self._wire.timeout()
+        if reader.outcome is FORGOTTEN and reader.stops_at_questions:
+            # A subscription just ends, and its caller is told when it comes back; a direct stream never without a word.
+            body += self._wire.failed(FORGOTTEN, reader.position)
         return body
 
 
