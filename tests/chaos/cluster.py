@@ -17,9 +17,11 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from tests.e2e.server import DOCKRION_RUN, HOST, free_port
+from tests.redis_server import RedisServer
 
 from .waiting import until
 
+DOCKRION = DOCKRION_RUN[0]
 AGENT = Path(__file__).with_name("agent.py")
 LEASE_SECONDS = 2.0
 # A lost run is found within its lease and so much more.
@@ -28,7 +30,7 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
 
 class Note(NamedTuple):
-    """What the agent has written down of one of its runs: `started` or `ended`."""
+    """What the agent has written down of one of its runs: `started`, `ended`, or `left` where it was stopped."""
 
     what: str
     run: str
@@ -36,11 +38,13 @@ class Note(NamedTuple):
 
 
 class Node:
-    """One process: a server, whether or not it works."""
+    """One process: a server, or with `only_works` a worker, which answers nobody."""
 
-    def __init__(self, folder: Path, log: Path, dockfile: str) -> None:
+    def __init__(self, folder: Path, log: Path, dockfile: str, *, only_works: bool) -> None:
         self.folder = folder
+        self._only_works = only_works
         self._log = log
+        self._starts = 0
         self._dockfile = dockfile
         self.client = httpx.Client(trust_env=False, timeout=20)
         self._spawn()
@@ -59,7 +63,10 @@ class Node:
 
     def _spawn(self, port: int | None = None) -> None:
         self.port = port or free_port()
-        command = [*DOCKRION_RUN[:2], self._dockfile, "--port", str(self.port), "--host", HOST]
+        self._starts += 1
+        command = [DOCKRION, "run", self._dockfile, "--port", str(self.port), "--host", HOST]
+        if self._only_works:
+            command = [DOCKRION, "worker", self._dockfile]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -79,6 +86,8 @@ class Node:
         if self.process.poll() is not None:
             assert "already in use" in self.log, self.log
             self._spawn()
+        if self._only_works:
+            return self.log.count("Ctrl-C ends it") == self._starts
         try:
             return self.client.get(f"{self.url}/ready").status_code == 200
         except httpx.TransportError:
@@ -89,6 +98,11 @@ class Node:
         assert self.process.poll() is not None
         self._spawn(self.port)
         return self.ready()
+
+    @property
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     # What is done to it
 
@@ -143,10 +157,15 @@ class Node:
 class Cluster:
     """Nodes that share a folder, with the Dockfile and the agent in it, and a backend."""
 
-    def __init__(self, folder: Path, backend: str, section: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, redis: RedisServer | None = None, *, memory: bool = False
+    ) -> None:
+        """On that Redis, else on a SQLite file; in `memory` it has one node."""
         self.folder = folder
-        self.backend = backend
-        self._streaming: dict[str, Any] = {"backend": backend, backend: section}
+        self.backend = "memory" if memory else "sqlite" if redis is None else "redis"
+        self._redis = redis
+        section = {} if redis is None else {"url": redis.url()}
+        self._streaming: dict[str, Any] = {"backend": self.backend, self.backend: section}
         self.nodes: list[Node] = []
         (folder / "service.py").write_text(AGENT.read_text())
         (folder / "gates").mkdir()
@@ -164,7 +183,7 @@ class Cluster:
         sections: dict[str, Any] | None = None,
         **connection: Any,
     ) -> list[Node]:
-        """Start nodes, all at once: `replica` only serves, `both` also works; return them when they are ready."""
+        """Start nodes, all at once: a `replica` only serves, a `worker` only works, `both` is both. They are ready."""
         started: list[Node] = []
         for kind in kinds:
             place = len(self.nodes)
@@ -188,9 +207,33 @@ class Cluster:
                 **(sections or {}),
             }
             (self.folder / name).write_text(json.dumps(dockfile))
-            started.append(Node(self.folder, self.folder / f"log-{place}", name))
+            log = self.folder / f"log-{place}"
+            started.append(Node(self.folder, log, name, only_works=kind == "worker"))
             self.nodes.append(started[-1])
         return [node.ready() for node in started]
+
+    @property
+    def redis(self) -> RedisServer:
+        assert self._redis is not None
+        return self._redis
+
+    def forget_soon(self) -> None:
+        """Let nodes that are started from now on keep ended runs no longer than their backend has to."""
+        least = 0 if self.backend == "memory" else 60
+        section = {**self._streaming[self.backend], "stream_ttl_seconds": least}
+        self._streaming = {**self._streaming, self.backend: section}
+
+    @property
+    def file(self) -> Path:
+        return self.folder / ".dockrion" / "runs.db"
+
+    def keep_in(self, file: Path) -> None:
+        """Let nodes that are started from now on use this file."""
+        self._streaming = {**self._streaming, "sqlite": {"path": str(file)}}
+
+    def reach_by(self, url: str) -> None:
+        """Let nodes that are started from now on reach Redis in this way."""
+        self._streaming = {**self._streaming, "redis": {"url": url}}
 
     def keep_at_most(self, events: int) -> None:
         """Let nodes that are started from now on keep no more events of one run."""
@@ -211,10 +254,9 @@ class Cluster:
             node.thaw()
 
     def _can_write(self) -> bool:
-        file = self.folder / ".dockrion" / "runs.db"
-        if not file.exists():
+        if self.backend != "sqlite":
             return True
-        with closing(sqlite3.connect(file, timeout=0.5, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dockrion import load_dockspec
 from dockrion.events.identity import ANONYMOUS
 from dockrion.runs.store.base import NewRun, RunStore
-from dockrion.runtime.backends import _backend  # pyright: ignore[reportPrivateUsage]
+from dockrion.runtime.backends import backend_of, store_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def store_of(cluster: Cluster) -> AsyncGenerator[RunStore]:
-    store, _ = _backend(load_dockspec(str(cluster.folder / "Dockfile-0.yaml")))
+    spec = load_dockspec(str(cluster.folder / "Dockfile-0.yaml"))
+    backend = backend_of(spec)
+    await backend.open()
+    store, _ = backend.runs(store_rules(spec))
     await store.open()
     try:
         yield store
     finally:
         await store.close()
+        await backend.close()
 
 
 async def create_unsubmitted(cluster: Cluster) -> str:

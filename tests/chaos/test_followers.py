@@ -25,7 +25,7 @@ def test_followers_that_join_at_random_points_of_two_replicas_see_every_event_on
     cluster: Cluster,
 ) -> None:
     chance = random.Random(SEED)
-    one, two, _ = cluster.start("replica", "both", "both")
+    one, two, _ = cluster.start("replica", "replica", "worker")
     run_id = one.create({"tokens": TOKENS, "pause": 0.002, "gate": "go", "then": 20})
     first = Follower([one, two], run_id, cuts=cuts(chance))
     joins = sorted(chance.randrange(TOKENS) for _ in range(9))

@@ -14,7 +14,7 @@ SEED = 20250101
 
 
 def test_runs_wait_for_a_worker_as_long_as_there_is_none(cluster: Cluster) -> None:
-    one, two, worker = cluster.start("replica", "replica", "both", concurrency=1)
+    one, two, worker = cluster.start("replica", "replica", "worker", concurrency=1)
     running = one.create({"gate": "never"})
     cluster.started(running)
     waiting = [node.create({"tokens": 2}) for node in (one, two)]
@@ -45,7 +45,7 @@ def test_a_rolling_restart_loses_no_run_and_runs_none_twice(
 ) -> None:
     chance = random.Random(SEED)
     replicas = cluster.start("replica", "replica")
-    workers = cluster.start("both", "both", concurrency=8)
+    workers = cluster.start("worker", "worker", concurrency=8)
     run_ids: list[str] = []
     for number in range(runs):
         payload = {"name": number, "tokens": chance.randrange(5, 15), "pause": pause}

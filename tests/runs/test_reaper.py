@@ -17,7 +17,7 @@ RULES = StoreRules(lease_seconds=15, max_attempts=1, ttl_seconds=60, max_events=
 
 
 def reaper_of(store: MemoryStore) -> Reaper:
-    return Reaper(store, LocalDispatcher(store), Clock().now, lambda _: False)
+    return Reaper(store, LocalDispatcher(store), Clock().now, lambda _: False, Unobserved())
 
 
 async def handed_back(store: MemoryStore, run_id: str = "run") -> None:

@@ -135,7 +135,9 @@ class Executor:
     async def _execute(self, claim: Claim) -> None:
         record = claim.record
         if record.cancel_reason is not None:
-            await self._end(claim, Cancelled(record.cancel_reason))
+            cancelled = Cancelled(record.cancel_reason)
+            await self._end(claim, cancelled)
+            self._channels.observer.ended(cancelled)
             return
         accepted = Accepted(first=record.end, attempt=record.attempt, answers=record.answers)
         try:
@@ -175,6 +177,7 @@ class Executor:
         pump = Pump(run, claim, self._store, self._channels, paced=paced)
         self._pumps[claim.run_id] = pump
         self._leases.add(pump)
+        self._channels.observer.at_work(len(self._pumps))
         return pump
 
     async def _work(self, pump: Pump) -> None:
@@ -188,6 +191,7 @@ class Executor:
         finally:
             self._leases.discard(pump)
             del self._pumps[pump.run_id]
+            self._channels.observer.at_work(len(self._pumps))
             pump.over.set()
 
     async def _give_up(self, pump: Pump) -> None:

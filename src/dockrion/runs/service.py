@@ -90,7 +90,7 @@ class RunService:
         self._timestamps = timestamps
         self._executor: Executor | None = None
         self._runner: Runner | None = None
-        self._reaper = Reaper(store, dispatcher, timestamps, self._is_here)
+        self._reaper = Reaper(store, dispatcher, timestamps, self._is_here, channels.observer)
         self._windows = Windows(store, channels, rules.window_seconds)
         self._draining = False
 
@@ -315,7 +315,10 @@ class RunService:
     async def _settle(self, record: RunRecord, terminal: Cancelled) -> bool:
         status, result = ended_as(terminal, {"run_id": record.run_id})
         entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
-        return await self.store.settle(record, entry, status, result)
+        settled = await self.store.settle(record, entry, status, result)
+        if settled:
+            self.channels.observer.ended(terminal)
+        return settled
 
     async def _ended_soon(self, record: RunRecord) -> RunRecord:
         changed = asyncio.Event()

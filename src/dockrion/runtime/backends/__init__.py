@@ -70,7 +70,8 @@ def _redis(spec: DockSpec) -> Backend:
         raise MissingExtraError(
             f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
         ) from exc
-    return RedisBackend(spec.streaming.redis.url, agent_name=spec.agent.name)
+    redis = spec.streaming.redis
+    return RedisBackend(redis.url, agent_name=spec.agent.name, pool_size=redis.connection_pool_size)
 
 
 def place_of_runs(spec: DockSpec) -> str:
