@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from dockrion.adapters.callables import CallableAgent
+from dockrion.backends.base import BackendError
+from dockrion.errors import ServiceUnavailableError
 from dockrion.runtime import host as hosts
+from dockrion.runtime.backends.memory import MemoryBackend
+from dockrion.runtime.backends.opening import OpeningBackend
 from dockrion.runtime.host import AgentHost
 from dockrion.spec import DockSpec
 
@@ -130,4 +134,21 @@ async def test_whatever_an_agent_raises_when_it_is_loaded_it_has_failed_to(
         assert not await host.loaded()
     assert host.state == "failed"
     assert type(raised).__name__ in str(host.agent_error)
+    await host.close()
+
+
+async def test_callers_are_not_told_where_a_backend_is_that_cannot_be_used() -> None:
+    class Away(MemoryBackend):
+        async def open(self) -> None:
+            raise BackendError("streaming.redis.url: It should be at db.internal:6379.")
+
+    backend = OpeningBackend(Away())
+    agent = CallableAgent(hang, name="in_memory:handler")
+    host = AgentHost(host_for(agent).spec, agent, backend=backend)
+    assert not await host.loaded()
+    assert host.agent_error == "The server's backend cannot be used."
+    assert "db.internal" in str(host.load_error)
+    with pytest.raises(ServiceUnavailableError) as refused:
+        await backend.is_open()
+    assert "db.internal" not in refused.value.message
     await host.close()

@@ -36,6 +36,7 @@ from dockrion.runs.service import RunService
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.backends import backend_of, run_service
 from dockrion.runtime.backends.base import Backend
+from dockrion.runtime.backends.opening import UNUSABLE
 from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.rates import CallRates, call_rates
@@ -183,6 +184,11 @@ class AgentHost:
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
+    @property
+    def _backend_failed(self) -> bool:
+        opening = self._opening
+        return opening is not None and opening.done() and opening.exception() is not None
+
     async def wait_for_runner(self) -> Runner:
         """Return the runner, waiting for a loading agent; raise `ServiceUnavailableError`."""
         self.start()
@@ -308,6 +314,9 @@ class AgentHost:
                 exc if isinstance(exc, DockrionError) else load_failure("agent: loading it", exc)
             )
             self.agent_error = self._sentences().of_loading(self.load_error.message)
+            if self._backend_failed:
+                # Where it is, and what is wrong with it, is nothing for callers.
+                self.agent_error = UNUSABLE
             return
         if self.draining:
             await _close_agent(agent)

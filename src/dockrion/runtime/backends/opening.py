@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from dockrion.auth.base import TicketRules, TicketStore
 from dockrion.auth.rates import Rate, RateLimiter, Verdict
@@ -11,6 +12,9 @@ from dockrion.events.identity import Identity
 from dockrion.runs.dispatch.base import Dispatcher
 from dockrion.runs.store.base import RunStore, StoreRules
 from dockrion.runtime.backends.base import Backend
+
+# All that callers are told of a backend that does not open.
+UNUSABLE: Final = "The server's backend cannot be used."
 
 
 class OpeningBackend:
@@ -34,10 +38,8 @@ class OpeningBackend:
             return
         try:
             await self.open()
-        except ServiceUnavailableError:
-            raise
         except DockrionError as exc:
-            raise ServiceUnavailableError("The server's backend cannot be used.") from exc
+            raise ServiceUnavailableError(UNUSABLE) from exc
 
     async def close(self) -> None:
         opening, self._opening = self._opening, None
