@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from time import monotonic
 from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
+from redis.exceptions import ResponseError
 
 from dockrion.backends.base import BackendError
 from dockrion.backends.redis import RedisBackend, Script
@@ -151,7 +153,7 @@ async def test_many_calls_at_once_share_a_connection(
         for number in range(500):
             tasks.start_soon(ask, number)
     assert replies == {number: str(number).encode() for number in range(500)}
-    assert server.connections <= 3
+    await until(lambda: server.connections == 2)
 
 
 async def test_a_full_redis_is_named(server: RedisServer, backend: RedisBackend) -> None:
@@ -221,6 +223,101 @@ async def test_whoever_calls_a_frozen_redis_hears_of_it_in_time(
     server.thaw()
     await backend.check()
     await backend.close()
+
+
+# How many connections there are
+
+
+class Pool:
+    """A backend some of whose calls last, and those that do."""
+
+    def __init__(self, server: RedisServer, backend: RedisBackend, tasks: TaskGroup) -> None:
+        self._server = server
+        self._backend = backend
+        self._tasks = tasks
+        self.lasting: list[str] = []
+        self.ended: list[bytes] = []
+
+    async def make_one_last(self) -> None:
+        key = f"k{len(self.lasting)}"
+        self.lasting.append(key)
+        self._tasks.start_soon(self._last, key)
+        # The loop has to turn, so that it is not sent together with the next one.
+        await anyio.sleep(0)
+
+    async def _last(self, key: str) -> None:
+        self.ended.append((await self._backend.call("BLPOP", key, 0))[0])
+
+    def held(self) -> int:
+        with closing(self._server.client()) as client:
+            return client.info("clients")["blocked_clients"]
+
+    async def end_all(self) -> None:
+        for key in self.lasting:
+            do(self._server, "LPUSH", key, "x")
+        await until(lambda: len(self.ended) == len(self.lasting))
+
+
+@pytest.fixture
+async def pool_of(server: RedisServer) -> Any:
+    @asynccontextmanager
+    async def make(size: int) -> Any:
+        backend = RedisBackend(server.url(), pool_size=size)
+        await backend.open()
+        async with anyio.create_task_group() as tasks:
+            yield backend, Pool(server, backend, tasks)
+        await backend.close()
+
+    return make
+
+
+async def test_a_call_that_lasts_holds_up_no_others(server: RedisServer, pool_of: Any) -> None:
+    async with pool_of(2) as (backend, pool):
+        await pool.make_one_last()
+        await until(lambda: pool.held() == 1)
+        assert await backend.run(ECHO, [], ("a",)) == b"a"
+        assert server.connections == 3
+        await pool.end_all()
+        # The connection for messages, and the first one.
+        await until(lambda: server.connections == 2)
+        assert await backend.run(ECHO, [], ("b",)) == b"b"
+
+
+async def test_there_are_never_more_connections_for_calls_than_were_allowed(
+    server: RedisServer, pool_of: Any
+) -> None:
+    async with pool_of(3) as (_, pool):
+        for number in range(3):
+            await pool.make_one_last()
+            await until(lambda so_far=number + 1: pool.held() == so_far)
+        for _ in range(3):
+            await pool.make_one_last()
+        await anyio.sleep(0.2)
+        assert (pool.held(), server.connections) == (3, 4)
+        await pool.end_all()
+
+
+async def test_one_connection_for_calls_is_enough(server: RedisServer, pool_of: Any) -> None:
+    async with pool_of(1) as (backend, pool):
+        await pool.make_one_last()
+        await until(lambda: pool.held() == 1)
+        with anyio.move_on_after(0.2):
+            await backend.check()
+            pytest.fail("it did not wait for its turn")
+        assert server.connections == 2
+        await pool.end_all()
+        assert await backend.run(ECHO, [], ("a",)) == b"a"
+        assert server.connections == 2
+
+
+async def test_commands_of_one_call_keep_their_order(backend: RedisBackend) -> None:
+    commands = [("RPUSH", "list", number) for number in range(200)]
+    assert await backend.ask_all(commands) == [*range(1, 201)]
+    numbers = await backend.call("LRANGE", "list", 0, -1)
+    assert numbers == [str(number).encode() for number in range(200)]
+    with pytest.raises(ResponseError):
+        await backend.ask_all([("GET", "list"), ("SET", "other", "x")])
+    assert await backend.call("GET", "other") == b"x"
 
 
 # Messages

@@ -17,6 +17,16 @@ FOLDER = Path(__file__).parent
 
 async def handle(payload: dict[str, Any], context: StreamContext) -> Any:
     _note(context, "started")
+    try:
+        await _work(payload, context)
+    except BaseException:
+        _note(context, "left")
+        raise
+    _note(context, "ended")
+    return {"done": payload.get("name")}
+
+
+async def _work(payload: dict[str, Any], context: StreamContext) -> None:
     for number in range(payload.get("tokens", 0)):
         await context.emit_token(f"{number} ")
         await asyncio.sleep(payload.get("pause", 0))
@@ -28,8 +38,6 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> Any:
         await asyncio.sleep(0.01)
     for number in range(payload.get("then", 0)):
         await context.emit_token(f"and {number} ")
-    _note(context, "ended")
-    return {"done": payload.get("name")}
 
 
 def sync_handle(payload: dict[str, Any], context: StreamContext) -> Any:

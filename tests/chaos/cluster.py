@@ -30,7 +30,7 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 
 
 class Note(NamedTuple):
-    """What the agent has written down of one of its runs: `started` or `ended`."""
+    """What the agent has written down of one of its runs: `started`, `ended`, or `left` where it was stopped."""
 
     what: str
     run: str
@@ -99,6 +99,11 @@ class Node:
         self._spawn(self.port)
         return self.ready()
 
+    @property
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     # What is done to it
 
     def kill(self) -> None:
@@ -152,10 +157,12 @@ class Node:
 class Cluster:
     """Nodes that share a folder, with the Dockfile and the agent in it, and a backend."""
 
-    def __init__(self, folder: Path, redis: RedisServer | None = None) -> None:
-        """On that Redis, else on a SQLite file."""
+    def __init__(
+        self, folder: Path, redis: RedisServer | None = None, *, memory: bool = False
+    ) -> None:
+        """On that Redis, else on a SQLite file; in `memory` it has one node."""
         self.folder = folder
-        self.backend = "sqlite" if redis is None else "redis"
+        self.backend = "memory" if memory else "sqlite" if redis is None else "redis"
         self._redis = redis
         section = {} if redis is None else {"url": redis.url()}
         self._streaming: dict[str, Any] = {"backend": self.backend, self.backend: section}
@@ -210,6 +217,20 @@ class Cluster:
         assert self._redis is not None
         return self._redis
 
+    def forget_soon(self) -> None:
+        """Let nodes that are started from now on keep ended runs no longer than their backend has to."""
+        least = 0 if self.backend == "memory" else 60
+        section = {**self._streaming[self.backend], "stream_ttl_seconds": least}
+        self._streaming = {**self._streaming, self.backend: section}
+
+    @property
+    def file(self) -> Path:
+        return self.folder / ".dockrion" / "runs.db"
+
+    def keep_in(self, file: Path) -> None:
+        """Let nodes that are started from now on use this file."""
+        self._streaming = {**self._streaming, "sqlite": {"path": str(file)}}
+
     def reach_by(self, url: str) -> None:
         """Let nodes that are started from now on reach Redis in this way."""
         self._streaming = {**self._streaming, "redis": {"url": url}}
@@ -233,10 +254,9 @@ class Cluster:
             node.thaw()
 
     def _can_write(self) -> bool:
-        file = self.folder / ".dockrion" / "runs.db"
         if self.backend != "sqlite":
             return True
-        with closing(sqlite3.connect(file, timeout=0.5, isolation_level=None)) as db:
+        with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:

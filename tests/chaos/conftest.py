@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Cluster:
     name = "on_redis" if request.param == "redis" else "on_sqlite"
-    yield request.getfixturevalue(name)
+    return request.getfixturevalue(name)
 
 
 @pytest.fixture
@@ -35,3 +35,17 @@ def on_redis(tmp_path: Path) -> Iterator[Cluster]:
         one = Cluster(tmp_path, redis)
         yield one
         one.close()
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path) -> Iterator[Cluster]:
+    one = Cluster(tmp_path, memory=True)
+    yield one
+    one.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def any_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """A cluster for tests of one process, on each backend."""
+    name = {"memory": "in_memory", "sqlite": "on_sqlite", "redis": "on_redis"}[request.param]
+    return request.getfixturevalue(name)

@@ -6,8 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from itertools import cycle, repeat
 from typing import Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from .cluster import Node
@@ -45,6 +47,8 @@ class Follower:
         self.run_id = run_id
         self.seen: list[Seen] = []
         self.gaps: list[tuple[int, int]] = []
+        # Answers that were no streams.
+        self.refusals: list[int] = []
         self.connections = 0
         self._nodes = cycle(nodes)
         self._cuts = repeat(None) if cuts is None else cuts
@@ -76,7 +80,11 @@ class Follower:
         while not (self.is_over or self._left):
             try:
                 self._connect(next(self._nodes), next(self._cuts))
-            except OSError:
+            except HTTPError as exc:
+                self.refusals.append(exc.code)
+                exc.close()
+                time.sleep(0.02)
+            except (OSError, HTTPException):
                 time.sleep(0.02)
 
     def _connect(self, node: Node, cut: int | None) -> None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 async def store_of(cluster: Cluster) -> AsyncGenerator[RunStore]:
     spec = load_dockspec(str(cluster.folder / "Dockfile-0.yaml"))
     backend = backend_of(spec)
-    store, _ = backend.runs(store_rules(spec))
     await backend.open()
+    store, _ = backend.runs(store_rules(spec))
+    await store.open()
     try:
-        await store.open()
         yield store
-        await store.close()
     finally:
+        await store.close()
         await backend.close()
 
 

@@ -74,4 +74,3 @@ def test_a_worker_that_wakes_up_after_its_run_was_taken_over_does_no_harm_and_it
     assert not [one for one in seen if str(one.data.get("content", "")).startswith("and")]
     assert cluster.starts() == {run_id: 2}
     assert frozen.process.poll() is None
-    assert frozen.status(run_id) == "FAILED"

@@ -6,19 +6,22 @@ import contextlib
 import socket
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from itertools import cycle
 
 from .rawhttp import TIMEOUT_SECONDS
 
 
 @contextlib.contextmanager
-def cutting(port: int, cuts: Iterable[int]) -> Generator[str]:
-    """Pass connections on to `port`; give the proxy's URL.
+def cutting(port: int, cuts: Iterable[int], *others: int) -> Generator[str]:
+    """Pass connections on to `port` and the others in turn; give the proxy's URL.
 
     Each cut is for one connection: so many bytes of the answer go through, counted from the end of its first event,
     so that there is something to resume after. Connections after the last cut are left alone.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_accept, args=(listener, port, iter(cuts)))
+        thread = threading.Thread(
+            target=_accept, args=(listener, cycle([port, *others]), iter(cuts))
+        )
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -28,7 +31,7 @@ def cutting(port: int, cuts: Iterable[int]) -> Generator[str]:
             thread.join(TIMEOUT_SECONDS)
 
 
-def _accept(listener: socket.socket, port: int, cuts: Iterator[int]) -> None:
+def _accept(listener: socket.socket, ports: Iterator[int], cuts: Iterator[int]) -> None:
     with contextlib.ExitStack() as stack:
         while True:
             try:
@@ -36,7 +39,7 @@ def _accept(listener: socket.socket, port: int, cuts: Iterator[int]) -> None:
             except OSError:
                 return
             stack.enter_context(client)
-            server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            server = stack.enter_context(socket.create_connection(("127.0.0.1", next(ports))))
             for one in (client, server):
                 one.settimeout(TIMEOUT_SECONDS)
             threading.Thread(target=_pass_on, args=(client, server), daemon=True).start()

@@ -130,7 +130,7 @@ async def test_trimming_leaves_no_more_in_redis_than_is_kept(server: RedisServer
         assert (await all_entries(store))[0].first == 1900
 
 
-async def test_400_idle_readers_need_three_connections(
+async def test_400_idle_readers_and_heartbeats_need_three_connections(
     server: RedisServer, store: RedisStore
 ) -> None:
     claim = await claimed(store)
@@ -145,7 +145,8 @@ async def test_400_idle_readers_need_three_connections(
             tasks.start_soon(follow, one)
     await store.append(claim, [entry(0)])
     await until(lambda: all(one.seen for one in calls))
-    assert server.connections <= 3
+    await anyio.to_thread.run_sync(store.heartbeat, [claim])
+    await until(lambda: server.connections == 3)
 
 
 async def test_a_user_without_a_command_is_refused_by_name(server: RedisServer) -> None:
@@ -221,6 +222,23 @@ async def test_a_partition_is_an_error_in_time_and_afterwards_the_same_call_may_
         await store.finish(claim, [entry(2)], RunStatus.COMPLETED, DONE)
         assert await all_entries(store) == [entry(0), entry(1), entry(2)]
         assert await status_of(store) == RunStatus.COMPLETED
+
+
+async def test_a_claim_whose_answer_is_lost_is_undone_once_redis_can_be_reached(
+    server: RedisServer, relay: StartRelay
+) -> None:
+    way = relay(server)
+    async with opened(server.relay_url(way), seconds=0.3) as store, opened(server.url()) as other:
+        await store.create(new_run())
+        way.freeze()
+        with pytest.raises(StoreError):
+            await store.claim("r1")
+        way.thaw()
+        # Somebody is asked to look after it, long before it would be overdue.
+        await until(lambda: other.overdue(1))
+        record = await other.get("r1")
+        assert record is not None
+        assert (record.status, record.attempt) == (RunStatus.ACCEPTED, 0)
 
 
 async def test_a_full_redis_refuses_events_and_keeps_what_it_has(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
@@ -113,7 +114,7 @@ class Channel:
             await _persistently(lambda: self._store.watch(self.run_id, self._dirty.set))
             while True:
                 await self._wanted.wait()
-                await self._dirty.wait()
+                await self._changed()
                 self._dirty.clear()
                 page = await _persistently(lambda: self._store.read(self.run_id, self._cache.end))
                 if page is None:
@@ -128,6 +129,12 @@ class Channel:
         finally:
             self._store.unwatch(self.run_id, self._dirty.set)
 
+    async def _changed(self) -> None:
+        """Wait for word of a change, but not for ever: of a backend that was emptied there is none."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._store.rules.lease_seconds):
+                await self._dirty.wait()
+
     def _fill_with(self, page: Page) -> None:
         entries = page.entries
         trimmed = page.first > self._cache.end
@@ -140,7 +147,7 @@ class Channel:
         self._take(entries, page.status, page.end)
         if trimmed:
             # The oldest entry may begin with events that are kept no more.
-            self._cache.first = page.first
+            self._cache.first = max(self._cache.first, page.first)
 
     async def _ended_as(self) -> Outcome:
         record = await self._store.get(self.run_id)
@@ -177,14 +184,15 @@ class Channel:
             self.on_room()
 
     def slowest(self) -> int:
-        """Return the first sequence that a follower has not taken yet."""
-        return min((reader.position for reader in self.readers), default=self._cache.end)
+        """Return the first sequence that the stream of its caller has not taken yet; subscribers hold up nobody."""
+        return min(
+            (reader.position for reader in self.readers if reader.stops_at_questions),
+            default=self._cache.end,
+        )
 
     @property
     def is_far_behind(self) -> bool:
-        """Whether a follower has so much to take that a pump that waits for followers should wait now."""
-        if not self.readers:
-            return False
+        """Whether a direct stream has so much to take that a pump that waits for it should wait now."""
         cache, slowest = self._cache, self.slowest()
         if cache.end - slowest >= SOFT_EVENTS:
             return True

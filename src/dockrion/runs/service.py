@@ -254,7 +254,7 @@ class RunService:
         """Keep a run that nobody has kept so far and that waits for answers now, with its last batch.
 
         Its payload is not needed any more: a graph goes on from its checkpoint, and what waits in its own code ends
-        with this process.
+        with this process. Raises `ConflictError` where another process has made a run with its id meanwhile.
         """
         _, executor = self._ready()
         asked = run.questions
@@ -267,6 +267,8 @@ class RunService:
         created = await self.store.create_interrupted(
             new, entries_of(run.run_id, batch), questions, claimed=run.is_waiting
         )
+        if not created.is_new:
+            raise _taken(run.run_id)
         if created.claim is not None:
             executor.adopt(run, created.claim, paced=False)
 

@@ -190,9 +190,9 @@ class DocketDispatcher:
         self._docket.look()
 
     async def _told(self, submitted: Awaitable[Execution]) -> Execution:
-        """Submit, and send word of it to all who work, in one round trip: calls keep their order."""
-        word = self._backend.ask("PUBLISH", self._channel, "")
-        execution, _ = await asyncio.gather(submitted, word)
+        """Submit, and send word of it to all who work."""
+        execution = await submitted
+        await self._backend.ask("PUBLISH", self._channel, "")
         return execution
 
     async def _forget_consumers(self, name: str) -> None:

@@ -272,7 +272,7 @@ end
 -- ARGV: 9 token.
 function ops.claim()
   local run, token = load(), ARGV[9]
-  if not run then
+  if not run or call('HGET', RUN, 'void') == token then
     return false
   end
   if not (run.held and run.token == token) then
@@ -300,6 +300,24 @@ function ops.release()
   call('HDEL', RUN, 'questions')
   changed()
   return {'ok'}
+end
+
+-- Undo a claim whose answer has reached nobody, also when it comes after this. Somebody must look after the run then,
+-- at once.
+-- ARGV: 9 token.
+function ops.hand_back()
+  local run, token = load(), ARGV[9]
+  if not run or run.final then
+    return
+  end
+  call('HSET', RUN, 'void', token)
+  if run.held and run.token == token then
+    accept(run.attempt - 1)
+    changed()
+  elseif run.status ~= 'ACCEPTED' then
+    return
+  end
+  due_at(NOW)
 end
 
 -- ARGV: 9 token.
