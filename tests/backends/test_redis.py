@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from time import monotonic
 from typing import Any
@@ -261,7 +262,7 @@ class Pool:
 @pytest.fixture
 async def pool_of(server: RedisServer) -> Any:
     @asynccontextmanager
-    async def make(size: int) -> Any:
+    async def make(size: int) -> AsyncGenerator[tuple[RedisBackend, Pool]]:
         backend = RedisBackend(server.url(), pool_size=size)
         await backend.open()
         async with anyio.create_task_group() as tasks:
