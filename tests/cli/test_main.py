@@ -218,7 +218,13 @@ def test_ctrl_c_is_130(failing: Callable[[BaseException], None]) -> None:
 @pytest.mark.parametrize("module", ["click", "dockrion.spec", "pydantic"])
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["validate"], 130), (["test", "-p", "{}"], 130), (["run"], 0), (["--debug", "run"], 0)],
+    [
+        (["validate"], 130),
+        (["test", "-p", "{}"], 130),
+        (["run"], 0),
+        (["worker"], 0),
+        (["--debug", "run"], 0),
+    ],
 )
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(
     agent: Callable[..., Path], module: str, arguments: list[str], code: int

@@ -44,6 +44,22 @@ def test_what_the_agent_prints_does_not_mix_with_the_output(agent: Agent) -> Non
     assert "noise of the agent" in result.err
 
 
+@pytest.mark.parametrize(
+    "streaming",
+    [
+        {"backend": "redis", "redis": {"url": "redis://127.0.0.1:1"}},
+        {"backend": "sqlite", "connection": {"on_disconnect": "continue"}},
+    ],
+)
+def test_it_leaves_the_backend_of_servers_alone(
+    agent: Agent, tmp_path: Path, streaming: dict[str, Any]
+) -> None:
+    result = dockrion("test", agent(streaming=streaming), "-p", HELLO)
+
+    assert json.loads(result.out) == {"answer": "HELLO THERE"}
+    assert not (tmp_path / ".dockrion").exists()
+
+
 def test_the_output_may_go_to_a_file(agent: Agent, tmp_path: Path) -> None:
     result = dockrion("test", agent(), "-p", HELLO, "-o", "out.json", folder=tmp_path)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import RunStatus
@@ -230,6 +232,20 @@ async def test_a_second_signal_ends_it_although_the_agent_blocks_its_loop(
         code = await asyncio.to_thread(worker.process.wait, 20)
 
     assert code == 1
+
+
+async def test_its_numbers_are_in_the_metrics_of_a_server_that_shares_the_folder(
+    shared_agent: Agent, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+    with working(shared_agent()) as worker:
+        run_id = await runs.accept()
+        await runs.until(run_id, RunStatus.COMPLETED)
+        await end(worker, signal.SIGTERM)
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path / "metrics"))
+    assert registry.get_sample_value("dockrion_events_total", {"type": "complete"}) == 1
 
 
 def test_the_memory_of_a_server_is_out_of_its_reach(agent: Agent) -> None:

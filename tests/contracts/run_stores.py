@@ -64,7 +64,9 @@ async def memory(folder: Path) -> AsyncGenerator[Open]:
 @asynccontextmanager
 async def redis(folder: Path) -> AsyncGenerator[Open]:
     async def open_one(rules: StoreRules) -> RunStore:
-        store = RedisStore(RedisBackend(server.url()), rules, prefix=prefix_of("contract"))
+        store = RedisStore(
+            RedisBackend(server.url(), pool_size=1), rules, prefix=prefix_of("contract")
+        )
         await store.open()
         stack.push_async_callback(store.close)
         return store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from time import time
 
 import anyio
@@ -9,7 +11,7 @@ import pytest
 
 from dockrion.errors import ValidationError
 from dockrion.events.model import RunStatus
-from dockrion.runs.store.base import Created, LeaseLostError, RunStore
+from dockrion.runs.store.base import Claim, Created, LeaseLostError, RunStore
 from tests.contracts.run_stores import (
     BOB,
     BRIEF,
@@ -248,6 +250,32 @@ async def test_of_many_that_claim_one_run_one_gets_it(store: RunStore, other: Ru
     assert len(claims) == 20
     assert sum(claim is not None for claim in claims) == 1
     assert (await record_of(store)).attempt == 1
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4])
+async def test_a_claim_that_nobody_waits_for_any_more_leaves_the_run_to_others(
+    store: RunStore, other: RunStore, turns: int
+) -> None:
+    await store.create(new_run())
+    claiming = asyncio.create_task(store.claim("r1"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if not claiming.cancel():
+        # A store that has it in memory never waits.
+        claim = claiming.result()
+        assert claim is not None
+        await store.release(claim, begun=False)
+    with suppress(asyncio.CancelledError):
+        await claiming
+    claims: list[Claim | None] = []
+
+    async def claimed_by_another() -> bool:
+        claims.append(await other.claim("r1"))
+        return claims[-1] is not None
+
+    await until(claimed_by_another)
+    assert claims[-1] is not None
+    assert claims[-1].record.attempt == 1
 
 
 async def test_a_direct_run_is_nobody_elses_to_claim(open_store: Open) -> None:

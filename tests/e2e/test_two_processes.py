@@ -68,6 +68,15 @@ def call(server: Server, method: str, path: str, body: Any = None) -> tuple[int,
         connection.close()
 
 
+def text(server: Server, path: str) -> str:
+    connection = Connection(server.port)
+    try:
+        connection.send(request("GET", path))
+        return connection.body(connection.head()).decode()
+    finally:
+        connection.close()
+
+
 def accept(server: Server, puppet: Puppet) -> str:
     status, body = call(server, "POST", "/runs", puppet.payload)
     assert status == 202, body
@@ -211,6 +220,29 @@ def test_a_run_waits_in_the_file_until_a_worker_comes(tmp_path: Path, puppet: Pu
         assert front.wait() == 0
     finally:
         front.kill()
+
+
+def test_servers_of_one_port_tell_once_what_waits_for_a_worker(tmp_path: Path) -> None:
+    server = Server(
+        tmp_path,
+        agent_source("puppet"),
+        handler="handle",
+        sections=sections(tmp_path, worker=False),
+        command=(*DOCKRION_RUN, "--workers", "2"),
+    )
+    try:
+        with Puppet() as puppet:
+            for _ in range(3):
+                accept(server, puppet)
+        told = [text(server, "/metrics") for _ in range(6)]
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    finally:
+        server.kill()
+
+    for metrics in told:
+        assert 'dockrion_runs{status="ACCEPTED"} 3.0\n' in metrics
+        assert "dockrion_queue_depth 3.0\n" in metrics
 
 
 def test_servers_of_one_port_follow_each_others_runs(tmp_path: Path) -> None:

@@ -256,3 +256,73 @@ async def test_idle_waits_for_the_last_events_of_runs_that_were_dispatched() -> 
     await executor.idle()
     assert (await record_of(store)).status is RunStatus.COMPLETED
     await task
+
+
+class SilentAtOrders(MemoryStore):
+    """Does not answer the first time that it is asked what to do, and that it is told what was done."""
+
+    def __init__(self, rules: StoreRules) -> None:
+        super().__init__(rules)
+        self.silent = {"get", "answers_taken"}
+
+    async def get(self, run_id: str) -> RunRecord | None:
+        self._fail("get")
+        return await super().get(run_id)
+
+    async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:
+        await super().answers_taken(claim, interrupt_ids)
+        self._fail("answers_taken")
+
+    def _fail(self, name: str) -> None:
+        if name in self.silent:
+            self.silent.remove(name)
+            raise StoreError("It does not answer.")
+
+
+async def test_an_answer_is_not_lost_where_the_store_does_not_answer_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(payload: Any, context: StreamContext) -> Any:
+        return {"answer": await context.ask("Shall I?")}
+
+    monkeypatch.setattr("dockrion.runs.executor._PAUSE_SECONDS", 0.01)
+    store = SilentAtOrders(rules())
+    executor = await executor_for(handle, store)
+    task = asyncio.create_task(executor.execute(await accepted(store)))
+    async with asyncio.timeout(5):
+        while store._runs["run"].record.status is not RunStatus.INTERRUPTED:
+            await asyncio.sleep(0)
+        [asked] = store._runs["run"].record.questions
+        await store.resume("run", {asked.interrupt_id: "yes"}, still=[])
+        await task
+    assert not store.silent
+    record = await record_of(store)
+    assert record.status is RunStatus.COMPLETED
+    assert record.result is not None
+    assert b'"yes"' in record.result
+    await executor.close()
+
+
+class TakesHeartbeatsAlone(MemoryStore):
+    async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        raise StoreError("It takes no events.")
+
+
+async def test_a_run_whose_events_are_not_taken_is_given_up_though_its_heartbeats_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dockrion.runs.pump._LAST_RETRY_SECONDS", LEASE_SECONDS / 20)
+
+    async def handle(payload: Any) -> None:
+        await asyncio.Event().wait()
+
+    store = TakesHeartbeatsAlone(rules())
+    executor = await executor_for(handle, store)
+    async with asyncio.timeout(10 * LEASE_SECONDS):
+        await executor.execute(await accepted(store))
+    assert "run" not in executor
+    # Its lease passes, and others look after it.
+    async with asyncio.timeout(5):
+        while not await store.overdue(1):
+            await asyncio.sleep(LEASE_SECONDS / 3)
+    await executor.close()

@@ -10,10 +10,20 @@ import pytest
 from fastapi import FastAPI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
+from msgspec import structs
 
 from dockrion.events.context import StreamContext
+from dockrion.events.identity import ANONYMOUS
+from dockrion.events.model import Batch
+from dockrion.runs.log import Clock
+from dockrion.runs.run import Run
+from dockrion.runs.store.base import Created, NewRun
+from dockrion.runtime.streams import OpenStream
+from dockrion.runtime.writer import StreamWriter
 from dockrion.testing import app_for, post, request, running
+from dockrion.wires.native import NativeWire
 from tests.adapters.graphs import State, agent_of, graph_of
+from tests.runs.kit import runner_for
 
 PAYLOAD = {"query": "q", "notes": []}
 KEPT = {"connection": {"resume_window": 30}}
@@ -136,3 +146,91 @@ async def test_a_run_that_waits_inside_a_handler_is_cancelled() -> None:
             assert exchange.status == 200
         assert (await followed(app, run_id))[-1]["type"] == "cancelled"
         assert (await answer(app, run_id, "late"))[0] == 409
+
+
+class RequestResponseCycle:
+    """What a server has for a request: its `send` does with the question as the test says."""
+
+    def __init__(self, app: Any, *, fails: bool) -> None:
+        self._app = app
+        self._fails = fails
+        self.sending = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._send = send
+        await self._app(scope, receive, self.send if scope["type"] == "http" else send)
+
+    async def send(self, message: Any) -> None:
+        if b"event: interrupt" in message.get("body", b""):
+            self.sending.set()
+            if self._fails:
+                raise OSError("The caller has gone.")
+            await self.go_on.wait()
+        await self._send(message)
+
+
+async def test_a_caller_who_leaves_while_the_question_is_sent_leaves_a_run_that_waits() -> None:
+    async with running(await app_of("async")) as app:
+        async with post(RequestResponseCycle(app, fails=True), "/invoke/stream", PAYLOAD) as stream:
+            await stream.head()
+            run_id = stream.headers["x-run-id"]
+            await stream.ended.wait()
+        assert (await status(app, run_id))["status"] == "INTERRUPTED"
+        assert (await answer(app, run_id, "yes"))[0] == 202
+        assert (await followed(app, run_id))[-1]["output"]["notes"] == ["yes"]
+
+
+async def test_what_comes_after_the_questions_is_never_sent_to_who_was_asked() -> None:
+    flushes: list[Any] = []
+
+    async def keep(run: Run, batch: Batch) -> bool:
+        flushes.append(run.outbox.flush)
+        return True
+
+    async def take(message: Any) -> None: ...
+
+    cycle = RequestResponseCycle(take, fails=False)
+    cycle._send = take
+    cycle.go_on.set()
+    run = runner_for(asks).start({}, streams=True)
+    wire = NativeWire(run.run_id, heartbeat_events=False, timestamps=Clock().now)
+    writer = StreamWriter(run, wire, OpenStream(run.outbox, None, None), cycle.send, keep=keep)
+    assert run.outbox.flush is not None
+    await writer.write()
+    assert writer.is_kept
+    assert flushes == [None]
+    run.leave()
+
+
+async def test_a_question_whose_run_id_was_taken_meanwhile_ends_with_an_error() -> None:
+    async with running(await app_of("async")) as app:
+        store = app.state.dockrion.runs.store
+        create = store.create_interrupted
+
+        async def late(new: NewRun, *arguments: Any, **options: Any) -> Created:
+            # As another process would, of which this one knows nothing.
+            other = structs.replace(new, owner=ANONYMOUS, direct=True)
+            await store.create(other)
+            return await create(new, *arguments, **options)
+
+        store.create_interrupted = late
+        events = await streamed(app)
+    assert events[-1]["type"] == "error"
+    assert events[-1]["code"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_an_answer_that_comes_before_the_run_is_known_here_is_given() -> None:
+    async with running(await app_of("async")) as app:
+        store = app.state.dockrion.runs.store
+        create = store.create_interrupted
+
+        async def early(new: NewRun, *arguments: Any, **options: Any) -> Created:
+            created = await create(new, *arguments, **options)
+            [asked] = created.record.questions
+            await store.resume(new.run_id, {asked.interrupt_id: "yes"}, still=[])
+            return created
+
+        store.create_interrupted = early
+        run_id = (await streamed(app))[-1]["run_id"]
+        assert (await followed(app, run_id))[-1]["output"]["notes"] == ["yes"]

@@ -187,6 +187,20 @@ async def test_a_mounted_app_leaves_the_signals_of_a_process_without_a_server_al
         drain.restore()
 
 
+async def test_apps_of_one_process_may_end_in_any_order() -> None:
+    before = signal.getsignal(TERM)
+    loop = asyncio.get_running_loop()
+    drains = [DrainOnSignal(FakeHost(), loop) for _ in range(3)]  # type: ignore[arg-type]
+    for drain in drains:
+        drain.install()
+
+    drains[1].restore()
+    drains[0].restore()
+    drains[2].restore()
+
+    assert signal.getsignal(TERM) is before
+
+
 def test_signals_go_straight_to_the_server_where_the_loop_has_ended() -> None:
     host, server = FakeHost(), FakeServer()
     loop = asyncio.new_event_loop()

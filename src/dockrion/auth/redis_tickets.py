@@ -12,7 +12,7 @@ import msgspec
 from dockrion.auth.base import TicketRules
 from dockrion.auth.tickets import hash_of, new_ticket, too_many_of_all, too_many_of_one
 from dockrion.backends.redis import RedisBackend, Script
-from dockrion.backends.redis_lane import Argument
+from dockrion.backends.redis_lanes import Argument
 from dockrion.events.identity import Identity
 
 _SCRIPT: Final = Script((files("dockrion.auth") / "lua" / "tickets.lua").read_text("utf-8"))

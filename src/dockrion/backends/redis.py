@@ -13,8 +13,8 @@ import redis
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis_errors import REFUSED, as_backend_error, refusal
-from dockrion.backends.redis_lane import Argument, Lane
+from dockrion.backends.redis_errors import FORBIDDEN, REFUSED, as_backend_error, refusal
+from dockrion.backends.redis_lanes import Argument, Command, Lanes
 from dockrion.backends.redis_listener import Listener
 from dockrion.backends.redis_url import FIELD, RedisUrl
 from dockrion.errors import ValidationError
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # What takes longer counts as an outage.
 SECONDS: Final = 5.0
+POOL_SIZE: Final = 10
 _OLDEST: Final = (6, 2)
 _KEEPS: Final = "noeviction"
 
@@ -44,20 +45,20 @@ class Script:
 
 
 class RedisBackend:
-    """A connection for what is written, one for what is read, one for messages; and one for threads, when one asks.
+    """Up to `pool_size` connections for calls, one for messages; and one for threads, when one asks.
 
     All methods raise `BackendError` within some seconds when Redis does not answer or cannot do what it is asked.
     """
 
-    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, seconds: float = SECONDS) -> None:
         self.url = RedisUrl(url)
+        self._pool_size = pool_size
         self._seconds = seconds
         self._users = 0
         self._forget()
 
     def _forget(self) -> None:
-        self._writes = Lane(self.url, seconds=self._seconds)
-        self._reads = Lane(self.url, seconds=self._seconds)
+        self._lanes = Lanes(self.url, most=self._pool_size, seconds=self._seconds)
         self._listener = Listener(self.url, seconds=self._seconds)
         self._blocking: redis.Redis | None = None
         self._blocking_lock = Lock()
@@ -78,7 +79,7 @@ class RedisBackend:
 
     async def _begin(self) -> None:
         try:
-            await self._writes.call("PING")
+            await self._lanes.call("PING")
             await self._check_server()
             await self._listener.open()
         except (BackendError, RedisError, OSError) as exc:
@@ -89,6 +90,8 @@ class RedisBackend:
         if why is not None:
             return ValidationError(f"{FIELD}: Redis refuses: {why}")
         error = as_backend_error(exc)
+        if error.message.startswith(FORBIDDEN):
+            return ValidationError(f"{FIELD}: {error.message.rstrip('.')}")
         if isinstance(exc, AuthenticationError) or error.message == REFUSED:
             return ValidationError(
                 f"{FIELD}: Redis at {self.url.place} refuses the user or the password"
@@ -100,39 +103,56 @@ class RedisBackend:
         if self._users:
             return
         await self._listener.close()
-        await self._writes.close()
-        await self._reads.close()
+        await self._lanes.close()
         if self._blocking is not None:
             self._blocking.close()
         self._forget()
+
+    async def probe(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, channel: str
+    ) -> None:
+        """Raise as `open` does where the user may not do what a script does, or may not hear of a channel."""
+
+        def nothing(_: bytes | None) -> None:
+            pass
+
+        try:
+            try:
+                await self._lanes.call(*script.call(keys, arguments))
+            except NoScriptError:
+                await self._lanes.call(*script.first_call(keys, arguments))
+            await self.subscribe(channel, nothing)
+        except (BackendError, RedisError) as exc:
+            raise self._start_error(exc) from None
+        self.unsubscribe(channel, nothing)
 
     async def check(self) -> None:
         await self.call("PING")
 
     async def call(self, *command: Argument) -> Any:
         try:
-            return await self._writes.call(*command)
+            return await self._lanes.call(*command)
         except RedisError as exc:
             raise self._error(exc) from exc
 
     async def ask(self, *command: Argument) -> Any:
         """`call` for whoever reads answers as a client of Redis does: what it refuses is a `ResponseError`."""
-        return await self._writes.call(*command)
+        return await self._lanes.call(*command)
 
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        arguments: Sequence[Argument],
-        *,
-        only_reads: bool = False,
-    ) -> Any:
-        lane = self._reads if only_reads else self._writes
+    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """`ask` for commands that go in their order, in one round trip; raises after all have been answered."""
+        replies = await self._lanes.call_all(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         try:
             try:
-                return await lane.call(*script.call(keys, arguments))
+                return await self._lanes.call(*script.call(keys, arguments))
             except NoScriptError:
-                return await lane.call(*script.first_call(keys, arguments))
+                return await self._lanes.call(*script.first_call(keys, arguments))
         except RedisError as exc:
             raise self._error(exc) from exc
 
@@ -166,7 +186,7 @@ class RedisBackend:
 
     async def _check_server(self) -> None:
         try:
-            server = _fields(await self._writes.call("INFO"))
+            server = _fields(await self._lanes.call("INFO"))
         except ResponseError as exc:
             if refusal(exc) is None:
                 raise

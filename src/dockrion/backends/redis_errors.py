@@ -19,6 +19,7 @@ from dockrion.backends.base import BackendError
 
 GONE: Final = "Redis cannot be reached."
 SILENT: Final = "Redis does not answer in time."
+FORBIDDEN: Final = "Redis refuses:"
 REFUSED: Final = "Redis refuses the user or the password."
 READ_ONLY: Final = "This Redis is a replica, which cannot be written to; the primary is needed."
 
@@ -102,7 +103,7 @@ def _sentence(exc: BaseException) -> str:
             return sentence
     why = refusal(exc)
     if why is not None:
-        return f"Redis refuses: {why}."
+        return f"{FORBIDDEN} {why}."
     if isinstance(exc, TimeoutError) or type(exc).__name__ == "TimeoutError":
         return SILENT
     if isinstance(exc, OSError):

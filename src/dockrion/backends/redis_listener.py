@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from redis.exceptions import RedisError
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis_errors import SILENT, as_backend_error
+from dockrion.backends.redis_errors import SILENT, as_backend_error, refusal
 from dockrion.backends.redis_url import RedisUrl
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Listener:
         except TimeoutError:
             self.unsubscribe(channel, callback)
             raise BackendError(SILENT) from None
-        except asyncio.CancelledError:
+        except BaseException:
             self.unsubscribe(channel, callback)
             raise
 
@@ -113,9 +113,7 @@ class Listener:
                 pause = _FIRST_PAUSE
                 await self._talk(self._connection)
             except (RedisError, OSError, TimeoutError) as exc:
-                logger.debug(
-                    "lost the messages of redis", extra={"reason": str(as_backend_error(exc))}
-                )
+                self._say_why(exc)
             except Exception:
                 logger.exception("reading messages of redis failed")
             await self._connection.disconnect(nowait=True)
@@ -124,6 +122,16 @@ class Listener:
             pause = min(2 * pause, _LONGEST_PAUSE)
             self._connection = self._url.connect()
             self._again = True
+
+    def _say_why(self, exc: Exception) -> None:
+        if refusal(exc) is None:
+            logger.debug("lost the messages of redis", extra={"reason": str(as_backend_error(exc))})
+            return
+        # Waiting would not change it.
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(as_backend_error(exc))
+        self._waiting.clear()
 
     async def _talk(self, connection: Any) -> None:
         """Until the connection is lost, which it raises."""

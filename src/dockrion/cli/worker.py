@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 @debug_option
 @click.pass_obj
 def command(settings: Settings, path: Path, env_file: Path | None, verbose: bool) -> None:
-    """Execute the async runs of the agent's servers until Ctrl-C or SIGTERM.
+    """Execute async runs, without serving, until Ctrl-C or SIGTERM.
 
-    Takes runs from the backend that it shares with them: streaming.backend is sqlite (on one machine) or redis.
-    It listens on no port. As many workers as you like may run beside each other.
+    They come from the backend that the agent's servers share with it: streaming.backend is sqlite (one machine) or
+    redis. As many workers as you like may work beside each other.
     """
     dockfile = find_dockfile(path)
     from dockrion.runtime.logs import configure_logging

@@ -147,7 +147,7 @@ class Channel:
         self._take(entries, page.status, page.end)
         if trimmed:
             # The oldest entry may begin with events that are kept no more.
-            self._cache.first = page.first
+            self._cache.first = max(self._cache.first, page.first)
 
     async def _ended_as(self) -> Outcome:
         record = await self._store.get(self.run_id)
@@ -184,14 +184,15 @@ class Channel:
             self.on_room()
 
     def slowest(self) -> int:
-        """Return the first sequence that a follower has not taken yet."""
-        return min((reader.position for reader in self.readers), default=self._cache.end)
+        """Return the first sequence that the stream of its caller has not taken yet; subscribers hold up nobody."""
+        return min(
+            (reader.position for reader in self.readers if reader.stops_at_questions),
+            default=self._cache.end,
+        )
 
     @property
     def is_far_behind(self) -> bool:
-        """Whether a follower has so much to take that a pump that waits for followers should wait now."""
-        if not self.readers:
-            return False
+        """Whether a direct stream has so much to take that a pump that waits for it should wait now."""
         cache, slowest = self._cache, self.slowest()
         if cache.end - slowest >= SOFT_EVENTS:
             return True

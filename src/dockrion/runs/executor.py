@@ -75,6 +75,9 @@ class Executor:
         """Pump a run of this process from here on, in a task of its own."""
         pump = self._made(run, claim, paced=paced)
         self._spawn(self._work(pump))
+        if run.is_waiting:
+            # It may have been answered before it was known here.
+            self._spawn(self._obey(pump))
         return pump
 
     def rest(self) -> None:
@@ -112,7 +115,9 @@ class Executor:
     async def _execute(self, claim: Claim) -> None:
         record = claim.record
         if record.cancel_reason is not None:
-            await self._end(claim, Cancelled(record.cancel_reason))
+            cancelled = Cancelled(record.cancel_reason)
+            await self._end(claim, cancelled)
+            self._channels.observer.ended(cancelled)
             return
         accepted = Accepted(first=record.end, attempt=record.attempt, answers=record.answers)
         try:
@@ -152,6 +157,7 @@ class Executor:
         pump = Pump(run, claim, self._store, self._channels, paced=paced)
         self._pumps[claim.run_id] = pump
         self._leases.add(pump)
+        self._channels.observer.at_work(len(self._pumps))
         return pump
 
     async def _work(self, pump: Pump) -> None:
@@ -165,6 +171,7 @@ class Executor:
         finally:
             self._leases.discard(pump)
             del self._pumps[pump.run_id]
+            self._channels.observer.at_work(len(self._pumps))
             pump.over.set()
 
     async def _give_up(self, pump: Pump) -> None:
@@ -194,21 +201,31 @@ class Executor:
                 self._spawn(self._obey(pump))
 
     async def _obey(self, pump: Pump) -> None:
-        """Look what is asked of a run: its cancel, or answers that it gets."""
-        try:
-            record = await self._store.get(pump.run_id)
-            if record is None:
+        """Do what is asked of a run: end it, or give it answers."""
+        while not pump.over.is_set():
+            try:
+                await self._obey_once(pump)
                 return
-            if record.cancel_reason is not None:
-                pump.run.stop(Cancelled(record.cancel_reason))
-            elif record.answers and pump.run.is_waiting:
-                await self._store.answers_taken(pump.claim, list(record.answers))
-                pump.answer(record.answers)
-        except StoreError as exc:
-            # The next heartbeat tells of a cancel, and the next word of the store of all.
-            logger.warning("a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id})
-        except LeaseLostError:
-            pump.run.stop(LOST)
+            except StoreError as exc:
+                # Nobody says it again.
+                logger.warning(
+                    "a run's orders cannot be read: %s", exc, extra={"run_id": pump.run_id}
+                )
+            except LeaseLostError:
+                pump.run.stop(LOST)
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _obey_once(self, pump: Pump) -> None:
+        record = await self._store.get(pump.run_id)
+        if record is None:
+            return
+        if record.cancel_reason is not None:
+            pump.run.stop(Cancelled(record.cancel_reason))
+        elif record.answers and pump.run.is_waiting:
+            # First: once the store has let go of them, there is no other who could give them.
+            pump.answer(record.answers)
+            await self._store.answers_taken(pump.claim, list(record.answers))
 
     @contextmanager
     def _counted(self) -> Generator[None]:

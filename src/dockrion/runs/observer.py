@@ -34,6 +34,10 @@ class RunObserver(Protocol):
         """A run is over, or waits for answers, be its last batch read or not."""
         ...
 
+    def at_work(self, runs: int) -> None:
+        """So many runs that are kept are executed now, whether or not anybody calls."""
+        ...
+
 
 class Unobserved:
     """Counts nothing."""
@@ -51,4 +55,7 @@ class Unobserved:
         pass
 
     def ended(self, outcome: Outcome) -> None:
+        pass
+
+    def at_work(self, runs: int) -> None:
         pass

@@ -167,13 +167,16 @@ class Pump:
         self._channels.offer(self.run_id, entries, status, without_output(outcome))
 
     async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write until the store answers, or the lease has passed: then others may have the run."""
+        """Write until the store answers, for a lease at most: one that takes heartbeats alone is no use, and once
+        the lease has passed others may have the run.
+        """
         delay = _FIRST_RETRY_SECONDS
+        ends = monotonic() + self._store.rules.lease_seconds
         while True:
             try:
                 return await write()
             except StoreError:
-                if monotonic() + delay >= self.lease_ends:
+                if monotonic() + delay >= min(ends, self.lease_ends):
                     raise
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LAST_RETRY_SECONDS)

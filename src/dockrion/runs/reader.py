@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from dockrion.events.model import Interrupted, Outcome
+from dockrion.events.model import Failed, Interrupted, Outcome
 from dockrion.runs.kept import Piece, piece_of
 from dockrion.runs.store.base import Entry, StoreError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Between two tries to read from a store that does not answer.
 RETRY_SECONDS: Final = 0.5
+# How a run ended for those who still read when nothing of it was left.
+FORGOTTEN: Final = Failed("The run is kept no more.", "SERVICE_UNAVAILABLE")
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -115,8 +117,8 @@ class Reader:
             self.position = page.first
             return gap
         if not page.entries:
-            # What the channel has not read yet.
-            await asyncio.sleep(0)
+            # A store that was set back has not what it had.
+            await asyncio.sleep(RETRY_SECONDS)
             return None
         return self._take(page.entries)
 
@@ -160,7 +162,9 @@ class Reader:
             self.observer.heartbeat()
 
     def lose(self) -> None:
+        """The run is kept no more."""
         self.ended = True
+        self.outcome = FORGOTTEN
         self.nudge()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from dockrion.events.model import Cancelled, Failed, RunStatus
 from dockrion.runs.dispatch.base import Dispatcher
+from dockrion.runs.observer import RunObserver
 from dockrion.runs.pump import ended_as, entry_of
 from dockrion.runs.store.base import RunRecord, RunStore, StoreError
 
@@ -30,12 +31,14 @@ class Reaper:
         dispatcher: Dispatcher,
         timestamps: Callable[[], str],
         is_here: Callable[[str], bool],
+        observer: RunObserver,
     ) -> None:
         """`is_here` says whether this process has a run: then it is not lost, and its own heartbeats decide."""
         self._is_here = is_here
         self._store = store
         self._dispatcher = dispatcher
         self._timestamps = timestamps
+        self._observer = observer
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -79,5 +82,6 @@ class Reaper:
         status, result = ended_as(terminal, {"run_id": record.run_id})
         entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
         if await self._store.settle(record, entry, status, result):
+            self._observer.ended(terminal)
             ids = {"run_id": record.run_id, "attempt": record.attempt}
             logger.warning("run is ended: %s", getattr(terminal, "code", "CANCELLED"), extra=ids)

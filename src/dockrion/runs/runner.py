@@ -87,6 +87,7 @@ class Runner:
         self._idle: asyncio.Event | None = None
         # Those of `_active` that have no thread yet.
         self._threadless: set[Run] = set()
+        self._asking: set[Run] = set()
         self._draining = False
 
     @property
@@ -98,6 +99,11 @@ class Runner:
     def waiting(self) -> int:
         """Runs that have not begun: they wait for their turn, or for a thread."""
         return self._turns.waiting + len(self._threadless)
+
+    @property
+    def asking(self) -> int:
+        """Runs whose code waits for an answer."""
+        return len(self._asking)
 
     def start(
         self,
@@ -291,15 +297,18 @@ class Runner:
     # What its runs tell
 
     def waits(self, run: Run) -> None:
+        self._asking.add(run)
         self._deadlines.pause(run)
         self._turns.give_back(run)
 
     def goes_on(self, run: Run) -> None:
+        self._asking.discard(run)
         self._deadlines.go_on(run)
 
     def ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
         self._threadless.discard(run)
+        self._asking.discard(run)
         self._deadlines.discard(run)
         self._turns.give_back(run)
         if self._idle is not None and not self._active:

@@ -89,7 +89,7 @@ class RunService:
         self._timestamps = timestamps
         self._executor: Executor | None = None
         self._runner: Runner | None = None
-        self._reaper = Reaper(store, dispatcher, timestamps, self._is_here)
+        self._reaper = Reaper(store, dispatcher, timestamps, self._is_here, channels.observer)
         self._windows = Windows(store, channels, rules.window_seconds)
         self._draining = False
 
@@ -254,7 +254,7 @@ class RunService:
         """Keep a run that nobody has kept so far and that waits for answers now, with its last batch.
 
         Its payload is not needed any more: a graph goes on from its checkpoint, and what waits in its own code ends
-        with this process.
+        with this process. Raises `ConflictError` where another process has made a run with its id meanwhile.
         """
         _, executor = self._ready()
         asked = run.questions
@@ -267,6 +267,8 @@ class RunService:
         created = await self.store.create_interrupted(
             new, entries_of(run.run_id, batch), questions, claimed=run.is_waiting
         )
+        if not created.is_new:
+            raise _taken(run.run_id)
         if created.claim is not None:
             executor.adopt(run, created.claim, paced=False)
 
@@ -307,7 +309,10 @@ class RunService:
     async def _settle(self, record: RunRecord, terminal: Cancelled) -> bool:
         status, result = ended_as(terminal, {"run_id": record.run_id})
         entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
-        return await self.store.settle(record, entry, status, result)
+        settled = await self.store.settle(record, entry, status, result)
+        if settled:
+            self.channels.observer.ended(terminal)
+        return settled
 
     async def _ended_soon(self, record: RunRecord) -> RunRecord:
         changed = asyncio.Event()

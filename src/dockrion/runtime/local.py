@@ -24,7 +24,7 @@ async def run_once(
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    host = AgentHost(spec)
+    host = AgentHost(_alone(spec))
     try:
         if not await host.loaded() or host.runner is None:
             raise host.load_error or AdapterLoadError("The agent could not be loaded.")
@@ -54,3 +54,13 @@ async def run_once(
         raise error_for("CONFLICT", "The run was cancelled.")
     finally:
         await host.close()
+
+
+def _alone(spec: DockSpec) -> DockSpec:
+    """Return the spec of a process that keeps no runs: it needs no backend, and takes no runs that wait in one."""
+    streaming = spec.streaming
+    connection = streaming.connection.model_copy(
+        update={"on_disconnect": "cancel", "resume_window": 0}
+    )
+    alone = {"backend": "memory", "async_runs": False, "connection": connection}
+    return spec.model_copy(update={"streaming": streaming.model_copy(update=alone)})

@@ -3,20 +3,26 @@
 Several workers share a folder, named by the variable `PROMETHEUS_MULTIPROC_DIR`, which whoever starts them
 makes empty and sets before they start. Each then writes its numbers there with every tally, and whichever is asked answers
 for all. The variable has to be set before `prometheus_client` is imported, and one app may live in a worker.
+
+What a process does is its own, and summed. What waits in a backend is everybody's: it is asked for at each scrape, and
+added once.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from dockrion.events.model import (
     KINDS,
@@ -28,15 +34,24 @@ from dockrion.events.model import (
     Outcome,
     RunStatus,
 )
+from dockrion.runs.store.base import StoreError, Waiting
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.traffic import Call, Tally
 from dockrion.spec import METRICS_FOLDER, process_setting
 from dockrion.version import VERSION
 
+logger = logging.getLogger(__name__)
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # From a handler that computes nothing to an agent that works for minutes.
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
+
+# Longer than a backend that is well takes, and shorter than scrapers wait.
+_BACKEND_SECONDS: Final = 2.0
+
+# More of a series, by its name and status.
+InBackend: TypeAlias = dict[tuple[str, str], int | None]
 
 _STATUS: Final[dict[type[Outcome], RunStatus]] = {
     Interrupted: RunStatus.INTERRUPTED,
@@ -70,6 +85,10 @@ class Metrics:
         self._runs.add(tally)
         host, runner = self._host, self._host.runner
         waiting = 0 if runner is None else runner.waiting
+        ended = self._runs.ended
+        if host.runs is not None:
+            # Those that wait for answers are in the store.
+            ended = {status: n for status, n in ended.items() if status != RunStatus.INTERRUPTED}
         self._now.show(
             {
                 "active_requests": host.traffic.active,
@@ -79,20 +98,39 @@ class Metrics:
             },
             {
                 RunStatus.ACCEPTED: waiting,
-                RunStatus.RUNNING: 0 if runner is None else runner.active - waiting,
-                **self._runs.ended,
+                RunStatus.RUNNING: 0 if runner is None else runner.active - waiting - runner.asking,
+                **ended,
             },
         )
 
-    def text(self) -> bytes:
+    async def text(self) -> bytes:
         """Return the exposition, of all workers."""
+        in_backend = await self._in_backend()
         self._host.traffic.flush()
         if self._folder is None:
-            return generate_latest(_WithoutBirthdays(self._registry))
+            return generate_latest(_With(in_backend, _WithoutBirthdays(self._registry)))
         _forget_the_dead(self._folder)
         shared = CollectorRegistry()
         MultiProcessCollector(shared, path=str(self._folder))
-        return generate_latest(shared)
+        return generate_latest(_With(in_backend, shared))
+
+    async def _in_backend(self) -> InBackend:
+        """Return by series what is there beyond the processes' own; None for what cannot be known now."""
+        runs = self._host.runs
+        if runs is None:
+            return {}
+        found: Waiting | None = None
+        try:
+            async with asyncio.timeout(_BACKEND_SECONDS):
+                found = await runs.store.waiting()
+        except (TimeoutError, StoreError) as exc:
+            logger.warning("runs that wait cannot be counted: %s", exc or "no answer")
+        accepted = None if found is None else found.accepted
+        return {
+            ("dockrion_queue_depth", ""): accepted,
+            ("dockrion_runs", RunStatus.ACCEPTED): accepted,
+            ("dockrion_runs", RunStatus.INTERRUPTED): None if found is None else found.interrupted,
+        }
 
 
 class Requests:
@@ -239,6 +277,24 @@ class _WithoutBirthdays(Collector):
         for metric in self._registry.collect():
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
+
+
+class _With(Collector):
+    """What processes know, with what is in their backend; where that is not known, there is no such series."""
+
+    def __init__(self, in_backend: InBackend, processes: Collector) -> None:
+        self._in_backend = in_backend
+        self._processes = processes
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._processes.collect():
+            if any(name == metric.name for name, _ in self._in_backend):
+                metric.samples = [more for s in metric.samples if (more := self._added(s))]
+            yield metric
+
+    def _added(self, sample: Sample) -> Sample | None:
+        more = self._in_backend.get((sample.name, sample.labels.get("status", "")), 0)
+        return None if more is None else sample._replace(value=sample.value + more)
 
 
 def _forget_the_dead(folder: Path) -> None:

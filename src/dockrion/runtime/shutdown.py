@@ -68,11 +68,23 @@ class DrainOnSignal:
 
     def restore(self) -> None:
         for number, handler in self._previous.items():
-            # Somebody else's handler may have come after ours.
-            if signal.getsignal(number) == self._handle:
+            installed = signal.getsignal(number)
+            if installed == self._handle:
                 signal.signal(number, handler)
+            else:
+                self._leave_chain(installed, number, handler)
         self._previous.clear()
         self._last_resort.cancel()
+
+    def _leave_chain(self, installed: Any, number: int, handler: Any) -> None:
+        """Let the one whose handler came after ours hand over to what was there before us: apps end in any order."""
+        above = getattr(installed, "__self__", None)
+        while isinstance(above, DrainOnSignal):
+            below = above._previous.get(number)
+            if below == self._handle:
+                above._previous[number] = handler
+                return
+            above = getattr(below, "__self__", None)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if not self._loop.is_running():

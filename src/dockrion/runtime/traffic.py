@@ -1,7 +1,7 @@
 """What passes through an app, counted: invocations, and what their runs do.
 
 Counting adds to plain numbers, on the event loop. They are handed on in bulk, as a `Tally`, every
-`TICK_SECONDS` while calls are open, and whenever somebody asks: what is done with them (metrics, access lines)
+`TICK_SECONDS` while calls are open or kept runs are at work, and whenever somebody asks: what is done with them (metrics, access lines)
 costs nothing on the way of a request.
 """
 
@@ -120,6 +120,8 @@ class Traffic:
         self._tally = Tally()
         self._rules: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        # Kept runs that are executed.
+        self._at_work = 0
 
     # Invocations
 
@@ -127,8 +129,7 @@ class Traffic:
         """Return a call that counts as open until its `with` block is left."""
         self.active += 1
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
+            self._start_ticking()
         return Call(self, endpoint, request_id, perf_counter())
 
     def end(self, call: Call) -> None:
@@ -168,6 +169,11 @@ class Traffic:
     def ended(self, outcome: Outcome) -> None:
         self._tally.ended[type(outcome)] += 1
 
+    def at_work(self, runs: int) -> None:
+        self._at_work = runs
+        if runs and self._timer is None:
+            self._start_ticking()
+
     # Handing on
 
     def flush(self) -> None:
@@ -182,10 +188,14 @@ class Traffic:
             self._timer = None
         self.flush()
 
+    def _start_ticking(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK_SECONDS, self._tick, loop)
+
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The last tick comes after the last call has ended.
-        open_calls = self.active > 0
-        self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if open_calls else None
+        # The last tick comes after the last call, or kept run, has ended.
+        goes_on = self.active > 0 or self._at_work > 0
+        self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if goes_on else None
         self.flush()
 
 

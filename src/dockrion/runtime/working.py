@@ -20,7 +20,13 @@ from dockrion.runtime.logfile import log_path
 from dockrion.runtime.logs import keep_log
 from dockrion.runtime.loop import new_loop, run_to_end
 from dockrion.runtime.shutdown import SIGNALS, DrainOnSignal
-from dockrion.spec import Dockfile, DockSpec, unbuilt_features
+from dockrion.spec import (
+    METRICS_FOLDER,
+    Dockfile,
+    DockSpec,
+    process_setting,
+    unbuilt_features,
+)
 
 # For what ends the process in order, after a second signal.
 _FORCED_SECONDS: Final = 1.0
@@ -67,6 +73,11 @@ class Worker:
 
     def __init__(self, spec: DockSpec, *, on_ready: Callable[[], None]) -> None:
         self._host = AgentHost(_executing(spec), signals=DrainOnSignal)
+        if process_setting(METRICS_FOLDER) is not None:
+            # A server that shares the folder tells its numbers, too.
+            from dockrion.runtime.metrics import Metrics
+
+            Metrics(self._host)
         self._on_ready = on_ready
         self._loop = new_loop()
         self._told = asyncio.Event()

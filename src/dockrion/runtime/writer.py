@@ -8,7 +8,7 @@ from typing import Any, Final
 from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.kept import Piece
-from dockrion.runs.reader import Gap, Reader
+from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
@@ -28,7 +28,7 @@ class StreamWriter:
     of agents come due in one turn of the loop: all would emit first, and all readers write after them.
     """
 
-    __slots__ = ("_failure", "_keep", "_run", "_send", "_stream", "_unfinished", "_wire")
+    __slots__ = ("_failure", "_keep", "_run", "_send", "_stream", "_unfinished", "_wire", "is_kept")
 
     def __init__(
         self,
@@ -47,13 +47,14 @@ class StreamWriter:
         self._send = send
         self._unfinished: _Unfinished | None = None
         self._failure: BaseException | None = None
+        # Whether somebody else reads the run from here on, and its caller may go.
+        self.is_kept = False
         if run.takes_now and _is_servers_own(send):
             run.outbox.flush = self.flush
 
-    async def write(self) -> bool:
-        """Send until the last event is out, or the caller gone; return whether the run is kept from here on."""
+    async def write(self) -> None:
+        """Send until the last event is out, or the caller gone."""
         run, stream = self._run, self._stream
-        is_kept = False
         try:
             while True:
                 batch = await run.next()
@@ -68,10 +69,12 @@ class StreamWriter:
                 else:
                     body, last = self._wire.encode(batch), batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
-                        return False
+                        return
                     if last and self._keep is not None and isinstance(batch.events[-1], Interrupt):
-                        is_kept = await self._keep(run, batch)
-                        if not is_kept:
+                        # What comes after the questions is not this caller's.
+                        run.outbox.flush = None
+                        self.is_kept = await self._keep(run, batch)
+                        if not self.is_kept:
                             body = self._wire.encode(_unkept(batch))
                 stream.sending()
                 await self._send(
@@ -79,7 +82,7 @@ class StreamWriter:
                 )
                 stream.sent()
                 if last:
-                    return is_kept
+                    return
                 # What was sent must not live on while the stream is silent.
                 del batch, body
         finally:
@@ -179,6 +182,9 @@ class HeldWriter:
             body = self._wire.heartbeat()
         if self._timed_out and not reader.ended:
             body += self._wire.timeout()
+        if reader.outcome is FORGOTTEN and reader.stops_at_questions:
+            # A subscription just ends, and its caller is told when it comes back; a direct stream never without a word.
+            body += self._wire.failed(FORGOTTEN, reader.position)
         return body
 
 

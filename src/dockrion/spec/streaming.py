@@ -180,7 +180,8 @@ class ConnectionSpec(Section):
 
 class SqliteSpec(Section):
     path: Annotated[str, text()] = Field(
-        default=".dockrion/runs.db", description="Database file, made when missing."
+        default=".dockrion/runs.db",
+        description="Database file of this agent alone, made when missing.",
     )
     stream_ttl_seconds: Ttl = Field(
         default=3600, description="Seconds that a run is kept after its end."

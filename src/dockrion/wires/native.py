@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dockrion.events import sse
-from dockrion.events.model import Batch
+from dockrion.events.model import Batch, Failed
 
 
 class NativeWire:
@@ -32,6 +32,10 @@ class NativeWire:
 
     def timeout(self) -> bytes:
         return sse.timeout(self._run_id, self._timestamps())
+
+    def failed(self, failure: Failed, sequence: int) -> bytes:
+        """End a stream whose run has no last event of its own any more."""
+        return sse.frames(self._run_id, Batch([failure], sequence, self._timestamps()))
 
     def gap(self, *, first: int, last: int) -> bytes:
         """Say that the events `first` to `last` are kept no more."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -162,6 +164,36 @@ async def test_a_thousand_runs_leave_nothing_in_redis(redis_url: str, redis_clie
     assert left <= {"stream", "leases:redelivery-sweep"}
     assert redis_client.xinfo_consumers(STREAM, GROUP) == []
     assert redis_client.memory_usage(STREAM) < 20_000
+
+
+class _Trap:
+    """What unpickling makes a file of."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+async def test_what_others_write_as_arguments_is_not_unpickled(
+    redis_url: str, redis_client: Any, tmp_path: Path
+) -> None:
+    executed = Executed()
+    executed.let_go()
+    trap = tmp_path / "sprung"
+    async with dispatcher(redis_url) as one:
+        await one.submit(record("mine"))
+        [(message_id, message)] = redis_client.xrange(STREAM)
+        redis_client.xdel(STREAM, message_id)
+        bad = pickle.dumps(_Trap(trap))
+        redis_client.xadd(STREAM, {**message, b"args": bad, b"kwargs": bad})
+        async with dispatcher(redis_url, executed):
+            await executed.come(1)
+    assert executed.begun == ["mine"]
+    assert not trap.exists()
+    pickle.loads(bad)
+    assert trap.exists()
 
 
 async def test_it_says_nothing_of_what_it_does(

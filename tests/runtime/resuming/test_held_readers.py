@@ -10,7 +10,7 @@ import pytest
 
 from dockrion.events import sse
 from dockrion.runtime import streams
-from dockrion.testing import ScriptedAgent, post, read_sse, running
+from dockrion.testing import ScriptedAgent, post, read_sse, request, running
 from tests.runtime.flood import Flood
 from tests.runtime.resuming.kit import (
     PATH,
@@ -18,6 +18,7 @@ from tests.runtime.resuming.kit import (
     after,
     holding,
     numbers,
+    receive_until,
     resumed,
     store_of,
     turns,
@@ -158,6 +159,28 @@ async def test_a_broken_pump_ends_its_run_for_all_who_read_it(
             assert app.state.dockrion.runner.active == 0
     assert event.json()["code"] == "INTERNAL_ERROR"
     assert "a kept run broke" in caplog.text
+
+
+async def test_a_store_that_forgets_a_run_ends_its_streams_with_a_word_and_its_subscriptions() -> (
+    None
+):
+    more = asyncio.Event()
+    with anyio.fail_after(5):
+        async with (
+            running(holding(ScriptedAgent(["a", more, "b", asyncio.Event()]))) as app,
+            post(app, PATH, {}) as exchange,
+            request(app, "GET", "/runs/r/events") as subscription,
+        ):
+            first = await receive_until(exchange, b"token")
+            await receive_until(subscription, b"token")
+            store = store_of(app)
+            store._runs.clear()
+            more.set()
+            events = read_sse(first + await exchange.read())
+            assert await subscription.read() == b""
+    assert numbers(events) == [0, 1, 2]
+    assert events[-1].event == "error"
+    assert events[-1].json()["code"] == "SERVICE_UNAVAILABLE"
 
 
 # Seen from outside

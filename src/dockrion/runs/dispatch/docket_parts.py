@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -75,13 +75,21 @@ class _SharedClient(Redis):
         self.may_have = asyncio.Event()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
+        [reply] = await self.execute_commands([(args, options)])
+        return reply
+
+    async def execute_commands(self, commands: Sequence[tuple[Any, Any]]) -> list[Any]:
+        """Go together, in their order."""
         try:
-            reply = await self._backend.ask(*args)
+            replies = await self._backend.ask_all([args for args, _ in commands])
         except BackendError as exc:
             # What a client raises, and a worker waits out.
             raise ConnectionError(exc.message) from exc
-        callback = self.response_callbacks.get(args[0])
-        return reply if callback is None else callback(reply, **options)
+        callbacks = (self.response_callbacks.get(args[0]) for args, _ in commands)
+        return [
+            reply if callback is None else callback(reply, **options)
+            for reply, callback, (_, options) in zip(replies, callbacks, commands, strict=True)
+        ]
 
     def pipeline(self, *_: Any, **__: Any) -> Pipeline:
         return _SharedPipeline(self)
@@ -102,16 +110,13 @@ class _SharedClient(Redis):
 
 
 class _SharedPipeline(Pipeline):
-    """Calls that are made together are sent together anyway."""
-
     def __init__(self, client: _SharedClient) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: ARG002
         commands, self.command_stack = self.command_stack, []
-        calls = (self._client.execute_command(*args, **options) for args, options in commands)
-        return list(await asyncio.gather(*calls))
+        return await self._client.execute_commands(commands)
 
 
 def _emptied(messages: Any) -> list[tuple[Any, Any]]:

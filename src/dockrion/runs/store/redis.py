@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
 from dockrion.backends.redis import RedisBackend, Script
-from dockrion.backends.redis_lane import Argument
+from dockrion.backends.redis_lanes import Argument
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -27,6 +29,7 @@ from dockrion.runs.store.base import (
     Question,
     RunPage,
     RunRecord,
+    StoreError,
     StoreRules,
     Waiting,
 )
@@ -35,6 +38,9 @@ from dockrion.runs.store.cursor import Place, cursor_to, place_in, place_of
 # Of one call that lists; more would hold up everybody.
 _LOOK: Final = 1000
 _SWEEP: Final = 500
+# Between attempts to hand back a run, and how long the end waits for that.
+_RETRY_SECONDS: Final = 0.5
+_CLOSE_SECONDS: Final = 1.0
 # Before the first place of a list: no run is made so late.
 _NEWEST: Final = Place(9_007_199_254_740_991, "")
 _SCRIPT: Final = Script((files("dockrion.runs.store") / "lua" / "runs.lua").read_text("utf-8"))
@@ -63,6 +69,7 @@ class RedisStore:
         # What is subscribed for a callback of `watch`.
         self._watchers: dict[tuple[str, Callable[[], None]], Callable[[bytes | None], None]] = {}
         self._orders: Callable[[bytes | None], None] | None = None
+        self._handing_back: set[asyncio.Task[None]] = set()
 
     @property
     def rules(self) -> StoreRules:
@@ -70,11 +77,22 @@ class RedisStore:
 
     async def open(self) -> None:
         await self.backend.open()
+        try:
+            # What the user may not do is known here, and not when the first run is made and followed.
+            keys, arguments = self._call("probe", "")
+            await self.backend.probe(_SCRIPT, keys, arguments, channel=f"{self._prefix}orders")
+        except BaseException:
+            await self.backend.close()
+            raise
 
     async def close(self) -> None:
         for run_id, changed in list(self._watchers):
             self.unwatch(run_id, changed)
         self._forget_orders()
+        if self._handing_back:
+            _, late = await asyncio.wait(self._handing_back, timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
         await self.backend.close()
 
     async def check(self) -> None:
@@ -123,7 +141,7 @@ class RedisStore:
         return Created(record, is_new=True, claim=claim)
 
     async def get(self, run_id: str) -> RunRecord | None:
-        fields = await self._run("get", run_id, only_reads=True)
+        fields = await self._run("get", run_id)
         return None if fields is None else self._record(fields)
 
     async def list(
@@ -141,7 +159,6 @@ class RedisStore:
                 *before,
                 limit + 1 - len(records),
                 _LOOK,
-                only_reads=True,
             )
             records += map(self._record, found)
             if last_us is None:
@@ -153,17 +170,39 @@ class RedisStore:
         return RunPage(records[:limit], cursor_to(place_of(last.created_at, last.run_id)))
 
     async def waiting(self) -> Waiting:
-        return Waiting(*await self._run("waiting", "", only_reads=True))
+        return Waiting(*await self._run("waiting", ""))
 
     # The worker's side
 
     async def claim(self, run_id: str) -> Claim | None:
         token = _token()
-        found = await self._run("claim", run_id, token)
+        asked = asyncio.ensure_future(self._run("claim", run_id, token))
+        try:
+            found = await asyncio.shield(asked)
+        except BaseException:
+            # Nobody will know that the run has been claimed, if it has.
+            task = asyncio.create_task(self._hand_back(run_id, token, asked))
+            self._handing_back.add(task)
+            task.add_done_callback(self._handing_back.discard)
+            raise
         if found is None:
             return None
         fields, payload = found
         return Claim(run_id, token, self._record(fields), payload)
+
+    async def _hand_back(self, run_id: str, token: str, claimed: asyncio.Future[Any]) -> None:
+        """Undo a claim, for as long as it would last."""
+        await asyncio.wait([claimed])
+        if not claimed.cancelled():
+            claimed.exception()
+        ends = monotonic() + self._rules.lease_seconds
+        while monotonic() < ends:
+            try:
+                await self._run("hand_back", run_id, token)
+            except StoreError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     async def release(self, claim: Claim, *, begun: bool) -> None:
         _raise_if_lost(claim, await self._run("release", claim.run_id, claim.token, int(begun)))
@@ -246,7 +285,7 @@ class RedisStore:
     # Readers
 
     async def read(self, run_id: str, start: int) -> Page | None:
-        found = await self._run("read", run_id, start, READ_BYTES, only_reads=True)
+        found = await self._run("read", run_id, start, READ_BYTES)
         if found is None:
             return None
         first, end, status, *parts = found
@@ -303,11 +342,9 @@ class RedisStore:
     ) -> tuple[tuple[str, ...], tuple[Argument, ...]]:
         return (f"{self._prefix}run:{run_id}",), (operation, *self._limits, run_id, *arguments)
 
-    async def _run(
-        self, operation: str, run_id: str, *arguments: Argument, only_reads: bool = False
-    ) -> Any:
+    async def _run(self, operation: str, run_id: str, *arguments: Argument) -> Any:
         keys, values = self._call(operation, run_id, *arguments)
-        return await self.backend.run(_SCRIPT, keys, values, only_reads=only_reads)
+        return await self.backend.run(_SCRIPT, keys, values)
 
     def _record(self, fields: Sequence[Any]) -> RunRecord:
         """Return the record of which the script gave the fields, in the order that it has them."""

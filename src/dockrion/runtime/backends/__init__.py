@@ -55,7 +55,8 @@ def backend_of(spec: DockSpec) -> Backend:
         case "sqlite":
             from dockrion.runtime.backends.sqlite import SqliteBackend
 
-            return OpeningBackend(SqliteBackend(spec.folder / spec.streaming.sqlite.path))
+            path = spec.folder / spec.streaming.sqlite.path
+            return OpeningBackend(SqliteBackend(path, agent_name=spec.agent.name))
         case "redis":
             return OpeningBackend(_redis(spec))
 
@@ -69,7 +70,8 @@ def _redis(spec: DockSpec) -> Backend:
         raise MissingExtraError(
             f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
         ) from exc
-    return RedisBackend(spec.streaming.redis.url, agent_name=spec.agent.name)
+    redis = spec.streaming.redis
+    return RedisBackend(redis.url, agent_name=spec.agent.name, pool_size=redis.connection_pool_size)
 
 
 def place_of_runs(spec: DockSpec) -> str:

@@ -18,9 +18,9 @@ class RedisBackend:
 
     is_shared = True
 
-    def __init__(self, url: str, *, agent_name: str) -> None:
+    def __init__(self, url: str, *, agent_name: str, pool_size: int) -> None:
         self._prefix = prefix_of(agent_name)
-        self._redis = Connections(url)
+        self._redis = Connections(url, pool_size=pool_size)
 
     async def open(self) -> None:
         await self._redis.open()

@@ -137,15 +137,16 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
         host.streams.watch(source, receive)
         host.streams.add(stream)
-        is_kept = False
+        writer: StreamWriter | HeldWriter | None = None
         try:
             await start_stream(send, request, wire.content_type, source.run_id)
             del request
             if isinstance(source, Run):
                 keep = None if host.answered is None else partial(keep_waiting, host)
-                is_kept = await StreamWriter(source, wire, stream, send, keep=keep).write()
+                writer = StreamWriter(source, wire, stream, send, keep=keep)
             else:
-                await HeldWriter(source, wire, stream, send).write()
+                writer = HeldWriter(source, wire, stream, send)
+            await writer.write()
         except OSError:
             # Some servers say so when the caller has gone.
             pass
@@ -156,7 +157,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         finally:
             host.streams.discard(stream)
             host.streams.unwatch(source)
-            if not is_kept:
+            if not (isinstance(writer, StreamWriter) and writer.is_kept):
                 source.leave()
 
 

@@ -16,7 +16,8 @@ def metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
     # On the event loop: it has to answer, too, when agents block all threads.
     async def read(request: Request) -> PlainTextResponse:
         await gate.guard("metrics", request.scope)
-        return PlainTextResponse(metrics.text(), headers={**NO_STORE, "content-type": CONTENT_TYPE})
+        text = await metrics.text()
+        return PlainTextResponse(text, headers={**NO_STORE, "content-type": CONTENT_TYPE})
 
     router.add_api_route(
         "/metrics", read, methods=["GET"], response_class=PlainTextResponse, name="metrics"

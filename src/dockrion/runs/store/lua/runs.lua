@@ -157,7 +157,7 @@ end
 local function accept(attempt)
   set_status('ACCEPTED')
   call('HSET', RUN, 'attempt', attempt)
-  call('HDEL', RUN, 'lease')
+  call('HDEL', RUN, 'lease', 'questions')
   due_at(NOW + LEASE)
   keep_alive()
 end
@@ -194,11 +194,12 @@ function ops.create()
     local is_same = call('HGET', RUN, 'made') == token
     return {is_same and 1 or 0, record_of(ID)}
   end
-  call('DEL', EVENTS, ANSWERS)
   local fields = tonumber(ARGV[14])
   for place = 15, 13 + 2 * fields, 2 do
     call('HSET', RUN, ARGV[place], ARGV[place + 1])
   end
+  -- Not first: a Redis that is full stops a script at its first write alone, and lets deletions through.
+  call('DEL', EVENTS, ANSWERS)
   set_status(status)
   call('HSET', RUN, 'created_us', string.format('%.0f', NOW_US), 'owner_hash', owner_hash,
     'attempt', 0, 'first', ARGV[13], 'end', ARGV[13], 'made', token)
@@ -271,7 +272,7 @@ end
 -- ARGV: 9 token.
 function ops.claim()
   local run, token = load(), ARGV[9]
-  if not run then
+  if not run or call('HGET', RUN, 'void') == token then
     return false
   end
   if not (run.held and run.token == token) then
@@ -293,11 +294,30 @@ function ops.release()
   if not run.held then
     return {run.status == 'ACCEPTED' and 'ok' or 'lost'}
   end
+  call('HDEL', RUN, 'questions')
   accept(ARGV[10] == '1' and run.attempt or run.attempt - 1)
   -- What asked is gone.
   call('HDEL', RUN, 'questions')
   changed()
   return {'ok'}
+end
+
+-- Undo a claim whose answer has reached nobody, also when it comes after this. Somebody must look after the run then,
+-- at once.
+-- ARGV: 9 token.
+function ops.hand_back()
+  local run, token = load(), ARGV[9]
+  if not run or run.final then
+    return
+  end
+  call('HSET', RUN, 'void', token)
+  if run.held and run.token == token then
+    accept(run.attempt - 1)
+    changed()
+  elseif run.status ~= 'ACCEPTED' then
+    return
+  end
+  due_at(NOW)
 end
 
 -- ARGV: 9 token.
@@ -390,7 +410,6 @@ function ops.resume()
     call('HSET', ANSWERS, ARGV[place], ARGV[place + 1])
   end
   if not run.held then
-    call('HDEL', RUN, 'questions')
     accept(0)
   else
     set_status(ARGV[10] == '0' and 'RUNNING' or 'INTERRUPTED')
@@ -493,22 +512,76 @@ function ops.overdue()
   return found
 end
 
--- ARGV: 9 limit. The reply: how many there were.
+-- ARGV: 9 limit. The reply: how many were taken out.
 function ops.sweep()
-  local old = call('ZRANGEBYSCORE', ENDED, '-inf', text(NOW), 'LIMIT', 0, tonumber(ARGV[9]))
-  for _, member in ipairs(old) do
+  local swept = 0
+  for _, member in ipairs(call('ZRANGEBYSCORE', ENDED, '-inf', text(NOW), 'LIMIT', 0, tonumber(ARGV[9]))) do
     local owner_hash, id = string.match(member, '^(%x+):(.*)$')
-    local now_of = call('HGET', PREFIX .. 'run:' .. id, 'owner_hash')
-    -- Its id may have been used again.
-    if now_of ~= owner_hash then
-      call('ZREM', PREFIX .. 'owner:' .. owner_hash, id)
+    local known = call('HMGET', PREFIX .. 'run:' .. id, 'owner_hash', 'status')
+    -- It expires a moment later than its place here says; then the next sweep finds it.
+    if known[1] ~= owner_hash or not FINAL[known[2]] then
+      -- Its id may have been used again, by the same owner or another.
+      if known[1] ~= owner_hash then
+        call('ZREM', PREFIX .. 'owner:' .. owner_hash, id)
+      end
+      if not known[1] then
+        call('ZREM', RUNS, id)
+      end
+      call('ZREM', ENDED, member)
+      swept = swept + 1
     end
-    if not now_of then
-      call('ZREM', RUNS, id)
-    end
-    call('ZREM', ENDED, member)
   end
-  return #old
+  return swept
+end
+
+-- Do once what all the others do, so that a user that may not is refused at the start.
+-- Inside scripts, Redis does not say which command it was.
+function ops.probe()
+  local key, stream = PREFIX .. 'probe', PREFIX .. 'probe-events'
+  local commands = {
+    {'SET', key, '', 'EX', 1},
+    {'GET', key},
+    {'DEL', key, stream},
+    {'HSET', key, 'a', 1},
+    {'HSETNX', key, 'b', 1},
+    {'HGET', key, 'a'},
+    {'HMGET', key, 'a'},
+    {'HGETALL', key},
+    {'HDEL', key, 'b'},
+    {'EXISTS', key},
+    {'EXPIRE', key, 1},
+    {'PEXPIRE', key, 1},
+    {'DEL', key},
+    {'SADD', key, 'a'},
+    {'SCARD', key},
+    {'SREM', key, 'a'},
+    {'ZADD', key, 1, 'a'},
+    {'ZRANGEBYSCORE', key, 0, 1},
+    {'ZREVRANGEBYSCORE', key, 1, 0},
+    {'ZREM', key, 'a'},
+    {'XADD', stream, '0-1', 'f', 0},
+    {'XRANGE', stream, '-', '+'},
+    {'XLEN', stream},
+    {'XDEL', stream, '0-1'},
+    {'DEL', stream},
+    {'PUBLISH', PREFIX .. 'orders-probe', ''},
+  }
+  for _, command in ipairs(commands) do
+    local reply = redis.pcall(unpack(command))
+    local refused = type(reply) == 'table' and reply.err
+    if refused and (string.find(refused, 'NOPERM') or string.find(refused, "script can't")) then
+      local what = "run the '" .. command[1] .. "' command"
+      if string.find(refused, 'channel') then
+        what = 'access one of the channels'
+      elseif string.find(refused, ' key') then
+        what = 'access one of the keys'
+      end
+      return redis.error_reply('NOPERM this user has no permissions to ' .. what)
+    elseif refused then
+      return reply
+    end
+  end
 end
 
 return ops[ARGV[1]]()
+
