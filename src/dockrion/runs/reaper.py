@@ -67,10 +67,11 @@ class Reaper:
         await self._store.sweep()
 
     async def _look_after(self, record: RunRecord) -> None:
-        if record.status is RunStatus.ACCEPTED:
-            await self._dispatcher.submit(record)
-        elif record.cancel_reason is not None:
+        if record.cancel_reason is not None:
+            # Promised, also where it has been handed back and no worker comes.
             await self._end(record, Cancelled(record.cancel_reason))
+        elif record.status is RunStatus.ACCEPTED:
+            await self._dispatcher.submit(record)
         elif record.status is RunStatus.INTERRUPTED:
             await self._end(record, _LOST if record.claimed else _UNANSWERED)
         elif record.direct or record.attempt >= self._store.rules.max_attempts:
