@@ -412,6 +412,25 @@ async def test_a_shutdown_ends_a_run_that_waits() -> None:
     assert last.code == "SHUTTING_DOWN"
 
 
+async def test_a_run_that_asks_during_a_shutdown_does_not_hold_it_up() -> None:
+    go_on = asyncio.Event()
+
+    async def handle(payload: Any, context: StreamContext) -> Any:
+        await go_on.wait()
+        return await context.ask("?")
+
+    runner = runner_for(handle)
+    run = runner.start({}, streams=True)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(runner.shutdown(60))
+        await asyncio.sleep(0)
+        go_on.set()
+        events = await to_the_end(run)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == "SHUTTING_DOWN"
+    assert not any(isinstance(event, Interrupt) for event in events)
+
+
 class Outcomes(Unobserved):
     def __init__(self) -> None:
         self.seen: list[Outcome] = []

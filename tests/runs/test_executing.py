@@ -10,10 +10,11 @@ import pytest
 
 from dockrion import StreamContext
 from dockrion.events.identity import ANONYMOUS
-from dockrion.events.model import RunStatus
+from dockrion.events.model import Batch, Interrupt, RunStatus
 from dockrion.runs.channel import Channels, ReadRules
 from dockrion.runs.dispatch.local import LocalDispatcher
 from dockrion.runs.executor import Executor
+from dockrion.runs.kept import entries_of
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import Unobserved
 from dockrion.runs.reaper import Reaper
@@ -40,9 +41,9 @@ def rules(max_attempts: int = 1) -> StoreRules:
     )
 
 
-async def executor_for(handler: Callable[..., Any], store: MemoryStore) -> Executor:
+async def executor_for(handler: Callable[..., Any], store: MemoryStore, **options: Any) -> Executor:
     channels = Channels(store, ReadRules(max_readers=9, heartbeat_events=False), Unobserved())
-    executor = Executor(store, channels, runner_for(handler), Clock().now, _to_nobody)
+    executor = Executor(store, channels, runner_for(handler, **options), Clock().now, _to_nobody)
     await executor.open()
     return executor
 
@@ -380,4 +381,31 @@ async def test_code_that_waits_for_an_answer_for_too_long_ends_with_timeout(
     assert record.status is RunStatus.FAILED
     assert record.result is not None
     assert b"TIMEOUT" in record.result
+    await executor.close()
+
+
+async def test_an_answered_stream_that_has_not_begun_goes_to_others() -> None:
+    async def handle(payload: Any) -> None:
+        await asyncio.Event().wait()
+
+    store = MemoryStore(rules())
+    executor = await executor_for(handle, store, max_concurrency=1)
+    busy = asyncio.create_task(executor.execute(await accepted(store, "busy")))
+    new = NewRun(run_id="run", owner=ANONYMOUS, payload=b"null", fingerprint="", direct=True)
+    claim = (await store.create(new)).claim
+    assert claim is not None
+    question = entries_of("run", Batch([Interrupt("Shall I?", "one")], 0, "now"))
+    await store.interrupt(claim, question, [Question("one", "Shall I?")], claimed=False)
+    await store.resume("run", {"one": "yes"}, still=[])
+    task = asyncio.create_task(executor.execute("run"))
+    async with asyncio.timeout(5):
+        while "run" not in executor:
+            await asyncio.sleep(0)
+        executor.rest()
+        await task
+    record = await record_of(store)
+    assert record.status is RunStatus.ACCEPTED
+    assert record.answers == {"one": "yes"}
+    await store.ask_cancel("busy", "Enough.")
+    await busy
     await executor.close()

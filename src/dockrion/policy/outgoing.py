@@ -41,6 +41,10 @@ class Outgoing:
             halted()
         return redacted
 
+    def callers_text(self, text: str) -> str:
+        """Return what a caller says and others will read, redacted; it ends no run."""
+        return text if self.rules is None else self.rules.redact(text)
+
     def value(self, value: Any) -> Any:
         """Return plain JSON data redacted. Raises `PolicyViolationError`."""
         return value if self.rules is None else redact_value(value, self.text)

@@ -117,7 +117,7 @@ class Executor:
 
     def _give_back(self, pumps: Iterable[Pump]) -> None:
         for pump in tuple(pumps):
-            if not pump.claim.record.direct:
+            if not pump.stays_here:
                 pump.hands_back = True
                 pump.run.stop(LOST)
 
@@ -211,7 +211,7 @@ class Executor:
             pump.run.stop(Cancelled(beat.cancel_reason))
         elif beat.is_lost:
             # It may be that nobody has it: the store has not answered, and does again.
-            pump.hands_back = not (pump.claim.record.direct or pump.run.is_waiting)
+            pump.hands_back = not (pump.stays_here or pump.run.is_waiting)
             pump.run.stop(LOST)
 
     def _ordered(self, run_id: str | None) -> None:

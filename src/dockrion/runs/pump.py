@@ -80,6 +80,12 @@ class Pump:
         return self.claim.run_id
 
     @property
+    def stays_here(self) -> bool:
+        """Whether no other process could go on with it: a stream of this one, until it has been answered."""
+        record = self.claim.record
+        return record.direct and record.answers is None
+
+    @property
     def may_begin_again(self) -> bool:
         """Whether another worker may start the run, too."""
         return not self.run.began or self.claim.record.attempt < self._store.rules.max_attempts

@@ -184,7 +184,7 @@ class Runner:
     ) -> None:
         """Start nothing more; wait for the runs that are there, then end them with `SHUTTING_DOWN`.
 
-        Those that wait for an answer end at once: nobody can give it here any more. `before_end` may end some of the
+        Those that wait for an answer, or ask from now on, end at once: nobody can give it here any more. `before_end` may end some of the
         others in another way. Returns when all have been read to their end, or their readers had `LAST_WORD_SECONDS` for it.
         """
         self._draining = True
@@ -297,6 +297,9 @@ class Runner:
     # What its runs tell
 
     def waits(self, run: Run) -> None:
+        if self._draining:
+            run.stop(SHUTTING_DOWN)
+            return
         self._asking.add(run)
         self._deadlines.pause(run)
         self._turns.give_back(run)

@@ -70,7 +70,8 @@ class RunCall(msgspec.Struct, frozen=True):
 
 
 class RunService:
-    """One for each app, from `open` to `close`. `timestamps` gives the time of events.
+    """One for each app, from `open` to `close`. `timestamps` gives the time of events, `redact` what may leave of a
+    caller's text.
 
     Runs are there for the identity that made them, and for one that may see all; for others they are unknown.
     """
@@ -82,12 +83,14 @@ class RunService:
         channels: Channels,
         rules: ServiceRules,
         timestamps: Callable[[], str],
+        redact: Callable[[str], str],
     ) -> None:
         self.store: Final = store
         self.rules: Final = rules
         self.channels: Final = channels
         self._dispatcher = dispatcher
         self._timestamps = timestamps
+        self._redact = redact
         self._executor: Executor | None = None
         self._runner: Runner | None = None
         self._reaper = Reaper(store, dispatcher, timestamps, self._is_here, channels.observer)
@@ -185,6 +188,8 @@ class RunService:
     async def cancel(self, run_id: str, identity: Identity, reason: str) -> RunRecord:
         """End a run as CANCELLED: it is, or nothing else can become of it. Raises `ConflictError` when it had ended."""
         await self.get(run_id, identity)
+        # Before it is stored: it may become the last event on many ways, and some pass no stage.
+        reason = self._redact(reason)
         while True:
             record = await self.store.ask_cancel(run_id, reason)
             if record is None:

@@ -115,7 +115,7 @@ class AgentHost:
         self.injection: InjectionFilter | None = None
         self.ids: OwnIds | None = None
         self.runs: RunService | None = run_service(
-            self.spec, self.backend, self.traffic, self.timestamps
+            self.spec, self.backend, self.traffic, self.timestamps, self._outgoing
         )
         # Where direct streams are not kept, this is what a request looks at, and all.
         self.kept: RunService | None = (

@@ -416,3 +416,22 @@ async def test_what_can_be_refused_is_refused_before_there_is_a_run(
     assert (answer.status, answer.body["code"]) == (status, code)
     assert "x-run-id" not in answer.headers
     assert listed.body == {"runs": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize("halt", [False, True])
+@pytest.mark.parametrize("status", ["RUNNING", "ACCEPTED"])
+async def test_what_a_reason_must_not_say_is_redacted_however_the_run_ends(
+    halt: bool, status: str
+) -> None:
+    safety = {"redact_patterns": ["s3cr3t"], "halt_on_violation": halt}
+    app = app_for(forever(), expose=NO_GRACE, policies={"safety": safety}, runs={"concurrency": 1})
+    async with running(app) as live:
+        run_id = await started(live, {})
+        await becomes(live, run_id, "RUNNING")
+        if status == "ACCEPTED":
+            run_id = await started(live, {})
+        await ask(live, "DELETE", f"/runs/{run_id}?reason=s3cr3t")
+        run = await becomes(live, run_id, "CANCELLED")
+        events = await events_of(live, run_id)
+    assert "s3cr3t" not in str(run)
+    assert events[-1].json()["reason"] == "[REDACTED]"

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dockrion.errors import MissingExtraError
 from dockrion.events.filter import EventsFilter
+from dockrion.policy.outgoing import Outgoing
 from dockrion.runs.channel import Channels, ReadRules
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import RunObserver
@@ -18,7 +19,7 @@ from dockrion.spec import DockSpec
 
 
 def run_service(
-    spec: DockSpec, backend: Backend, observer: RunObserver, clock: Clock
+    spec: DockSpec, backend: Backend, observer: RunObserver, clock: Clock, outgoing: Outgoing
 ) -> RunService | None:
     """Return None where no run outlives its request."""
     streaming = spec.streaming
@@ -44,6 +45,7 @@ def run_service(
             concurrency=spec.runs.concurrency if streaming.async_runs and streaming.worker else 0,
         ),
         clock.now,
+        outgoing.callers_text,
     )
 
 
