@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.missing import not_tested
-from tests.redis_server import DATABASES, RedisServer, Relay, redis_program
+from tests.redis_server import DATABASES, RedisServer, Relay, lasting_redis, redis_program
 
 _databases = count()
 
@@ -24,10 +24,9 @@ class StartRelay(Protocol):
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
+def redis_server() -> RedisServer:
     """The server of all tests that do it no harm. What is in it is not kept on a disk."""
-    with RedisServer("appendonly no") as server:
-        yield server
+    return lasting_redis()
 
 
 @pytest.fixture

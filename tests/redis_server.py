@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
@@ -47,6 +49,14 @@ tls-key-file {certificate.key}
 tls-ca-cert-file {certificate.authority}
 tls-auth-clients no
 """
+
+
+@cache
+def lasting_redis() -> RedisServer:
+    """The server of this process for tests that do it no harm: each has names of its own in it."""
+    server = RedisServer("appendonly no")
+    atexit.register(server.close)
+    return server
 
 
 def redis_program() -> str | None:

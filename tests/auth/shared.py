@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
+from uuid import uuid4
 
 from dockrion.auth.base import TicketRules, TicketStore
 from dockrion.auth.rates import MemoryRateLimiter, RateLimiter
@@ -18,7 +19,7 @@ from dockrion.auth.tickets import MemoryTickets
 from dockrion.backends.redis import RedisBackend
 from dockrion.backends.sqlite import Database
 from tests.auth.clock import Clock
-from tests.redis_server import RedisServer
+from tests.redis_server import lasting_redis
 
 
 class Shared(Protocol):
@@ -65,21 +66,21 @@ async def sqlite() -> AsyncGenerator[Shared]:
 class _Redis:
     def __init__(self, backend: RedisBackend) -> None:
         self._backend = backend
+        self._prefix = f"{uuid4().hex}:"
 
     def tickets(self, rules: TicketRules, clock: Clock | None = None) -> TicketStore:
-        return RedisTickets(self._backend, rules, prefix="test:", clock=clock or Clock(100.0))
+        return RedisTickets(self._backend, rules, prefix=self._prefix, clock=clock or Clock(100.0))
 
     def limiter(self, clock: Clock, *, max_callers: int = 100) -> RateLimiter:
-        return RedisRateLimiter(self._backend, prefix="test:", clock=clock)
+        return RedisRateLimiter(self._backend, prefix=self._prefix, clock=clock)
 
 
 @asynccontextmanager
 async def redis() -> AsyncGenerator[Shared]:
-    with RedisServer() as server:
-        backend = RedisBackend(server.url())
-        await backend.open()
-        yield _Redis(backend)
-        await backend.close()
+    backend = RedisBackend(lasting_redis().url())
+    await backend.open()
+    yield _Redis(backend)
+    await backend.close()
 
 
 SHARED: Final[dict[str, Callable[[], Any]]] = {"memory": memory, "sqlite": sqlite, "redis": redis}

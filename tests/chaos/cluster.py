@@ -235,11 +235,6 @@ class Cluster:
         """Let nodes that are started from now on reach Redis in this way."""
         self._streaming = {**self._streaming, "redis": {"url": url}}
 
-    def keep_at_most(self, events: int) -> None:
-        """Let nodes that are started from now on keep no more events of one run."""
-        section = {**self._streaming[self.backend], "max_events_per_run": events}
-        self._streaming = {**self._streaming, self.backend: section}
-
     def close(self) -> None:
         for node in self.nodes:
             node.kill()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from .cluster import Cluster, Node
+from .cluster import LEASE_SECONDS, Cluster, Node
+from .conftest import AT_NIGHT_ON_REDIS, Pair
 from .following import check_run
 from .waiting import until
 
@@ -50,22 +51,11 @@ def cancel(node: Node, run_id: str) -> float:
     return seconds
 
 
-def test_a_run_that_nobody_has_begun_is_never_begun(cluster: Cluster) -> None:
-    [replica] = cluster.start("replica")
-    cancelled, kept = replica.create({"name": "no"}), replica.create({"name": "yes"})
-    assert replica.status(cancelled) == "ACCEPTED"
-    assert cancel(replica, cancelled) < SOON_SECONDS
-    cluster.start("both")
-    replica.ended(kept)
-    assert cluster.starts() == {kept: 1}
-    assert [one.event for one in check_run(replica, cancelled)] == ["cancelled"]
-
-
 @pytest.mark.parametrize("payload", [{"gate": "never"}, {"question": "Shall I?"}], ids=str)
 def test_a_run_is_cancelled_from_where_it_is_and_from_elsewhere(
-    cluster: Cluster, payload: dict[str, Any]
+    pair: Pair, payload: dict[str, Any]
 ) -> None:
-    worker, replica = cluster.start("both", "replica")
+    worker, replica, cluster = pair
     state = "INTERRUPTED" if "question" in payload else "RUNNING"
     for node in (worker, replica):
         run_id = replica.create(payload)
@@ -79,14 +69,22 @@ def test_a_run_is_cancelled_from_where_it_is_and_from_elsewhere(
     assert not cluster.notes("ended", run_id)
 
 
-def test_a_run_whose_code_blocks_in_a_thread_ends_for_everybody_at_once(cluster: Cluster) -> None:
-    worker, replica = cluster.start("both", "replica", handler="sync_handle")
+@AT_NIGHT_ON_REDIS
+def test_code_that_blocks_in_a_thread_keeps_its_run_and_a_cancel_does_not_wait_for_it(
+    cluster: Cluster,
+) -> None:
+    worker, replica = cluster.start("both", "replica", handler="sync_handle", max_attempts=2)
+    blocks_long = replica.create({"block": 1.5 * LEASE_SECONDS, "then": 5})
     for node in (worker, replica):
         run_id = replica.create({"block": 3, "then": 5})
         cluster.started(run_id)
         assert cancel(node, run_id) < SOON_SECONDS
+    assert replica.ended(blocks_long)["status"] == "COMPLETED"
+    assert len(check_run(replica, blocks_long)) == 7
+    assert cluster.starts()[blocks_long] == 1
 
 
+@AT_NIGHT_ON_REDIS
 def test_a_graph_that_waits_for_an_answer_and_that_nobody_has_is_cancelled(
     cluster: Cluster,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from .cluster import Cluster
+from .conftest import Pair
 from .following import Follower, check_run, check_whole
 from .waiting import until
 
@@ -22,11 +22,11 @@ def cuts(chance: random.Random) -> Iterator[int | None]:
 
 
 def test_followers_that_join_at_random_points_of_two_replicas_see_every_event_once(
-    cluster: Cluster,
+    pair: Pair,
 ) -> None:
     chance = random.Random(SEED)
-    one, two, _ = cluster.start("replica", "replica", "worker")
-    run_id = one.create({"tokens": TOKENS, "pause": 0.002, "gate": "go", "then": 20})
+    one, two, cluster = pair
+    run_id = one.create({"tokens": TOKENS, "pause": 0.002, "gate": "joined", "then": 20})
     first = Follower([one, two], run_id, cuts=cuts(chance))
     joins = sorted(chance.randrange(TOKENS) for _ in range(9))
     followers = [first]
@@ -36,7 +36,7 @@ def test_followers_that_join_at_random_points_of_two_replicas_see_every_event_on
             Follower(chance.choice([[one, two], [two, one]]), run_id, cuts=cuts(chance))
         )
     until(lambda: len(first.seen) == TOKENS + 1, "all that comes before the gate")
-    cluster.open_gate("go")
+    cluster.open_gate("joined")
     for follower in followers:
         seen = follower.wait()
         check_whole(seen)
@@ -46,13 +46,13 @@ def test_followers_that_join_at_random_points_of_two_replicas_see_every_event_on
     check_run(one, run_id)
 
 
-def test_nobody_waits_for_a_slow_follower_who_gets_all_the_same(cluster: Cluster) -> None:
-    node, replica = cluster.start("both", "replica")
-    run_id = node.create({"gate": "go", "then": 3000})
+def test_nobody_waits_for_a_slow_follower_who_gets_all_the_same(pair: Pair) -> None:
+    node, replica, cluster = pair
+    run_id = node.create({"gate": "slow", "then": 3000})
     slow = [Follower([one], run_id, events_a_second=100) for one in (node, replica)]
     quick = [Follower([one], run_id) for one in (node, replica)]
     until(lambda: all(one.seen for one in (*slow, *quick)), "all being there")
-    cluster.open_gate("go")
+    cluster.open_gate("slow")
     for one in quick:
         check_whole(one.wait(seconds=10))
         assert len(one.seen) == 3002
@@ -63,13 +63,12 @@ def test_nobody_waits_for_a_slow_follower_who_gets_all_the_same(cluster: Cluster
         assert (len(one.seen), one.gaps) == (3002, [])
 
 
-def test_a_slow_follower_is_told_of_what_has_been_trimmed(cluster: Cluster) -> None:
-    cluster.keep_at_most(500)
-    node, replica = cluster.start("both", "replica")
-    run_id = node.create({"gate": "go", "then": 30_000})
+def test_a_slow_follower_is_told_of_what_has_been_trimmed(pair: Pair) -> None:
+    node, replica, cluster = pair
+    run_id = node.create({"gate": "trimmed", "then": 30_000})
     slow = [Follower([one], run_id, events_a_second=10) for one in (node, replica)]
     until(lambda: all(one.seen for one in slow), "all being there")
-    cluster.open_gate("go")
+    cluster.open_gate("trimmed")
     node.ended(run_id)
     for one in slow:
         one.hurry()

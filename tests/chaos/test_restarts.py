@@ -7,6 +7,7 @@ import random
 import pytest
 
 from .cluster import REAPED_SECONDS, Cluster, all_ended
+from .conftest import AT_NIGHT_ON_REDIS, Pair
 from .following import Follower, check_run, check_whole
 from .stores import create_unsubmitted
 
@@ -15,30 +16,37 @@ SEED = 20250101
 
 def test_runs_wait_for_a_worker_as_long_as_there_is_none(cluster: Cluster) -> None:
     one, two, worker = cluster.start("replica", "replica", "worker", concurrency=1)
-    running = one.create({"gate": "never"})
+    running = one.create({"tokens": 3, "gate": "never"})
     cluster.started(running)
+    follower = Follower([two], running)
     waiting = [node.create({"tokens": 2}) for node in (one, two)]
+    cancelled = one.create({})
     worker.kill()
+    answer = two.client.delete(f"{two.url}/runs/{cancelled}")
+    assert answer.json()["status"] == "CANCELLED"
+    assert [seen.event for seen in check_run(one, cancelled)] == ["cancelled"]
     assert one.ended(running, seconds=REAPED_SECONDS)["error"]["code"] == "WORKER_LOST"
+    check_whole(follower.wait())
+    assert check_run(one, running) == follower.seen
     # Longer than a lease: the reapers of the replicas look after them, and end none.
     assert [two.status(run_id) for run_id in waiting] == ["ACCEPTED", "ACCEPTED"]
-    cluster.start("both")
+    cluster.start("worker")
     for run_id in waiting:
         assert two.ended(run_id)["status"] == "COMPLETED"
         check_run(one, run_id)
     assert cluster.starts() == dict.fromkeys([running, *waiting], 1)
 
 
-async def test_a_run_that_was_written_down_but_never_submitted_is_found(cluster: Cluster) -> None:
-    node, _ = cluster.start("both", "replica")
+async def test_a_run_that_was_written_down_but_never_submitted_is_found(pair: Pair) -> None:
+    node, _, cluster = pair
     run_id = await create_unsubmitted(cluster)
     assert node.ended(run_id, seconds=REAPED_SECONDS)["status"] == "COMPLETED"
-    assert cluster.starts() == {run_id: 1}
+    assert cluster.starts()[run_id] == 1
 
 
 @pytest.mark.parametrize(
     ("runs", "pause"),
-    [(60, 0.02), pytest.param(300, 0.05, marks=pytest.mark.nightly)],
+    [(40, 0.02), pytest.param(300, 0.05, marks=pytest.mark.nightly)],
 )
 def test_a_rolling_restart_loses_no_run_and_runs_none_twice(
     cluster: Cluster, runs: int, pause: float
@@ -66,6 +74,7 @@ def test_a_rolling_restart_loses_no_run_and_runs_none_twice(
     assert not any("Traceback" in node.log for node in (*replicas, *workers))
 
 
+@AT_NIGHT_ON_REDIS
 def test_a_run_that_outlasts_the_grace_ends_shutting_down_or_goes_to_another_worker(
     cluster: Cluster,
 ) -> None:

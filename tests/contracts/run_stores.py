@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
+from uuid import uuid4
 
 import anyio
 
@@ -26,7 +27,7 @@ from dockrion.runs.store.base import (
 from dockrion.runs.store.memory import MemoryStore
 from dockrion.runs.store.redis import RedisStore, prefix_of
 from dockrion.runs.store.sqlite import SqliteStore
-from tests.redis_server import RedisServer
+from tests.redis_server import lasting_redis
 
 # Opens one more store on the same backend; where a backend is one object's own, the same object again.
 Open = Callable[[StoreRules], Any]
@@ -63,17 +64,16 @@ async def memory(folder: Path) -> AsyncGenerator[Open]:
 
 @asynccontextmanager
 async def redis(folder: Path) -> AsyncGenerator[Open]:
+    url, prefix = lasting_redis().url(), prefix_of(uuid4().hex)
+
     async def open_one(rules: StoreRules) -> RunStore:
-        store = RedisStore(
-            RedisBackend(server.url(), pool_size=1), rules, prefix=prefix_of("contract")
-        )
+        store = RedisStore(RedisBackend(url, pool_size=1), rules, prefix=prefix)
         await store.open()
         stack.push_async_callback(store.close)
         return store
 
-    with RedisServer() as server:
-        async with AsyncExitStack() as stack:
-            yield open_one
+    async with AsyncExitStack() as stack:
+        yield open_one
 
 
 BACKENDS: Final[dict[str, Backend]] = {"memory": memory, "sqlite": sqlite, "redis": redis}

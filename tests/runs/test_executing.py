@@ -12,10 +12,12 @@ from dockrion import StreamContext
 from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import Batch, Interrupt, RunStatus
 from dockrion.runs.channel import Channels, ReadRules
+from dockrion.runs.dispatch.local import LocalDispatcher
 from dockrion.runs.executor import Executor
 from dockrion.runs.kept import entries_of
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import Unobserved
+from dockrion.runs.reaper import Reaper
 from dockrion.runs.store.base import (
     Beat,
     Claim,
@@ -327,6 +329,20 @@ async def test_a_run_whose_events_are_not_taken_is_given_up_though_its_heartbeat
         while not await store.overdue(1):
             await asyncio.sleep(LEASE_SECONDS / 3)
     await executor.close()
+
+
+async def test_a_cancel_that_was_promised_needs_no_worker_any_more() -> None:
+    store = MemoryStore(rules(max_attempts=2))
+    claim = await store.claim(await accepted(store))
+    assert claim is not None
+    await store.ask_cancel("run", "Enough.")
+    await store.release(claim, begun=True)
+    reaper = Reaper(store, LocalDispatcher(store), Clock().now, lambda _: False, Unobserved())
+    async with asyncio.timeout(5):
+        while (await record_of(store)).status is RunStatus.ACCEPTED:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            await reaper.look()
+    assert (await record_of(store)).status is RunStatus.CANCELLED
 
 
 class SilentAtFirst(MemoryStore):
