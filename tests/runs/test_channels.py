@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import Batch, Interrupt, RunStatus, Token
 from dockrion.runs.channel import Channels, Feed, ReadRules
@@ -78,3 +80,23 @@ async def test_what_a_channel_has_not_read_when_the_run_comes_here_is_read_from_
     assert isinstance(piece, Piece)
     assert piece.end == 5
     reader.leave()
+
+
+class Broken(MemoryStore):
+    async def read(self, run_id: str, start: int) -> Page | None:
+        raise ZeroDivisionError
+
+
+async def test_who_follows_a_run_that_cannot_be_read_does_not_wait_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Broken(RULES)
+    channels = channels_of(store)
+    await started(store, channels, 1)
+    reader = channels.follow("run", 0)
+    async with asyncio.timeout(5):
+        assert await reader.next() is None
+    assert reader.ended
+    assert "following a run failed" in caplog.text
+    reader.leave()
+    assert not store._watchers

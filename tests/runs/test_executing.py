@@ -342,3 +342,42 @@ async def test_a_cancel_that_was_promised_needs_no_worker_any_more() -> None:
             await asyncio.sleep(LEASE_SECONDS / 3)
             await reaper.look()
     assert (await record_of(store)).status is RunStatus.CANCELLED
+
+
+class SilentAtFirst(MemoryStore):
+    silent = True
+
+    async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
+        if self.silent:
+            self.silent = False
+            raise StoreError("It does not answer.")
+        await super().watch_orders(changed)
+
+
+async def test_a_store_that_is_away_when_the_agent_is_there_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(payload: Any) -> None: ...
+
+    monkeypatch.setattr("dockrion.runs.executor._PAUSE_SECONDS", 0.01)
+    store = SilentAtFirst(rules())
+    await executor_for(handle, store)
+    assert store._order_came is not None
+
+
+async def test_code_that_waits_for_an_answer_for_too_long_ends_with_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handle(payload: Any, context: StreamContext) -> Any:
+        return {"answer": await context.ask("Shall I?")}
+
+    monkeypatch.setattr("dockrion.runs.pump.MAX_WAIT_SECONDS", 0.05)
+    store = MemoryStore(rules())
+    executor = await executor_for(handle, store)
+    async with asyncio.timeout(5):
+        await executor.execute(await accepted(store))
+    record = await record_of(store)
+    assert record.status is RunStatus.FAILED
+    assert record.result is not None
+    assert b"TIMEOUT" in record.result
+    await executor.close()

@@ -104,7 +104,6 @@ class Channel:
     def _start_filler(self) -> None:
         if self._filler is None:
             self._filler = asyncio.get_running_loop().create_task(self._fill())
-            self._filler.add_done_callback(_log_failure)
         self._dirty.set()
 
     async def _fill(self) -> None:
@@ -126,6 +125,10 @@ class Channel:
                 if not self.is_fed:
                     # Else the pump knows more by now.
                     self._fill_with(page)
+        except Exception as exc:
+            # A bug: who follows comes back, and must not wait for what never comes.
+            logger.error("following a run failed", exc_info=exc, extra={"run_id": self.run_id})
+            self.lose()
         finally:
             self._store.unwatch(self.run_id, self._dirty.set)
 
@@ -383,8 +386,3 @@ async def _persistently(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except StoreError:
             await asyncio.sleep(RETRY_SECONDS)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (failure := task.exception()) is not None:
-        logger.error("following a run failed", exc_info=failure)

@@ -49,3 +49,5 @@ CALLER_LEFT = Cancelled("The caller went away.")
 INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")
 # Of a run that goes on elsewhere: it ends here alone.
 LOST = Failed("The run was taken over by another worker.", "WORKER_LOST")
+# Of one that has waited for `MAX_WAIT_SECONDS`.
+UNANSWERED = Failed("The run has waited for an answer for seven days.", "TIMEOUT")

@@ -19,7 +19,14 @@ from dockrion.runs.leases import Leases
 from dockrion.runs.pump import Pump, ended_as, entry_of
 from dockrion.runs.run import Run
 from dockrion.runs.runner import Runner
-from dockrion.runs.store.base import Beat, Claim, LeaseLostError, RunStore, StoreError
+from dockrion.runs.store.base import (
+    Beat,
+    CancelAskedError,
+    Claim,
+    LeaseLostError,
+    RunStore,
+    StoreError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +62,13 @@ class Executor:
         return self._pumps.get(run_id)
 
     async def open(self) -> None:
-        await self._store.watch_orders(self._ordered)
+        """Hear of orders; an app whose store is away for a while begins as soon as it is back."""
+        while True:
+            try:
+                return await self._store.watch_orders(self._ordered)
+            except StoreError as exc:
+                logger.warning("orders cannot be heard yet: %s", exc)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def execute(self, run_id: str) -> None:
         """Claim a run and bring it to its end; nothing where there is nothing to do. Never raises."""
@@ -79,6 +92,13 @@ class Executor:
             # It may have been answered before it was known here.
             self._spawn(self._obey(pump))
         return pump
+
+    async def refuse(self, claim: Claim, why: DockrionError) -> None:
+        """End a run that could not be begun; where that cannot be stored, the reaper finds it."""
+        try:
+            await self._end(claim, Failed(why.message, why.code))
+        except (StoreError, LeaseLostError, CancelAskedError) as exc:
+            logger.warning("a run's end cannot be stored: %s", exc, extra={"run_id": claim.run_id})
 
     def rest(self) -> None:
         """Let runs go back that have not begun here: they still wait for their turn, or for a thread."""

@@ -20,10 +20,11 @@ from dockrion.events.model import (
     RunStatus,
 )
 from dockrion.runs.channel import Channels, Feed, without_output
-from dockrion.runs.ending import LOST
+from dockrion.runs.ending import LOST, UNANSWERED
 from dockrion.runs.kept import entries_of
 from dockrion.runs.run import Run
 from dockrion.runs.store.base import (
+    MAX_WAIT_SECONDS,
     CancelAskedError,
     Claim,
     Entry,
@@ -64,9 +65,13 @@ class Pump:
         self._channels = channels
         self.paced = paced
         self._waits_for_room = False
+        # While its code waits for an answer: the store sees a run that somebody has.
+        self._waits_until: asyncio.TimerHandle | None = None
         # What the store has not taken yet.
         self._unstored: list[Entry] = []
         record = claim.record
+        if run.is_waiting:
+            self._wait()
         # At once: whoever follows from now on need not look into the store.
         channels.begin(run.run_id, Feed(record.end, record.status, paced, self._room_made))
 
@@ -91,6 +96,7 @@ class Pump:
             logger.error("a run is given up: %s", exc, extra={"run_id": self.run_id})
             await self._tell_followers()
         finally:
+            self._wait_no_more()
             run.leave()
             self._channels.end(self.run_id)
 
@@ -150,6 +156,8 @@ class Pump:
         self.paced = False
         self._channels.unpace(self.run_id)
         self._stored(RunStatus.INTERRUPTED)
+        if waits and run.is_waiting:
+            self._wait()
         return not waits
 
     async def _finish(self, batch: Batch, outcome: Outcome | None) -> None:
@@ -197,7 +205,18 @@ class Pump:
         """Give the run's code what it waits for."""
         self.run.answer(answers)
         if not self.run.is_waiting:
+            self._wait_no_more()
             self._channels.offer(self.run_id, [], RunStatus.RUNNING)
+
+    def _wait(self) -> None:
+        if self._waits_until is None:
+            loop = asyncio.get_running_loop()
+            self._waits_until = loop.call_later(MAX_WAIT_SECONDS, self.run.stop, UNANSWERED)
+
+    def _wait_no_more(self) -> None:
+        if self._waits_until is not None:
+            self._waits_until.cancel()
+            self._waits_until = None
 
     # Pace
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from dockrion.events.model import Cancelled, Failed, RunStatus
 from dockrion.runs.dispatch.base import Dispatcher
+from dockrion.runs.ending import UNANSWERED
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.pump import ended_as, entry_of
 from dockrion.runs.store.base import RunRecord, RunStore, StoreError
@@ -19,7 +20,6 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 200
 
 _LOST = Failed("The worker that executed the run was lost.", "WORKER_LOST")
-_UNANSWERED = Failed("The run has waited for an answer for seven days.", "TIMEOUT")
 
 
 class Reaper:
@@ -63,17 +63,24 @@ class Reaper:
     async def look(self) -> None:
         for record in await self._store.overdue(BATCH):
             if not self._is_here(record.run_id):
-                await self._look_after(record)
+                try:
+                    await self._look_after(record)
+                except StoreError:
+                    raise
+                except Exception as exc:
+                    # One that breaks must not stand in the way of the others.
+                    ids = {"run_id": record.run_id}
+                    logger.error("looking after a run failed", exc_info=exc, extra=ids)
         await self._store.sweep()
 
     async def _look_after(self, record: RunRecord) -> None:
         if record.cancel_reason is not None:
-            # Promised, also where it has been handed back and no worker comes.
+            # Also where it was handed back: it is not for a worker to begin it.
             await self._end(record, Cancelled(record.cancel_reason))
         elif record.status is RunStatus.ACCEPTED:
             await self._dispatcher.submit(record)
         elif record.status is RunStatus.INTERRUPTED:
-            await self._end(record, _LOST if record.claimed else _UNANSWERED)
+            await self._end(record, _LOST if record.claimed else UNANSWERED)
         elif record.direct or record.attempt >= self._store.rules.max_attempts:
             await self._end(record, _LOST)
         else:

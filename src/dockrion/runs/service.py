@@ -13,6 +13,7 @@ import msgspec
 
 from dockrion.errors import (
     ConflictError,
+    DockrionError,
     GoneError,
     NotFoundError,
     ShuttingDownError,
@@ -190,9 +191,9 @@ class RunService:
                 raise NotFoundError(f"There is no run {run_id!r}.")
             if record.is_final:
                 raise ConflictError(f"The run {run_id!r} has ended already: {record.status}.")
-            if record.cancel_reason is not None:
+            if record.claimed and record.cancel_reason is not None:
                 return await self._ended_soon(record)
-            if await self._settle(record, Cancelled(reason)):
+            if await self._settle(record, Cancelled(record.cancel_reason or reason)):
                 return (await self.store.get(run_id)) or record
 
     async def resume(self, run_id: str, identity: Identity, answer: Any) -> RunRecord:
@@ -221,15 +222,20 @@ class RunService:
         claim = (await self.store.create(new)).claim
         if claim is None:
             raise _taken(call.run_id)
-        run = runner.start(
-            call.payload,
-            run_id=new.run_id,
-            thread_id=call.thread_id,
-            identity=call.identity,
-            request_id=call.request_id,
-            streams=True,
-            accepted=Accepted(),
-        )
+        try:
+            run = runner.start(
+                call.payload,
+                run_id=new.run_id,
+                thread_id=call.thread_id,
+                identity=call.identity,
+                request_id=call.request_id,
+                streams=True,
+                accepted=Accepted(),
+            )
+        except DockrionError as exc:
+            # Since the last look. Nobody else may begin it.
+            await executor.refuse(claim, exc)
+            raise
         executor.adopt(run, claim, paced=True)
         return self.channels.follow(new.run_id, 0, stops_at_questions=True)
 

@@ -28,5 +28,6 @@ async def advance(monkeypatch: pytest.MonkeyPatch) -> Advance:
         moved += seconds
 
     monkeypatch.setattr(loop, "time", lambda: now() + moved)
-    monkeypatch.setattr("dockrion.runs.store.memory.monotonic", lambda: now() + moved)
+    for module in ("memory", "memory_run"):
+        monkeypatch.setattr(f"dockrion.runs.store.{module}.monotonic", lambda: now() + moved)
     return move

@@ -9,7 +9,9 @@ import weakref
 import anyio
 import msgspec
 
+from dockrion.events.model import RunStatus
 from dockrion.runs.run import Run
+from dockrion.runs.store.base import Created, NewRun
 from dockrion.testing import ScriptedAgent, app_for, post, read_sse, running
 from tests.runtime.resuming.kit import (
     PATH,
@@ -219,3 +221,24 @@ async def test_of_too_many_ended_runs_the_oldest_go_first() -> None:
         left = [number for number in range(10) if await store.get(f"r{number}")]
     assert left == list(range(10 - len(left), 10))
     assert 1 < len(left) < 5
+
+
+async def test_a_run_that_is_refused_in_the_last_moment_does_not_stay_running() -> None:
+    async with running(holding(ScriptedAgent(["a"]))) as app:
+        store = store_of(app)
+        create = store.create
+
+        async def late(new: NewRun) -> Created:
+            created = await create(new)
+            app.state.dockrion.runner._draining = True
+            return created
+
+        store.create = late  # pyright: ignore[reportAttributeAccessIssue]
+        async with post(app, PATH, {}) as exchange:
+            await exchange.head()
+        assert exchange.status == 503
+        record = await kept(app)
+        assert record is not None
+        assert record.status is RunStatus.FAILED
+        assert record.result is not None
+        assert b"SHUTTING_DOWN" in record.result

@@ -68,7 +68,10 @@ class LocalDispatcher:
             return await self._work.claimable(limit)
         except StoreError as exc:
             logger.warning("no runs can be looked for: %s", exc)
-            return []
+        except Exception as exc:
+            # A bug must not end the looking: nobody else finds what waits.
+            logger.error("looking for runs failed", exc_info=exc)
+        return []
 
     def _execute(self, execute: Execute, run_id: str) -> None:
         task = asyncio.get_running_loop().create_task(execute(run_id))

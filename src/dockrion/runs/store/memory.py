@@ -12,11 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from dockrion.events.model import RunStatus
-from dockrion.runs.kept import KeptEvents
 from dockrion.runs.store.base import (
-    MAX_WAIT_SECONDS,
     Beat,
-    CancelAskedError,
     Claim,
     Created,
     Entry,
@@ -30,6 +27,7 @@ from dockrion.runs.store.base import (
     Waiting,
 )
 from dockrion.runs.store.cursor import cursor_to, place_in, place_of
+from dockrion.runs.store.memory_run import StoredRun
 
 # Of all runs that have ended; past it the one that ended first goes.
 MAX_ENDED_BYTES: Final = 256 << 20
@@ -39,36 +37,6 @@ RECORD_BYTES: Final = 2048
 _Replace = msgspec.structs.replace
 
 
-class _Stored:
-    """One run. `token` is set while somebody has it, `last_token` once that one has let go of it."""
-
-    __slots__ = (
-        "ended",
-        "events",
-        "key",
-        "last_token",
-        "lease_ends",
-        "payload",
-        "record",
-        "seen",
-        "token",
-    )
-
-    def __init__(
-        self, record: RunRecord, payload: bytes, key: tuple[str, str] | None, events: KeptEvents
-    ) -> None:
-        self.record = record
-        self.payload = payload
-        self.key = key
-        self.events = events
-        self.token: str | None = None
-        self.last_token: str | None = None
-        self.lease_ends = 0.0
-        # When it last became somebody's business: accepted, told to be overdue, interrupted.
-        self.seen = monotonic()
-        self.ended = 0.0
-
-
 class MemoryStore:
     """`RunStore` and `LocalWork`. What has ended is bounded in bytes too, whatever its TTL."""
 
@@ -76,11 +44,11 @@ class MemoryStore:
         self._rules = rules
         self._max_ended_bytes = max_ended_bytes
         # In the order of their creation.
-        self._runs: dict[str, _Stored] = {}
+        self._runs: dict[str, StoredRun] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._accepted: dict[str, None] = {}
         # Those that are not final, for `overdue`.
-        self._open: dict[str, _Stored] = {}
+        self._open: dict[str, StoredRun] = {}
         # In the order of their ends, with their weights.
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._ended_bytes = 0
@@ -130,7 +98,7 @@ class MemoryStore:
         if found is not None:
             return Created(found.record, is_new=False)
         stored = self._add(new, RunStatus.INTERRUPTED, first=entries[0].first)
-        self._keep(stored, entries)
+        stored.keep(entries)
         stored.record = _Replace(stored.record, questions=tuple(questions))
         claim = self._give(stored) if claimed else None
         return Created(stored.record, is_new=True, claim=claim)
@@ -149,7 +117,7 @@ class MemoryStore:
                 for run_id, stored in self._runs.items()
                 if owner_id in (None, stored.record.owner.id)
                 and status in (None, stored.record.status)
-                and not self._has_expired(stored)
+                and not stored.has_expired(self._rules)
             ),
             reverse=True,
         )
@@ -167,7 +135,7 @@ class MemoryStore:
 
     async def claim(self, run_id: str) -> Claim | None:
         stored = self._find(run_id)
-        if stored is None or not self._can_be_claimed(stored):
+        if stored is None or not stored.can_be_claimed(self._rules):
             return None
         return self._give(stored)
 
@@ -175,7 +143,7 @@ class MemoryStore:
         if self._has_ended_in(claim, RunStatus.ACCEPTED):
             return
         stored = self._held(claim)
-        self._let_go(stored)
+        stored.let_go()
         attempt = stored.record.attempt - (not begun)
         stored.record = _Replace(
             stored.record, status=RunStatus.ACCEPTED, attempt=attempt, questions=()
@@ -196,7 +164,7 @@ class MemoryStore:
 
     async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
         stored = self._held(claim)
-        self._keep(stored, entries)
+        stored.keep(entries)
         self._changed(claim.run_id)
 
     async def finish(
@@ -205,8 +173,8 @@ class MemoryStore:
         if self._has_ended_in(claim, status):
             return
         stored = self._held(claim)
-        _refuse_if_cancelled(stored, status)
-        self._keep(stored, entries)
+        stored.refuse_if_cancelled(status)
+        stored.keep(entries)
         self._end(stored, status, result)
 
     async def interrupt(
@@ -220,10 +188,10 @@ class MemoryStore:
         if self._has_been_written(claim, entries):
             return
         stored = self._held(claim)
-        _refuse_if_cancelled(stored, None)
-        self._keep(stored, entries)
+        stored.refuse_if_cancelled(None)
+        stored.keep(entries)
         if not claimed:
-            self._let_go(stored)
+            stored.let_go()
         stored.seen = monotonic()
         stored.record = _Replace(
             stored.record,
@@ -290,10 +258,10 @@ class MemoryStore:
         same = (now.status, now.attempt, now.end) == (record.status, record.attempt, record.end)
         if not same or now.is_final:
             return False
-        if stored.token is not None and not self._lease_has_passed(stored):
+        if stored.token is not None and not stored.lease_has_passed:
             return False
         stored.token = None
-        self._keep(stored, [entry])
+        stored.keep([entry])
         self._end(stored, status, result)
         return True
 
@@ -330,7 +298,9 @@ class MemoryStore:
 
     async def overdue(self, limit: int) -> list[RunRecord]:
         now = monotonic()
-        late = [stored for stored in self._open.values() if self._is_overdue(stored, now)][:limit]
+        late = [stored for stored in self._open.values() if stored.is_overdue(now, self._rules)][
+            :limit
+        ]
         for stored in late:
             stored.seen = now
         return [stored.record for stored in late]
@@ -342,7 +312,7 @@ class MemoryStore:
         found = list(islice(self._accepted, limit))
         if len(found) < limit:
             lost = (stored for stored in self._open.values() if stored.token is not None)
-            found += [one.record.run_id for one in lost if self._can_be_claimed(one)]
+            found += [one.record.run_id for one in lost if one.can_be_claimed(self._rules)]
         return found[:limit]
 
     def watch_work(self, changed: Callable[[], None]) -> None:
@@ -350,63 +320,36 @@ class MemoryStore:
 
     # Steps
 
-    def _known(self, new: NewRun) -> _Stored | None:
+    def _known(self, new: NewRun) -> StoredRun | None:
         if new.idempotency_key is not None:
             by_key = self._find(self._keys.get((new.owner.id, new.idempotency_key), ""))
             if by_key is not None:
                 return by_key
         return self._find(new.run_id)
 
-    def _find(self, run_id: str) -> _Stored | None:
+    def _find(self, run_id: str) -> StoredRun | None:
         stored = self._runs.get(run_id)
-        if stored is not None and self._has_expired(stored):
+        if stored is not None and stored.has_expired(self._rules):
             self._forget(stored)
             return None
         return stored
 
-    def _add(self, new: NewRun, status: RunStatus, *, first: int) -> _Stored:
-        record = RunRecord(
-            run_id=new.run_id,
-            status=status,
-            owner=new.owner,
-            fingerprint=new.fingerprint,
-            created_at=time(),
-            thread_id=new.thread_id,
-            request_id=new.request_id,
-            direct=new.direct,
-            first=first,
-            end=first,
-        )
-        key = None if new.idempotency_key is None else (new.owner.id, new.idempotency_key)
-        rules = self._rules
-        events = KeptEvents(max_events=rules.max_events, max_bytes=rules.max_bytes, first=first)
-        stored = _Stored(record, new.payload, key, events)
+    def _add(self, new: NewRun, status: RunStatus, *, first: int) -> StoredRun:
+        stored = StoredRun.of(new, status, self._rules, first=first)
         self._runs[new.run_id] = self._open[new.run_id] = stored
-        if key is not None:
-            self._keys[key] = new.run_id
+        if stored.key is not None:
+            self._keys[stored.key] = new.run_id
         return stored
 
-    def _give(self, stored: _Stored) -> Claim:
+    def _give(self, stored: StoredRun) -> Claim:
         record = stored.record
         self._accepted.pop(record.run_id, None)
-        stored.token = secrets.token_hex(16)
-        stored.lease_ends = monotonic() + self._rules.lease_seconds
-        status = RunStatus.INTERRUPTED if record.questions else RunStatus.RUNNING
-        stored.record = _Replace(
-            record,
-            status=status,
-            attempt=record.attempt + 1,
-            started_at=record.started_at or time(),
-            claimed=True,
-        )
+        token = secrets.token_hex(16)
+        stored.give(token, self._rules)
         self._changed(record.run_id)
-        return Claim(record.run_id, stored.token, stored.record, stored.payload)
+        return Claim(record.run_id, token, stored.record, stored.payload)
 
-    def _let_go(self, stored: _Stored) -> None:
-        stored.last_token, stored.token = stored.token, None
-        stored.record = _Replace(stored.record, claimed=False)
-
-    def _wait_for_worker(self, stored: _Stored) -> None:
+    def _wait_for_worker(self, stored: StoredRun) -> None:
         stored.seen = monotonic()
         self._accepted[stored.record.run_id] = None
         if self._work_changed is not None:
@@ -427,40 +370,17 @@ class MemoryStore:
             return False
         return not stored.record.is_final and stored.events.end >= entries[-1].end
 
-    def _held(self, claim: Claim) -> _Stored:
+    def _held(self, claim: Claim) -> StoredRun:
         stored = self._runs.get(claim.run_id)
         if stored is None or stored.token != claim.token:
             raise LeaseLostError(claim.run_id)
         return stored
 
-    def _keep(self, stored: _Stored, entries: Sequence[Entry]) -> None:
-        events = stored.events
-        new = [entry for entry in entries if entry.first >= events.end]
-        if not new:
-            return
-        ends = [events.end, *(entry.end for entry in new)]
-        for end, entry in zip(ends, new, strict=False):
-            if entry.first != end:
-                raise ValueError(f"events {end} to {entry.first} are missing")
-        events.append(new)
-        events.trim()
-        stored.record = _Replace(stored.record, first=events.first, end=events.end)
-
-    def _end(self, stored: _Stored, status: RunStatus, result: bytes) -> None:
+    def _end(self, stored: StoredRun, status: RunStatus, result: bytes) -> None:
         run_id = stored.record.run_id
         self._accepted.pop(run_id, None)
         self._open.pop(run_id, None)
-        self._let_go(stored)
-        stored.payload = b""
-        stored.ended = monotonic()
-        stored.record = _Replace(
-            stored.record,
-            status=status,
-            finished_at=time(),
-            result=result,
-            questions=(),
-            answers=None,
-        )
+        stored.end(status, result)
         weight = stored.events.weight + len(result) + RECORD_BYTES
         self._ended[run_id] = weight
         self._ended_bytes += weight
@@ -471,38 +391,17 @@ class MemoryStore:
         while self._ended:
             oldest = self._runs[next(iter(self._ended))]
             too_much = self._ended_bytes > self._max_ended_bytes and len(self._ended) > 1
-            if not too_much and not self._has_expired(oldest):
+            if not too_much and not oldest.has_expired(self._rules):
                 return
             self._forget(oldest)
 
-    def _forget(self, stored: _Stored) -> None:
+    def _forget(self, stored: StoredRun) -> None:
         run_id = stored.record.run_id
         del self._runs[run_id]
         self._ended_bytes -= self._ended.pop(run_id)
         if stored.key is not None and self._keys.get(stored.key) == run_id:
             del self._keys[stored.key]
         self._changed(run_id)
-
-    def _has_expired(self, stored: _Stored) -> bool:
-        return stored.record.is_final and monotonic() - stored.ended >= self._rules.ttl_seconds
-
-    def _can_be_claimed(self, stored: _Stored) -> bool:
-        record = stored.record
-        if record.status is RunStatus.ACCEPTED:
-            return True
-        lost = record.status is RunStatus.RUNNING and self._lease_has_passed(stored)
-        return lost and not record.direct and record.attempt < self._rules.max_attempts
-
-    def _lease_has_passed(self, stored: _Stored) -> bool:
-        return stored.token is None or monotonic() >= stored.lease_ends
-
-    def _is_overdue(self, stored: _Stored, now: float) -> bool:
-        lease = self._rules.lease_seconds
-        if stored.token is not None:
-            return now >= stored.lease_ends and now - stored.seen >= lease / 3
-        if stored.record.status is RunStatus.INTERRUPTED:
-            return now - stored.seen >= MAX_WAIT_SECONDS
-        return now - stored.seen >= lease
 
     def _ordered(self, run_id: str) -> None:
         if self._order_came is not None:
@@ -511,9 +410,3 @@ class MemoryStore:
     def _changed(self, run_id: str) -> None:
         for changed in tuple(self._watchers.get(run_id, ())):
             changed()
-
-
-def _refuse_if_cancelled(stored: _Stored, status: RunStatus | None) -> None:
-    reason = stored.record.cancel_reason
-    if reason is not None and status is not RunStatus.CANCELLED:
-        raise CancelAskedError(reason)
