@@ -1,8 +1,8 @@
 """Measure a run store: one process writes, another follows. `python benchmarks/run_store.py --backend sqlite`.
 
-Of each of three workloads it prints one line: one run flat out (events/s from the first append until the other process
-has the last event), ten runs of 100 events/s each (how long an event takes from its append to the other process), and
-the replay of a whole run.
+Of each of four workloads it prints one line: one run flat out (events/s from the first append until the other process
+has the last event), ten runs of 100 events/s each (how long an event takes from its append to the other process), the
+replay of a whole run, and ten runs at once with ten subscribers each, who read as those of a server do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from typing import Any
 from dockrion.backends.redis import RedisBackend
 from dockrion.events.identity import Identity
 from dockrion.events.model import Batch, Event, RunStatus, Token
+from dockrion.runs.channel import Channels, ReadRules
 from dockrion.runs.kept import entries_of
+from dockrion.runs.observer import Unobserved
+from dockrion.runs.reader import Gap, Reader
 from dockrion.runs.store.base import Claim, Entry, NewRun, RunStore, StoreRules
 from dockrion.runs.store.redis import RedisStore
 from dockrion.runs.store.sqlite import SqliteStore
@@ -35,6 +38,7 @@ STORES: dict[str, Callable[[str], RunStore]] = {
 }
 BATCH_EVENTS = 1024
 RUNS = 10
+SUBSCRIBERS = 10
 EVENTS_PER_SECOND = 100
 TIMESTAMP = "2025-01-01T00:00:00.000Z"
 
@@ -46,11 +50,15 @@ async def main() -> None:
         if options.follow:
             await _follow(options.backend, at, options.follow)
             return
+        if options.subscribe:
+            await _subscribe(options.backend, at, options.subscribe)
+            return
         store = STORES[options.backend](at)
         await store.open()
         for _ in range(options.rounds):
             await _flat_out(store, options.backend, at, options.events)
             await _paced(store, options.backend, at, options.seconds)
+            await _fanned_out(store, options.backend, at, options.events // RUNS)
         await store.close()
 
 
@@ -62,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=5, help="of the paced runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--follow", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--subscribe", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -72,12 +81,7 @@ async def _flat_out(store: RunStore, backend: str, at: str, count: int) -> None:
     claim = await _claimed(store)
     follower = await _start_follower(backend, at, [claim.run_id])
     began = time.perf_counter()
-    end = 0
-    while end < count:
-        first, end = end, end + BATCH_EVENTS
-        events: list[Event] = [Token(f"token {n}") for n in range(first, end)]
-        await store.append(claim, entries_of(claim.run_id, Batch(events, first, TIMESTAMP)))
-    await _finish(store, claim, end)
+    await _write_flat_out(store, claim, count)
     written = time.perf_counter() - began
     seen = await _result(follower)
     taken = time.perf_counter() - began
@@ -107,6 +111,29 @@ async def _paced(store: RunStore, backend: str, at: str, seconds: int) -> None:
         f"{RUNS} runs of {EVENTS_PER_SECOND} events/s: p50 {latencies[count // 2] * 1000:.1f} ms,"
         f" p99 {latencies[count * 99 // 100] * 1000:.1f} ms, most {latencies[-1] * 1000:.1f} ms"
     )
+
+
+async def _fanned_out(store: RunStore, backend: str, at: str, count: int) -> None:
+    claims = [await _claimed(store) for _ in range(RUNS)]
+    run_ids = [claim.run_id for claim in claims]
+    follower = await _start_follower(backend, at, run_ids, how="--subscribe")
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for claim in claims:
+            tasks.create_task(_write_flat_out(store, claim, count))
+    delivered = (await _result(follower))["events"]
+    taken = time.perf_counter() - began
+    assert delivered >= RUNS * SUBSCRIBERS * count, delivered
+    print(f"{RUNS} runs x {SUBSCRIBERS} subscribers: {delivered / taken:,.0f} events/s delivered")
+
+
+async def _write_flat_out(store: RunStore, claim: Claim, count: int) -> None:
+    end = 0
+    while end < count:
+        first, end = end, end + BATCH_EVENTS
+        events: list[Event] = [Token(f"token {n}") for n in range(first, end)]
+        await store.append(claim, entries_of(claim.run_id, Batch(events, first, TIMESTAMP)))
+    await _finish(store, claim, end)
 
 
 async def _write_paced(store: RunStore, claim: Claim, offset: float, seconds: int) -> None:
@@ -140,9 +167,11 @@ async def _finish(store: RunStore, claim: Claim, first: int) -> None:
     await store.finish(claim, [_stamped(first)], RunStatus.COMPLETED, b"{}")
 
 
-async def _start_follower(backend: str, at: str, run_ids: list[str]) -> asyncio.subprocess.Process:
+async def _start_follower(
+    backend: str, at: str, run_ids: list[str], *, how: str = "--follow"
+) -> asyncio.subprocess.Process:
     follower = await asyncio.create_subprocess_exec(
-        *(sys.executable, __file__, "--backend", backend, "--at", at, "--follow", *run_ids),
+        *(sys.executable, __file__, "--backend", backend, "--at", at, how, *run_ids),
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 26,
     )
@@ -205,6 +234,27 @@ async def _follow_one(
                 store.unwatch(run_id, news.set)
                 return start
             await news.wait()
+
+
+async def _subscribe(backend: str, at: str, run_ids: list[str]) -> None:
+    store = STORES[backend](at)
+    await store.open()
+    rules = ReadRules(max_readers=SUBSCRIBERS, heartbeat_events=False)
+    channels = Channels(store, rules, Unobserved())
+    readers = [channels.follow(run_id, 0) for run_id in run_ids for _ in range(SUBSCRIBERS)]
+    print("watching", flush=True)
+    events = sum(await asyncio.gather(*map(_read_to_end, readers)))
+    channels.close()
+    await store.close()
+    print(json.dumps({"events": events}), flush=True)
+
+
+async def _read_to_end(reader: Reader) -> int:
+    while not reader.ended:
+        read = await reader.next()
+        assert not isinstance(read, Gap)
+    reader.leave()
+    return reader.position
 
 
 if __name__ == "__main__":
