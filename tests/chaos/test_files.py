@@ -1,4 +1,4 @@
-"""A SQLite file that is locked, on a full disk, damaged or read-only: it is said so, and goes on when it can."""
+"""A SQLite file that is locked, on a full disk, damaged, or cannot be one: it is said so, and goes on when it can."""
 
 from __future__ import annotations
 
