@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -66,7 +67,7 @@ class Job:
             future.set_exception(self.error)
 
 
-class _Worker:
+class _Worker(ABC):
     """A thread with a connection of its own and a queue. It ends, and closes the connection, when it is told to.
 
     The thread is a daemon: a process that ends without closing is not held up, and what it had confirmed is kept.
@@ -133,8 +134,9 @@ class _Worker:
                 job.done.set()
         self._on_loop(_settle, jobs)
 
+    @abstractmethod
     def _transact(self, jobs: list[Job]) -> None:
-        raise NotImplementedError
+        """Do all in one transaction."""
 
     def _roll_back(self) -> None:
         # SQLite has done so itself after some errors.

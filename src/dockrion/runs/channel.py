@@ -85,15 +85,13 @@ class Channel:
 
     def offer(self, entries: list[Entry], status: RunStatus, outcome: Outcome | None) -> None:
         """Take what the run's own pump has stored."""
-        if entries and entries[0].first > self._cache.end:
-            self._cache = _cache(entries[0].first)
         self.outcome = outcome
         self._take(entries, status, entries[-1].end if entries else self.end)
 
     def _take(self, entries: list[Entry], status: RunStatus, end: int) -> None:
         fresh = [entry for entry in entries if entry.end > self._cache.end]
         if fresh and fresh[0].first != self._cache.end:
-            # The first follower began inside of an entry: keep it whole.
+            # Some are missing between, or the first follower began inside of an entry, which is kept whole.
             self._cache = _cache(fresh[0].first)
         self._cache.append(fresh)
         self._cache.trim(self.slowest() if self.paced else None)
@@ -141,8 +139,6 @@ class Channel:
     def _fill_with(self, page: Page) -> None:
         entries = page.entries
         trimmed = page.first > self._cache.end
-        if trimmed and entries:
-            self._cache = _cache(entries[0].first)
         if entries and entries[-1].end < page.end:
             self._dirty.set()
         self._wanted.clear()

@@ -294,7 +294,6 @@ function ops.release()
   if not run.held then
     return {run.status == 'ACCEPTED' and 'ok' or 'lost'}
   end
-  call('HDEL', RUN, 'questions')
   accept(ARGV[10] == '1' and run.attempt or run.attempt - 1)
   -- What asked is gone.
   call('HDEL', RUN, 'questions')
