@@ -50,7 +50,7 @@ async def test_a_second_cancel_of_a_run_that_was_handed_back_ends_it_at_once() -
         store,
         LocalDispatcher(store),
         Channels(store, ReadRules(max_readers=9, heartbeat_events=False), Unobserved()),
-        ServiceRules(keeps_direct=False, window_seconds=None, concurrency=0),
+        ServiceRules(window_seconds=None, concurrency=0),
         Clock().now,
         str,
     )

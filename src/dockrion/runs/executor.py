@@ -16,9 +16,10 @@ from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
 from dockrion.runs.ending import INTERNAL, LOST
 from dockrion.runs.leases import Leases
-from dockrion.runs.pump import Pump, ended_as, entry_of
+from dockrion.runs.pump import Pump
 from dockrion.runs.run import Run
 from dockrion.runs.runner import Runner
+from dockrion.runs.settling import last_word
 from dockrion.runs.store.base import (
     Beat,
     CancelAskedError,
@@ -168,10 +169,8 @@ class Executor:
             await earlier.over.wait()
 
     async def _end(self, claim: Claim, terminal: Failed | Cancelled) -> None:
-        record = claim.record
-        status, result = ended_as(terminal, {"run_id": record.run_id})
-        entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
-        await self._store.finish(claim, [entry], status, result)
+        last = last_word(claim.record, terminal, self._timestamps())
+        await self._store.finish(claim, [last.entry], last.status, last.result)
 
     def _made(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
         pump = Pump(run, claim, self._store, self._channels, paced=paced)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final
 
-from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -23,6 +22,7 @@ from dockrion.runs.channel import Channels, Feed, without_output
 from dockrion.runs.ending import LOST, UNANSWERED
 from dockrion.runs.kept import entries_of
 from dockrion.runs.run import Run
+from dockrion.runs.settling import ended_as
 from dockrion.runs.store.base import (
     MAX_WAIT_SECONDS,
     CancelAskedError,
@@ -152,8 +152,7 @@ class Pump:
     async def _interrupt(self, batch: Batch) -> bool:
         run = self.run
         waits = run.is_waiting
-        asked = run.questions if waits else _asked(run.outcome)
-        questions = [Question(one.interrupt_id, one.value) for one in asked]
+        questions = questions_of(run)
         entries = self._encoded(batch)
         await self._insist(
             lambda: self._store.interrupt(self.claim, entries, questions, claimed=waits)
@@ -245,25 +244,6 @@ class Pump:
             self._channels.beat(self.run_id)
 
 
-def ended_as(outcome: Outcome | None, metadata: dict[str, Any]) -> tuple[RunStatus, bytes]:
-    """Return the final state of a run, and the JSON that `GET /runs/{run_id}` has of it."""
-    match outcome:
-        case Complete():
-            result = {"output": outcome.output, "metadata": outcome.metadata}
-            return RunStatus.COMPLETED, encode(result)
-        case Failed():
-            error = {"code": outcome.code, "message": outcome.error, "details": outcome.details}
-            return RunStatus.FAILED, encode({"error": error, "metadata": metadata})
-        case _:
-            return RunStatus.CANCELLED, encode({"metadata": metadata})
-
-
-def entry_of(run_id: str, sequence: int, terminal: Failed | Cancelled, timestamp: str) -> Entry:
-    """Encode the last event of a run that no worker has."""
-    [entry] = entries_of(run_id, Batch([terminal], sequence, timestamp))
-    return entry
-
-
 def _cancelled(batch: Batch, reason: str) -> tuple[Batch, Cancelled]:
     """Let a batch that ends a run end with the cancel that has been promised."""
     events = list(batch.events)
@@ -275,5 +255,9 @@ def _cancelled(batch: Batch, reason: str) -> tuple[Batch, Cancelled]:
     return Batch([*events, terminal], batch.first, batch.timestamp), terminal
 
 
-def _asked(outcome: Outcome | None) -> list[Interrupt]:
-    return outcome.interrupts if isinstance(outcome, Interrupted) else []
+def questions_of(run: Run) -> list[Question]:
+    """Return what a run that has asked waits for: in its code, or, where that has ended, with its outcome."""
+    asked = run.questions
+    if not run.is_waiting:
+        asked = run.outcome.interrupts if isinstance(run.outcome, Interrupted) else []
+    return [Question(one.interrupt_id, one.value) for one in asked]

@@ -11,7 +11,7 @@ from dockrion.events.model import Cancelled, Failed, RunStatus
 from dockrion.runs.dispatch.base import Dispatcher
 from dockrion.runs.ending import UNANSWERED
 from dockrion.runs.observer import RunObserver
-from dockrion.runs.pump import ended_as, entry_of
+from dockrion.runs.settling import settle
 from dockrion.runs.store.base import RunRecord, RunStore, StoreError
 
 logger = logging.getLogger(__name__)
@@ -87,9 +87,6 @@ class Reaper:
             await self._dispatcher.submit(record)
 
     async def _end(self, record: RunRecord, terminal: Failed | Cancelled) -> None:
-        status, result = ended_as(terminal, {"run_id": record.run_id})
-        entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
-        if await self._store.settle(record, entry, status, result):
-            self._observer.ended(terminal)
+        if await settle(self._store, record, terminal, self._timestamps(), self._observer):
             ids = {"run_id": record.run_id, "attempt": record.attempt}
             logger.warning("run is ended: %s", getattr(terminal, "code", "CANCELLED"), extra=ids)

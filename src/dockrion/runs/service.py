@@ -21,17 +21,18 @@ from dockrion.errors import (
 )
 from dockrion.events.identity import SEES_ALL_RUNS, Identity
 from dockrion.events.jsonable import encode
-from dockrion.events.model import Batch, Cancelled, Interrupted, RunStatus
+from dockrion.events.model import Batch, Cancelled, RunStatus
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.channel import Channels
 from dockrion.runs.dispatch.base import Dispatcher
 from dockrion.runs.executor import Executor
 from dockrion.runs.kept import entries_of
-from dockrion.runs.pump import ended_as, entry_of
+from dockrion.runs.pump import questions_of
 from dockrion.runs.reader import Reader
 from dockrion.runs.reaper import Reaper
 from dockrion.runs.run import Run
 from dockrion.runs.runner import Runner, new_run_id
+from dockrion.runs.settling import settle
 from dockrion.runs.store.base import (
     NewRun,
     Question,
@@ -51,10 +52,9 @@ CANCEL_SECONDS: Final = 1.0
 class ServiceRules(msgspec.Struct, frozen=True, kw_only=True):
     """`window_seconds`: how long a direct run goes on without a follower; None: to its end.
 
-    With `keeps_direct` direct runs are kept from their start on. `concurrency` async runs are executed at once in this process; 0 executes none.
+    `concurrency` async runs are executed at once in this process; 0 executes none.
     """
 
-    keeps_direct: bool
     window_seconds: float | None
     concurrency: int
 
@@ -180,10 +180,9 @@ class RunService:
         owner_id = None if SEES_ALL_RUNS in identity.permissions else identity.id
         return await self.store.list(owner_id=owner_id, status=status, cursor=cursor, limit=limit)
 
-    async def follow(self, run_id: str, identity: Identity, *, start: int) -> Reader:
-        """Follow a run to its end, over its interrupts."""
-        await self.get(run_id, identity)
-        return self.channels.follow(run_id, start)
+    def follow(self, record: RunRecord, *, start: int) -> Reader:
+        """Follow a run that `get` has given to its end, over its interrupts."""
+        return self.channels.follow(record.run_id, start)
 
     async def cancel(self, run_id: str, identity: Identity, reason: str) -> RunRecord:
         """End a run as CANCELLED: it is, or nothing else can become of it. Raises `ConflictError` when it had ended."""
@@ -198,7 +197,9 @@ class RunService:
                 raise ConflictError(f"The run {run_id!r} has ended already: {record.status}.")
             if record.claimed and record.cancel_reason is not None:
                 return await self._ended_soon(record)
-            if await self._settle(record, Cancelled(record.cancel_reason or reason)):
+            cancelled = Cancelled(record.cancel_reason or reason)
+            now, observer = self._timestamps(), self.channels.observer
+            if await settle(self.store, record, cancelled, now, observer):
                 return (await self.store.get(run_id)) or record
 
     async def resume(self, run_id: str, identity: Identity, answer: Any) -> RunRecord:
@@ -268,15 +269,11 @@ class RunService:
         with this process. Raises `ConflictError` where another process has made a run with its id meanwhile.
         """
         _, executor = self._ready()
-        asked = run.questions
-        if isinstance(run.outcome, Interrupted):
-            asked = run.outcome.interrupts
-        questions = [Question(one.interrupt_id, one.value) for one in asked]
         context = run.context
         call = RunCall(None, run.run_id, context.thread_id, context.identity, context.request_id)
         new = _new_run(call, direct=run.is_waiting)
         created = await self.store.create_interrupted(
-            new, entries_of(run.run_id, batch), questions, claimed=run.is_waiting
+            new, entries_of(run.run_id, batch), questions_of(run), claimed=run.is_waiting
         )
         if not created.is_new:
             raise _taken(run.run_id)
@@ -316,14 +313,6 @@ class RunService:
             return
         if record is not None and record.status is RunStatus.ACCEPTED:
             await self._submit(record)
-
-    async def _settle(self, record: RunRecord, terminal: Cancelled) -> bool:
-        status, result = ended_as(terminal, {"run_id": record.run_id})
-        entry = entry_of(record.run_id, record.end, terminal, self._timestamps())
-        settled = await self.store.settle(record, entry, status, result)
-        if settled:
-            self.channels.observer.ended(terminal)
-        return settled
 
     async def _ended_soon(self, record: RunRecord) -> RunRecord:
         changed = asyncio.Event()

@@ -350,7 +350,7 @@ async def test_open_subscriptions_are_active_streams_and_no_requests() -> None:
 async def test_a_server_that_takes_no_more_subscriptions_answers_with_a_stream_that_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def shutting_down(*_: Any, **__: Any) -> Any:
+    def shutting_down(*_: Any, **__: Any) -> Any:
         raise ShuttingDownError("The server is shutting down.")
 
     async with running(app_for(saying("a"))) as app:

@@ -40,7 +40,6 @@ def run_service(
             observer,
         ),
         ServiceRules(
-            keeps_direct=connection.holds_runs,
             window_seconds=None if goes_on else connection.resume_window,
             concurrency=spec.runs.concurrency if streaming.async_runs and streaming.worker else 0,
         ),
