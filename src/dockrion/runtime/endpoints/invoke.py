@@ -6,12 +6,10 @@ each request), but inside any middleware that the user adds.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
@@ -22,13 +20,12 @@ from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
 from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
+from dockrion.runtime.endpoints.connection import Connection, native_wire
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
-from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
 from dockrion.runtime.writer import UNKEPT, HeldWriter, StreamWriter
-from dockrion.wires.native import NativeWire
 
 logger = logging.getLogger(__name__)
 
@@ -127,36 +124,19 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
             call.refused(exc)
             await send_error(send, exc, request.request_id, request.answer_headers)
             return
-        wire = NativeWire(
-            source.run_id,
-            heartbeat_events=source.heartbeat_events,
-            timestamps=host.timestamps.now,
-        )
-        extensions: Any = scope.get("extensions") or {}
-        transport = extensions.get("dockrion.transport")
-        stream = OpenStream(source.heartbeats, asyncio.current_task(), transport)
-        host.streams.watch(source, receive)
-        host.streams.add(stream)
+        wire = native_wire(host, source)
         writer: StreamWriter | HeldWriter | None = None
         try:
-            await start_stream(send, request, wire.content_type, source.run_id)
-            del request
-            if isinstance(source, Run):
-                keep = None if host.answered is None else partial(keep_waiting, host)
-                writer = StreamWriter(source, wire, stream, send, keep=keep)
-            else:
-                writer = HeldWriter(source, wire, stream, send)
-            await writer.write()
-        except OSError:
-            # Some servers say so when the caller has gone.
-            pass
-        except asyncio.CancelledError:
-            if not stream.gave_up:
-                raise
-            await drop(stream)
+            async with Connection(host, source, scope, receive) as stream:
+                await start_stream(send, request, wire.content_type, source.run_id)
+                del request
+                if isinstance(source, Run):
+                    keep = None if host.answered is None else partial(keep_waiting, host)
+                    writer = StreamWriter(source, wire, stream, send, keep=keep)
+                else:
+                    writer = HeldWriter(source, wire, stream, send)
+                await writer.write()
         finally:
-            host.streams.discard(stream)
-            host.streams.unwatch(source)
             if not (isinstance(writer, StreamWriter) and writer.is_kept):
                 source.leave()
 
@@ -285,13 +265,3 @@ async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
     ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def drop(stream: OpenStream) -> None:
-    """Let the connection of a caller who takes nothing go, with what is still unsent."""
-    if stream.task is not None:
-        stream.task.uncancel()
-    if stream.transport is not None:
-        stream.transport.abort()
-        # The server has heard of it then: else this end would be one in the middle of an answer.
-        await asyncio.sleep(0)

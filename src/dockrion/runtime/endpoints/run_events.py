@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dockrion.errors import DockrionError, GoneError, ShuttingDownError, TooManySubscribersError
 from dockrion.events.sse import RETRY
 from dockrion.runs.reader import Reader
 from dockrion.runtime.asgi import Receive, Scope, Send
-from dockrion.runtime.endpoints.invoke import SeenAllError, answer_nothing, drop, refuse_method
+from dockrion.runtime.endpoints.connection import Connection, native_wire
+from dockrion.runtime.endpoints.invoke import SeenAllError, answer_nothing, refuse_method
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import is_run_id
 from dockrion.runtime.responses import send_error, start_stream
 from dockrion.runtime.run_requests import RunsRequest
-from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.writer import HeldWriter
 from dockrion.wires.native import NativeWire
 
@@ -73,33 +73,19 @@ async def _write(
     host: AgentHost, opened: _Opened, request: RunsRequest, receive: Receive, send: Send
 ) -> None:
     reader = opened.reader
-    wire = NativeWire(
-        reader.run_id,
-        heartbeat_events=reader.heartbeat_events,
-        timestamps=host.timestamps.now,
-    )
-    extensions: Any = request.scope.get("extensions") or {}
-    stream = OpenStream(reader, asyncio.current_task(), extensions.get("dockrion.transport"))
-    writer = HeldWriter(reader, wire, stream, send, opening=RETRY)
-    timer = asyncio.get_running_loop().call_later(opened.seconds, writer.time_out)
-    host.streams.watch(reader, receive)
-    host.streams.add(stream)
+    wire = native_wire(host, reader)
+    timer: asyncio.TimerHandle | None = None
     try:
-        await start_stream(send, request, wire.content_type, reader.run_id)
-        if request.scope["method"] == "HEAD":
-            await send({"type": "http.response.body", "body": b""})
-            return
-        del request
-        await writer.write()
-    except OSError:
-        # Some servers say so when the caller has gone.
-        pass
-    except asyncio.CancelledError:
-        if not stream.gave_up:
-            raise
-        await drop(stream)
+        async with Connection(host, reader, request.scope, receive) as stream:
+            writer = HeldWriter(reader, wire, stream, send, opening=RETRY)
+            timer = asyncio.get_running_loop().call_later(opened.seconds, writer.time_out)
+            await start_stream(send, request, wire.content_type, reader.run_id)
+            if request.scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                return
+            del request
+            await writer.write()
     finally:
-        timer.cancel()
-        host.streams.discard(stream)
-        host.streams.unwatch(reader)
+        if timer is not None:
+            timer.cancel()
         reader.leave()
