@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 TIMEOUT_SECONDS = 90.0
@@ -35,14 +35,19 @@ def chromium() -> str | None:
 
 def look(pages: list[Page]) -> list[Looked]:
     """Look at all pages in one browser."""
-    job = {"chromium": chromium(), "pages": [page._asdict() for page in pages]}
+    said = in_chromium("pages.mjs", pages=[page._asdict() for page in pages])
+    return [Looked(**json.loads(line)) for line in said.split("\n") if line]
+
+
+def in_chromium(script: str, **job: Any) -> str:
+    """Run a script of `tests/clients` on a job, and return what it prints."""
     node = subprocess.run(
-        ["node", "pages.mjs"],
+        ["node", script],
         cwd=CLIENTS,
-        input=json.dumps(job),
+        input=json.dumps({"chromium": chromium(), **job}),
         capture_output=True,
         encoding="utf-8",
         timeout=TIMEOUT_SECONDS,
     )
     assert node.returncode == 0, node.stderr
-    return [Looked(**json.loads(line)) for line in node.stdout.split("\n") if line]
+    return node.stdout

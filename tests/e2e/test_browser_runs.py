@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from .browser import CLIENTS, TIMEOUT_SECONDS, chromium
+from .browser import TIMEOUT_SECONDS, in_chromium
 from .cutting import cutting
 from .server import agent_source
 
@@ -29,17 +28,7 @@ TYPES = ["started", "token", "timeout", "complete", "gap", "cancelled"]
 
 
 def follow(origin: str, path: str) -> tuple[list[Any], int]:
-    job = {"chromium": chromium(), "origin": origin, "path": path, "types": TYPES}
-    node = subprocess.run(
-        ["node", "eventsource.mjs"],
-        cwd=CLIENTS,
-        input=json.dumps(job),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=TIMEOUT_SECONDS,
-    )
-    assert node.returncode == 0, node.stderr
-    seen = json.loads(node.stdout)
+    seen = json.loads(in_chromium("eventsource.mjs", origin=origin, path=path, types=TYPES))
     return seen["events"], seen["opens"]
 
 

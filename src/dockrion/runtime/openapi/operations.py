@@ -34,6 +34,7 @@ from dockrion.runtime.openapi.parts import (
     json_body,
     options,
     payload,
+    question,
 )
 from dockrion.runtime.requests import EVENT_ID, TICKET_PATH
 from dockrion.spec import DockSpec
@@ -66,11 +67,10 @@ def _invoke(spec: DockSpec) -> dict[str, Any]:
 
 
 def _waits() -> dict[str, Any]:
-    asked = closed({"interrupt_id": TEXT, "value": {"description": "What the agent asks."}})
     fields = {
         "success": {"const": True},
         "status": {"const": "INTERRUPTED"},
-        "interrupts": {"type": "array", "minItems": 1, "items": asked},
+        "interrupts": {"type": "array", "minItems": 1, "items": question()},
         "metadata": {"type": "object"},
     }
     answer = {

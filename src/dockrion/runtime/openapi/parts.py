@@ -124,6 +124,11 @@ def json_body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
+def question() -> dict[str, Any]:
+    """Return the schema of what a run waits for."""
+    return closed({"interrupt_id": TEXT, "value": {"description": "What the agent asks."}})
+
+
 def closed(fields: dict[str, Any]) -> dict[str, Any]:
     """An object with these fields, all of them."""
     return {"type": "object", "properties": fields, "required": list(fields)}

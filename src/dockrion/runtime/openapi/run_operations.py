@@ -38,6 +38,7 @@ from dockrion.runtime.openapi.parts import (
     json_body,
     options,
     payload,
+    question,
 )
 from dockrion.runtime.requests import RUN_ID
 from dockrion.runtime.run_requests import (
@@ -72,7 +73,6 @@ _READS: Final[Errors] = (
 def run_schemas(spec: DockSpec) -> dict[str, Any]:
     """Return the components that are about runs."""
     error = closed({"code": TEXT, "message": TEXT, "details": ANY})
-    interrupt = closed({"interrupt_id": TEXT, "value": {"description": "What the agent asks."}})
     metadata = {
         "type": "object",
         "properties": RUN_METADATA["properties"],
@@ -93,7 +93,7 @@ def run_schemas(spec: DockSpec) -> dict[str, Any]:
             "type": "array",
             "description": "There while the run waits for answers.",
             "minItems": 1,
-            "items": interrupt,
+            "items": question(),
         },
     }
     return {
