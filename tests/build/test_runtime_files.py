@@ -116,6 +116,14 @@ def test_the_agents_requirements_are_included_as_they_stand(tmp_path: Path) -> N
     assert (folder / lines[-1].removeprefix("-r ")).samefile(tmp_path / "requirements.txt")
 
 
+def test_an_agent_that_lists_dockrion_itself_is_included_alone(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("dockrion>=0.0.1\n")
+
+    folder = written(tmp_path)
+
+    assert (folder / "requirements.txt").read_text().splitlines()[1:] == ["-r ../requirements.txt"]
+
+
 def test_a_file_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
     folder = written(tmp_path)
     before = (folder / "main.py").stat().st_mtime_ns

@@ -275,6 +275,16 @@ def test_a_folder_that_cannot_be_written_stops_nothing(agent: Agent) -> None:
     assert output == {"answer": "HELLO"}
 
 
+def test_requirements_that_cannot_be_met_elsewhere_stop_nothing_here(agent: Agent) -> None:
+    path = agent()
+    (path.parent / "requirements.txt").write_text("pydantic==1.10\n")
+
+    with running(path) as server:
+        said = server.until_ready()
+
+    assert "lacks requirements.txt: pydantic: requirements.txt:1 has `pydantic==1.10`" in said
+
+
 def test_verbose_says_where_each_secret_is_from_and_no_value(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

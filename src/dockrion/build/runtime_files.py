@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from dockrion.build.requirements import REQUIREMENTS, requirements_of
+from dockrion.build.requirements import REQUIREMENTS, including_requirements
 from dockrion.spec import DockSpec
 
 RUNTIME_FOLDER: Final = ".dockrion_runtime"
@@ -31,7 +31,10 @@ app = create_app(load_for_agent(DOCKFILE))
 
 
 def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = None) -> Path:
-    """Write the files beside the Dockfile, or where it is said; return the folder. Raises `OSError`."""
+    """Write the files beside the Dockfile, or where it is said; return the folder.
+
+    Raises `OSError`, and `BuildConflictError` where the agent's requirements cannot be met.
+    """
     folder = dockfile.parent / RUNTIME_FOLDER if output_folder is None else output_folder
     folder.mkdir(parents=True, exist_ok=True)
     relative = os.path.relpath(dockfile.absolute(), folder.absolute())
@@ -40,7 +43,7 @@ def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = N
     included = Path(os.path.relpath(agents.absolute(), folder.absolute())).as_posix()
     _write(
         folder / REQUIREMENTS,
-        requirements_of(spec, included=included if agents.is_file() else None),
+        including_requirements(spec, dockfile.parent, included=included),
     )
     return folder
 

@@ -115,9 +115,13 @@ def command(
 
 def _write_runtime(path: Path, dockfile: Dockfile) -> None:
     from dockrion.build.runtime_files import RUNTIME_FOLDER, write_runtime
+    from dockrion.errors import DeploymentError
 
     try:
         write_runtime(path, dockfile.spec)
     except OSError as exc:
         # The server does not need it: a folder that is read-only stops nothing.
         logger.warning("%s cannot be written: %s", RUNTIME_FOLDER, exc.strerror)
+    except DeploymentError as exc:
+        # What runs here is installed already.
+        logger.warning("%s lacks requirements.txt: %s", RUNTIME_FOLDER, exc.message)
