@@ -60,12 +60,12 @@ async def report(state: State) -> dict[str, Any]:
     return {"verdict": verdict, "report": text}
 
 
-def assistant() -> Any:
-    graph = StateGraph(State)
-    for node in (read, check, report):
-        graph.add_node(node.__name__, node)
-    graph.add_edge(START, "read")
-    graph.add_edge("read", "check")
-    graph.add_edge("check", "report")
-    graph.add_edge("report", END)
-    return graph.compile()
+builder = StateGraph(State)
+for node in (read, check, report):
+    builder.add_node(node.__name__, node)
+builder.add_edge(START, "read")
+builder.add_edge("read", "check")
+builder.add_edge("check", "report")
+builder.add_edge("report", END)
+
+graph = builder.compile()
