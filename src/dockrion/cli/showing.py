@@ -88,3 +88,15 @@ def progress(label: str) -> Generator[Progress]:
         yield line
     finally:
         line.stop()
+
+
+def done(what: str) -> None:
+    """Say on standard output that a file was written, or a thing was done."""
+    click.echo(f"{styled('✓', stream=sys.stdout, fg='green')} {what}")
+
+
+def next_steps(commands: list[str]) -> None:
+    """Say on standard error what to type next."""
+    click.echo("\nNext:", err=True)
+    for command in commands:
+        click.echo(f"  {styled(command, stream=sys.stderr, bold=True)}", err=True)

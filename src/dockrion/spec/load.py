@@ -93,17 +93,20 @@ def read_dockfile(
     env_file: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
     source: Source | None = None,
+    text: str | None = None,
 ) -> Dockfile:
     """Read a Dockfile with the environment around it; `environ` stands for the shell's.
 
-    Raises `ValidationError` with all problems at once; missing secrets are in the result.
+    `text` is what the file is to hold, where that is not in it yet. Raises `ValidationError` with all problems at once; missing secrets are in the result.
     """
     path = Path(path)
     source = source or Source()
     source.name = path.name or str(path)
     # Not resolve(): the folder of a linked Dockfile is the one that the link stands in.
     source.folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
-    document = _read_mapping(path, source)
+    if text is None:
+        text = text_of_dockfile(path)
+    document = read_mapping(text, source)
     shell = os.environ if environ is None else environ
     environment = _with_env_files(
         Environment(dict(shell), dict.fromkeys(shell, SHELL)), source, env_file
@@ -114,8 +117,9 @@ def read_dockfile(
     return Dockfile(_with_log_level(spec, environment, source), environment, missing)
 
 
-def _read_mapping(path: Path, source: Source) -> Document:
-    document = read_document(_text(path, source.name, hint=_DOCKFILE_HINT))
+def read_mapping(text: str, source: Source) -> Document:
+    """Read the YAML of a Dockfile; raise `ValidationError` where it is no mapping."""
+    document = read_document(text)
     source.places.update(document.places)
     source.problems.extend(document.problems)
     if is_mapping(document.data):
@@ -133,8 +137,15 @@ def _instead_of_mapping(data: Any) -> str:
     return f"must be a mapping, got {'a list' if is_list(data) else 'one value'}"
 
 
-def _text(path: Path, name: str, *, hint: str) -> str:
+def text_of_dockfile(path: Path, *, exactly: bool = False) -> str:
+    """Return what a Dockfile holds; `exactly` with its byte order mark and its own line ends."""
+    return _text(path, path.name or str(path), hint=_DOCKFILE_HINT, exactly=exactly)
+
+
+def _text(path: Path, name: str, *, hint: str, exactly: bool = False) -> str:
     try:
+        if exactly:
+            return path.read_bytes().decode()
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         complaint = f"{name} not found"

@@ -1,0 +1,1 @@
+"""What a project starts with: the text of its Dockfile, a working agent, the files around them."""
