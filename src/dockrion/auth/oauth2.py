@@ -87,7 +87,7 @@ class OAuth2Authenticator:
         self._spec = spec
         self._now = now
         self._clock = clock
-        self._form, self._headers = _credentials(spec, environ)
+        self._form, self._headers = credentials(spec, environ)
         self._endpoint = endpoint or Endpoint(
             spec.introspection_url, field="auth.oauth2.introspection_url"
         )
@@ -186,7 +186,7 @@ def _with_name(identity: Identity, username: object) -> Identity:
     return msgspec.structs.replace(identity, name=username)
 
 
-def _credentials(
+def credentials(
     spec: OAuth2Spec, environ: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the form fields and headers that say who asks (RFC 6749, section 2.3.1)."""

@@ -24,7 +24,7 @@ async def run_once(
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    host = AgentHost(_alone(spec))
+    host = AgentHost(alone(spec))
     try:
         if not await host.loaded() or host.runner is None:
             raise host.load_error or AdapterLoadError("The agent could not be loaded.")
@@ -56,7 +56,7 @@ async def run_once(
         await host.close()
 
 
-def _alone(spec: DockSpec) -> DockSpec:
+def alone(spec: DockSpec) -> DockSpec:
     """Return the spec of a process that keeps no runs: it needs no backend, and takes no runs that wait in one."""
     streaming = spec.streaming
     connection = streaming.connection.model_copy(
