@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from dockrion.cli.dockfile import DEFAULT_NAME, dockfile_argument, env_file_option
 from dockrion.cli.failures import Settings, debug_option
+from dockrion.cli.payload import parse_payload, payload_options, payload_text
 from dockrion.cli.showing import is_terminal, json_option, progress, styled
 
 if TYPE_CHECKING:
     from dockrion.doctor.checks import Result
 
-AGENT_SECONDS: Final = 30.0
+_AGENT_SECONDS: Final = 30.0
+_STREAM_SECONDS: Final = 60.0
 
 _MARKS: Final = {
     "ok": ("✓", "green"),
@@ -32,42 +35,90 @@ _MARKS: Final = {
     "skipped": ("-", None),
 }
 _NARROWEST: Final = 60
+_MOST_SHOWN: Final = 200
 
 
 @click.command()
 @dockfile_argument
 @env_file_option
 @click.option(
+    "--stream",
+    "url",
+    metavar="URL",
+    help="Look at the way to a deployed agent instead; this runs it once.",
+)
+@click.option("--no-run", is_flag=True, help="With --stream: do not run the agent.")
+@payload_options
+@click.option("--api-key", metavar="KEY", help="With --stream: a key or token of the agent.")
+@click.option("--origin", help="With --stream: the origin of the pages that are to call it.")
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=AGENT_SECONDS,
-    show_default=True,
-    help="Seconds that the agent may take to load.",
+    help=f"Seconds that the agent may take: to load [{_AGENT_SECONDS:g}], or to answer [{_STREAM_SECONDS:g}].",
 )
 @json_option
 @debug_option
-@click.pass_obj
+@click.pass_context
 def command(
-    settings: Settings, path: Path, env_file: Path | None, timeout: float, as_json: bool
+    ctx: click.Context,
+    path: Path,
+    env_file: Path | None,
+    url: str | None,
+    no_run: bool,
+    payload: str | None,
+    payload_file: Path | None,
+    api_key: str | None,
+    origin: str | None,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Look for what is wrong: Python, packages, Docker, Dockfile, secrets, agent, port, backend, keys.
 
-    Nothing is changed, and no model is called. The exit code is 0, whatever is found.
+    Nothing is changed, and no model is called. With --stream it looks at a deployed agent, through whatever stands
+    before it, and runs it once. The exit code is 0, whatever is found.
     """
-    results = _examine(path, env_file, timeout, debug=settings.debug)
+    _check_options(ctx, url, payload, payload_file)
+    _keep_logs_quiet(debug=ctx.ensure_object(Settings).debug)
+    if url is None:
+        results = _examine(path, env_file, timeout or _AGENT_SECONDS)
+    else:
+        given = None
+        if payload is not None or payload_file is not None:
+            given = payload_text(payload, payload_file)
+            parse_payload(given, of_file=payload_file is not None)
+        results = _probe(url, given, api_key, origin, timeout or _STREAM_SECONDS, runs=not no_run)
     if as_json:
         click.echo(_as_json(results))
     else:
         _show(results)
 
 
-def _examine(
-    path: Path, env_file: Path | None, agent_seconds: float, *, debug: bool
-) -> list[Result]:
+def _check_options(
+    ctx: click.Context, url: str | None, payload: str | None, payload_file: Path | None
+) -> None:
+    given = {
+        name
+        for name in ("path", "env_file", "payload", "payload_file", "api_key", "origin", "no_run")
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if url is None:
+        useless = given - {"path", "env_file"}
+        where = "needs --stream URL: without it no agent is called."
+    else:
+        useless = given & {"path", "env_file"}
+        where = "is about an agent here, and --stream about one that is deployed: give one of them."
+    if useless:
+        name = min(useless)
+        option = "PATH" if name == "path" else f"--{name.replace('_', '-')}"
+        raise click.UsageError(f"{option} {where}")
+    if payload is not None and payload_file is not None:
+        raise click.UsageError("Give the payload with either -p/--payload or -f/--payload-file.")
+
+
+def _examine(path: Path, env_file: Path | None, agent_seconds: float) -> list[Result]:
     from dockrion.doctor.base import open_case
     from dockrion.doctor.checks import examine
 
-    _keep_logs_quiet(debug=debug)
     dockfile = path / DEFAULT_NAME if path.is_dir() else path
     with progress("looking at everything") as line:
         case = open_case(dockfile, env_file=env_file, agent_seconds=agent_seconds)
@@ -76,6 +127,39 @@ def _examine(
             line.label = f"looking at {', '.join(pending)}"
 
         return asyncio.run(examine(case, on_pending=tell))
+
+
+def _probe(
+    url: str,
+    payload: bytes | None,
+    key: str | None,
+    origin: str | None,
+    seconds: float,
+    *,
+    runs: bool,
+) -> list[Result]:
+    from dockrion.doctor.stream.probe import Probe, probe
+
+    with progress(f"asking {url}") as line:
+
+        def announce(sent: bytes) -> None:
+            text = sent.decode(errors="replace")
+            shown = text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+            line.label = f"following a run of the agent, for {seconds:g} s at most"
+            click.echo(
+                f"This runs the agent once, with {shown}; --no-run leaves that out.", err=True
+            )
+
+        asked = Probe(
+            url=url,
+            on_run=announce,
+            payload=payload,
+            key=key,
+            origin=origin,
+            seconds=seconds,
+            runs_agent=runs,
+        )
+        return asyncio.run(probe(asked))
 
 
 def _keep_logs_quiet(*, debug: bool) -> None:
