@@ -68,7 +68,7 @@ def test_events_that_come_in_blocks_are_held_back() -> None:
     events = [("token", float(number // 4 + 1), number / 4) for number in range(12)]
 
     assert (
-        "12 events came in 3 blocks, up to 1.0 s late"
+        "12 events came in 3 blocks, up to 0.8 s late"
         in found(recording(*events), "buffering").message
     )
 

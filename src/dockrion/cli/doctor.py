@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from dockrion.cli.dockfile import DEFAULT_NAME, dockfile_argument, env_file_opti
 from dockrion.cli.failures import Settings, debug_option
 from dockrion.cli.payload import parse_payload, payload_options, payload_text
 from dockrion.cli.showing import is_terminal, json_option, progress, styled
+from dockrion.errors import ValidationError
 
 if TYPE_CHECKING:
     from dockrion.doctor.checks import Result
@@ -140,14 +142,16 @@ def _probe(
 ) -> list[Result]:
     from dockrion.doctor.stream.probe import Probe, probe
 
-    with progress(f"asking {url}") as line:
+    with ExitStack() as shown:
+        shown.enter_context(progress(f"asking {url}"))
 
         def announce(sent: bytes) -> None:
             text = sent.decode(errors="replace")
-            shown = text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
-            line.label = f"following a run of the agent, for {seconds:g} s at most"
-            click.echo(
-                f"This runs the agent once, with {shown}; --no-run leaves that out.", err=True
+            cut = text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+            shown.close()  # else it would be written into the line
+            click.echo(f"This runs the agent once, with {cut}; --no-run leaves that out.", err=True)
+            shown.enter_context(
+                progress(f"following a run of the agent, for {seconds:g} s at most")
             )
 
         asked = Probe(
@@ -159,7 +163,10 @@ def _probe(
             seconds=seconds,
             runs_agent=runs,
         )
-        return asyncio.run(probe(asked))
+        try:
+            return asyncio.run(probe(asked))
+        except ValidationError as exc:
+            raise click.BadParameter(exc.message, param_hint="--stream") from exc
 
 
 def _keep_logs_quiet(*, debug: bool) -> None:

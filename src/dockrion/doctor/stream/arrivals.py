@@ -60,7 +60,8 @@ class Recording:
 
     @property
     def last_at(self) -> float:
-        return self.pieces[-1] if self.pieces else self.head_at
+        # The server sends something at once, so where nothing came it is silence from the start.
+        return self.pieces[-1] if self.pieces else 0.0
 
     @property
     def held_seconds(self) -> float:
@@ -85,8 +86,13 @@ class Recording:
             return False
         # The server sends `started` together with the head.
         return self.held_seconds > HELD_SECONDS or (
-            not self.events and self.ended_at - self.head_at > IDLE_SECONDS
+            not self.events and self.ended_at > IDLE_SECONDS
         )
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether there was time to hold events back, while the agent was at work or silent."""
+        return max(self.lasted_seconds, self.ended_at - self.last_at) >= TELLING_SECONDS
 
 
 def diagnose(recording: Recording) -> list[tuple[str, Finding]]:
@@ -117,7 +123,7 @@ UNBUFFERED: Final = (
 
 def _buffering(recording: Recording) -> Finding:
     if not recording.is_readable:
-        return skipped("buffering: a stream that is compressed cannot be looked into")
+        return skipped("a stream that is compressed cannot be looked into")
     if not recording.events:
         if recording.is_held_back:
             waited = recording.ended_at
@@ -125,7 +131,7 @@ def _buffering(recording: Recording) -> Finding:
                 f"the stream is buffered: in {waited:.0f} s nothing came, though the server sends `started` at once",
                 UNBUFFERED,
             )
-        return skipped("buffering: no event came")
+        return skipped("no event came")
     held, count = recording.held_seconds, len(recording.events)
     if held > HELD_SECONDS:
         times = [event.at for event in recording.events]
@@ -140,15 +146,12 @@ def _buffering(recording: Recording) -> Finding:
             "the stream is buffered: it comes with a Content-Length, so somebody has waited for its end",
             UNBUFFERED,
         )
-    if recording.lasted_seconds < TELLING_SECONDS:
+    if not recording.is_telling:
         return info(
             f"whether events are held back is not known: the agent was done after {recording.lasted_seconds:.1f} s",
             "-p with a payload that keeps it busy for some seconds",
         )
-    return ok(
-        f"each of {count} events came as it was sent, {held * 1000:.0f} ms late at most, over"
-        f" {recording.lasted_seconds:.1f} s"
-    )
+    return ok(f"each of {count} events came as it was sent, {held * 1000:.0f} ms late at most")
 
 
 def _idle(recording: Recording) -> list[Finding]:
@@ -157,22 +160,27 @@ def _idle(recording: Recording) -> list[Finding]:
     if recording.end == "ended" and not recording.is_whole and recording.is_readable:
         return [_cut(recording)]
     if recording.is_held_back:
-        return [skipped("idle streams: what is buffered is silent anyway")]
+        return [skipped("what is buffered is silent anyway")]
     silence = max(
         recording.longest_silence,
         recording.ended_at - recording.last_at if recording.end == "left" else 0.0,
     )
-    if silence < IDLE_SECONDS:
-        return [
-            info(
-                "how long a stream may be silent is not known: this one never was",
-                f"let it be silent for longer than streaming.events.heartbeat_interval ({HEARTBEAT_SECONDS} s, if the"
-                " Dockfile says nothing else): nginx: proxy_read_timeout; -p with a payload that makes the agent"
-                " think tries it out",
-            )
-        ]
-    hearts = f", with {recording.heartbeats} heartbeats" if recording.heartbeats else ""
-    return [ok(f"it was silent for {silence:.1f} s at a time and not cut{hearts}")]
+    if recording.heartbeats or silence > HEARTBEAT_SECONDS:
+        with_hearts = f", with {recording.heartbeats} heartbeats" if recording.heartbeats else ""
+        return [ok(f"it was silent for {silence:.1f} s at a time and not cut{with_hearts}")]
+    how_long = (
+        f"it was silent for {silence:.1f} s and not cut; whether it may be for longer is not known"
+        if silence >= IDLE_SECONDS
+        else "how long a stream may be silent is not known: this one never was"
+    )
+    return [
+        info(
+            how_long,
+            "it must be longer than streaming.events.heartbeat_interval"
+            f" ({HEARTBEAT_SECONDS} s, if the Dockfile says nothing else): nginx: proxy_read_timeout;"
+            " -p with a payload that makes the agent think tries it out",
+        )
+    ]
 
 
 def _cut(recording: Recording) -> Finding:

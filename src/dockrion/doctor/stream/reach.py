@@ -163,12 +163,8 @@ async def _ask(
     headers = credentials_for(None, key)
     names = ("/openapi.json", "/schema", "/info", "/ready", "/health/")
     answers = await asyncio.gather(*(_get(client, target, name, headers) for name in names))
-    document, schema, about, ready, _ = (
-        {}
-        if answer is None or (answer.status_code != 200 and name != "/ready")
-        else json_of(answer)
-        for name, answer in zip(names, answers, strict=True)
-    )
+    document, schema, about = map(_told, answers[:3])
+    ready = json_of(answers[3])
     found: Found = []
     if ready.get("status") not in ("ready", None):
         found.append(("server", _not_ready(ready)))
@@ -191,6 +187,11 @@ async def _ask(
             )
         )
     return contact, found
+
+
+def _told(answer: httpx2.Response | None) -> Mapping[str, Any]:
+    """Return what was answered; nothing where that is closed."""
+    return json_of(answer) if answer is not None and answer.status_code == 200 else {}
 
 
 async def _get(

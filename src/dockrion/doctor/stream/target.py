@@ -74,8 +74,10 @@ def unknown_event() -> str:
     return f"doctor-{secrets.token_hex(8)}:0"
 
 
-def json_of(response: httpx2.Response) -> Mapping[str, Any]:
+def json_of(response: httpx2.Response | None) -> Mapping[str, Any]:
     """Return the object of a JSON answer; an empty one for everything else."""
+    if response is None:
+        return {}
     try:
         data: Any = response.json()
     except ValueError:

@@ -31,7 +31,7 @@ ORIGIN: Final = "https://app.example.com"
 _NO_JSON: Final = b'{"'
 # What a server takes at most, if its Dockfile says nothing else, and less than proxies take by default.
 _SIZES: Final = (10 << 20, (1 << 20) + 1, 64 << 10)
-_EARLY_SECONDS: Final = 1.5
+_EARLY_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 5.0
 
 
