@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dockrion.adapters import register_adapter
+    from dockrion.build.image import clean_runtime, deploy, generate_runtime
     from dockrion.errors import (
         AdapterError,
         AdapterLoadError,
@@ -82,9 +83,12 @@ __all__ = [
     "ShuttingDownError",
     "StreamContext",
     "ValidationError",
+    "clean_runtime",
     "create_app",
+    "deploy",
     "expand_env_vars",
     "generate_json_schema",
+    "generate_runtime",
     "get_current_context",
     "invoke_local",
     "load_dockspec",
@@ -102,9 +106,12 @@ _HOMES = {
     "EventsFilter": "dockrion.events.filter",
     "RunCancelled": "dockrion.events.cancelled",
     "StreamContext": "dockrion.events.context",
+    "clean_runtime": "dockrion.build.image",
     "create_app": "dockrion.runtime.app",
+    "deploy": "dockrion.build.image",
     "expand_env_vars": "dockrion.spec",
     "generate_json_schema": "dockrion.spec",
+    "generate_runtime": "dockrion.build.image",
     "get_current_context": "dockrion.events.context",
     "invoke_local": "dockrion.runtime.dockfile",
     "load_dockspec": "dockrion.spec",

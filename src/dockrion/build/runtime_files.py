@@ -13,6 +13,7 @@ from dockrion.build.requirements import REQUIREMENTS, including_requirements
 from dockrion.spec import DockSpec
 
 RUNTIME_FOLDER: Final = ".dockrion_runtime"
+MAIN: Final = "main.py"
 
 _MAIN: Final = '''"""The ASGI app of this agent, for any server: uvicorn --app-dir <this folder> main:app
 
@@ -38,21 +39,33 @@ def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = N
     folder = dockfile.parent / RUNTIME_FOLDER if output_folder is None else output_folder
     folder.mkdir(parents=True, exist_ok=True)
     relative = os.path.relpath(dockfile.absolute(), folder.absolute())
-    _write(folder / "main.py", _MAIN.format(dockfile=Path(relative).as_posix()))
+    write_text(folder / MAIN, main_for(Path(relative).as_posix()))
     agents = dockfile.parent / REQUIREMENTS
     included = Path(os.path.relpath(agents.absolute(), folder.absolute())).as_posix()
-    _write(
+    write_text(
         folder / REQUIREMENTS,
         including_requirements(spec, dockfile.parent, included=included),
     )
     return folder
 
 
-def _write(path: Path, text: str) -> None:
+def main_for(dockfile: str) -> str:
+    """Return the text of main.py for a Dockfile whose path from there it is, with slashes."""
+    return _MAIN.format(dockfile=dockfile)
+
+
+def write_text(path: Path, text: str) -> None:
     # A file that stays as it is keeps its time, and a process that reads it meanwhile sees it whole.
+    data = text.encode()
     try:
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == data:
             return
-    except (FileNotFoundError, UnicodeDecodeError):
+    except FileNotFoundError:
         pass
-    path.write_text(text, encoding="utf-8")
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        new.write_bytes(data)
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise

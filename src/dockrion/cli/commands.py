@@ -21,6 +21,7 @@ COMMANDS = {
     "add": "Add a section to a Dockfile; the rest stays as it is.",
     "doctor": "Look for what is wrong here, or on the way to a deployed agent.",
     "init": "Start a project, with an agent that runs as it is.",
+    "build": "Build the agent's image, or its build context.",
     "run": "Serve the agent over HTTP.",
     "schema": "Print the Dockfile's JSON Schema.",
     "test": "Run the agent once and print its output.",

@@ -1,0 +1,286 @@
+"""From a Dockfile to what stands in `.dockrion_runtime/` for an image, and to the image."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dockrion.build.contents import Contents, contents_of, exclusions
+from dockrion.build.context import (
+    CONTEXT,
+    Written,
+    alone,
+    cannot_write,
+    telling_secrets,
+    write_context,
+)
+from dockrion.build.dockerfile import PROJECT_FOLDER, REQUIREMENTS_FOLDER, dockerfile_of
+from dockrion.build.requirements import REQUIREMENTS, merged_requirements, requirement_files
+from dockrion.build.runtime_files import (
+    MAIN,
+    RUNTIME_FOLDER,
+    main_for,
+    write_runtime,
+    write_text,
+)
+from dockrion.build.selection import CLUTTER, SECRET, Selection
+from dockrion.errors import DeploymentError, MissingSecretError, ValidationError
+from dockrion.spec import Dockfile, DockSpec, read_dockfile, unbuilt_features
+
+logger = logging.getLogger(__name__)
+
+DOCKERFILE: Final = "Dockerfile"
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# What Docker takes in one name, `dockrion/` and the tag's colon apart.
+_MAX_NAME_CHARS: Final = 240
+_GIT: Final = re.compile(rb"\bgit\+")
+_SHOWN_LINES: Final = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a build writes, made without writing anything."""
+
+    path: Path
+    spec: DockSpec
+    image: str
+    contents: Contents
+    requirements: str
+    requirement_files: dict[str, Path]
+    warnings: list[str]
+
+    @property
+    def dockerfile(self) -> str:
+        texts = [path.read_bytes() for path in self.requirement_files.values() if _is_list(path)]
+        needs_git = any(map(_GIT.search, [self.requirements.encode(), *texts]))
+        return dockerfile_of(self.spec, self.path.name, needs_git=needs_git)
+
+    def context_files(self) -> dict[str, Path | str]:
+        """Return what stands where in the context."""
+        runtime = f"{PROJECT_FOLDER}/{RUNTIME_FOLDER}"
+        return {
+            DOCKERFILE: self.dockerfile,
+            **{f"{PROJECT_FOLDER}/{place}": path for place, path in self.contents.files.items()},
+            f"{runtime}/{MAIN}": main_for(f"../{self.path.name}"),
+            f"{runtime}/{REQUIREMENTS}": self.requirements,
+            **{f"{REQUIREMENTS_FOLDER}/{p}": path for p, path in self.requirement_files.items()},
+            f"{REQUIREMENTS_FOLDER}/{REQUIREMENTS}": self.requirements,
+        }
+
+
+def image_name(agent: str, tag: str) -> str:
+    """Return the image's name and tag; raise `ValidationError` for what Docker would not take."""
+    if not _TAG.fullmatch(tag):
+        raise ValidationError(
+            f"tag: must be 1 to 128 letters, digits, dots, hyphens and underscores, with no dot or hyphen first; got {tag!r}"
+        )
+    if agent.endswith("-") or len(agent) > _MAX_NAME_CHARS:
+        raise ValidationError(
+            f"agent.name: {agent!r} names no image: it must not end in a hyphen, and have {_MAX_NAME_CHARS} characters at most"
+        )
+    return f"dockrion/{agent}:{tag}"
+
+
+def plan_image(
+    path: Path,
+    dockfile: Dockfile,
+    *,
+    tag: str = "dev",
+    env_file: Path | None = None,
+    runtime: Path | None = None,
+) -> Plan:
+    """Find out what the image of a Dockfile holds; raise `DockrionError` where there can be none."""
+    spec = dockfile.spec
+    unbuilt = unbuilt_features(spec)
+    if unbuilt:
+        raise ValidationError("\n".join(unbuilt), details=unbuilt)
+    image = image_name(spec.agent.name, tag)
+    path = path.absolute()
+    names = dockfile.missing_secrets
+    missing = [MissingSecretError(names).message] if names else []
+    database = path.parent / spec.streaming.sqlite.path
+    private = {database.with_name(f"{database.name}{end}"): SECRET for end in ("", "-wal", "-shm")}
+    if env_file is not None:
+        private[env_file] = SECRET
+    if runtime is not None:
+        private[runtime] = CLUTTER
+    contents = contents_of(spec, path, private=private)
+    needed = Selection(path.parent, exclusions(spec), private)
+    for file in requirement_files(path.parent):
+        place = file.relative_to(path.parent).as_posix()
+        if file.is_dir():
+            needed.add("" if place == "." else place)
+        else:
+            needed.add_named(place)
+    return Plan(
+        path=path,
+        spec=spec,
+        image=image,
+        contents=contents,
+        requirements=merged_requirements(spec, path.parent),
+        requirement_files=dict(sorted(needed.files.items())),
+        warnings=[*spec.warnings, *missing, *contents.warnings],
+    )
+
+
+def write_image(plan: Plan, runtime: Path) -> Written:
+    """Write the generated files and the context; the caller is alone in the folder (`alone`)."""
+    folders = {f"{PROJECT_FOLDER}/{folder}" for folder in plan.contents.folders if folder}
+    try:
+        written = write_context(
+            runtime, plan.context_files(), folders=folders, secrets=telling_secrets(plan.spec)
+        )
+        write_runtime(plan.path, plan.spec, runtime)
+        write_text(runtime / REQUIREMENTS, plan.requirements)
+        write_text(runtime / DOCKERFILE, plan.dockerfile)
+    except OSError as exc:
+        raise cannot_write(runtime, exc) from exc
+    return written
+
+
+def docker_build(image: str, context: Path, *, no_cache: bool, output: int) -> None:
+    """Build the image; what docker says goes to `output`, or into the error with `subprocess.PIPE`."""
+    docker = find_docker()
+    options = ["--no-cache"] if no_cache else []
+    command = [docker, "build", "-t", image, *options, str(context.absolute())]
+    merged = subprocess.STDOUT if output == subprocess.PIPE else output
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=merged, check=False
+        )
+    except OSError as exc:
+        raise DeploymentError(f"{docker} cannot be started: {exc.strerror}") from exc
+    if done.returncode == 0:
+        return
+    said = (done.stdout or b"").decode(errors="replace").splitlines()[-_SHOWN_LINES:]
+    error = DeploymentError(
+        "\n".join([f"docker build ended with code {done.returncode}", *said]), details=said or None
+    )
+    error.add_note("what docker said stands above; the context is in " + str(context))
+    raise error
+
+
+def find_docker() -> str:
+    docker = shutil.which("docker")
+    if docker is None:
+        error = DeploymentError("docker is not installed, or not on the PATH")
+        error.add_note(
+            "install it, or leave it to another machine: --no-docker writes the build context only"
+        )
+        raise error
+    return docker
+
+
+def generate_runtime(
+    path: str | Path,
+    output_dir: str | Path | None = None,
+    include_dockerfile: bool = True,
+    env_file: str | Path | None = None,
+) -> Path:
+    """Write `.dockrion_runtime/`, or `output_dir`, and return it: with the Dockerfile comes its build context.
+
+    Secrets need not be set. Raises `DockrionError`.
+    """
+    place = Path(path)
+    runtime = place.parent / RUNTIME_FOLDER if output_dir is None else Path(output_dir)
+    dockfile = read_for_image(place, env_file=_path(env_file), allow_missing_secrets=True)
+    if not include_dockerfile:
+        try:
+            return write_runtime(place, dockfile.spec, runtime)
+        except OSError as exc:
+            raise cannot_write(runtime, exc) from exc
+    plan = plan_image(place, dockfile, env_file=_path(env_file), runtime=runtime)
+    _log(plan.warnings)
+    with alone(runtime, _log_wait):
+        write_image(plan, runtime)
+    return runtime
+
+
+def clean_runtime(path: str | Path, output_dir: str | Path | None = None) -> bool:
+    """Remove what `generate_runtime` and builds have written for a Dockfile; return whether there was any of it.
+
+    Logs stay, and so does the folder when it holds some.
+    """
+    place = Path(path)
+    folder = place if place.is_dir() else place.parent
+    runtime = folder / RUNTIME_FOLDER if output_dir is None else Path(output_dir)
+    if not runtime.is_dir():
+        return False
+    found = False
+    try:
+        with alone(runtime, _log_wait):
+            for name in (MAIN, REQUIREMENTS, DOCKERFILE, CONTEXT):
+                written = runtime / name
+                found = found or written.exists()
+                if written.is_dir() and not written.is_symlink():
+                    shutil.rmtree(written)
+                else:
+                    written.unlink(missing_ok=True)
+            if not any(runtime.iterdir()):
+                runtime.rmdir()
+    except OSError as exc:
+        raise DeploymentError(f"{runtime} cannot be removed: {exc.strerror}") from exc
+    return found
+
+
+def deploy(
+    path: str | Path,
+    target: str = "local",
+    tag: str = "dev",
+    no_cache: bool = False,
+    env_file: str | Path | None = None,
+    allow_missing_secrets: bool = False,
+) -> dict[str, Any]:
+    """Build the agent's image with Docker; return `{image, status, agent_name, runtime_dir}`. Raises `DockrionError`."""
+    if target != "local":
+        error = DeploymentError(f"target: must be local, got {target!r}")
+        error.add_note("`dockrion deploy` is for compose and kubernetes")
+        raise error
+    place = Path(path)
+    dockfile = read_for_image(
+        place, env_file=_path(env_file), allow_missing_secrets=allow_missing_secrets
+    )
+    plan = plan_image(place, dockfile, tag=tag, env_file=_path(env_file))
+    _log(plan.warnings)
+    find_docker()
+    runtime = place.parent / RUNTIME_FOLDER
+    with alone(runtime, _log_wait):
+        context = write_image(plan, runtime).folder
+        docker_build(plan.image, context, no_cache=no_cache, output=subprocess.PIPE)
+    return {
+        "image": plan.image,
+        "status": "built",
+        "agent_name": plan.spec.agent.name,
+        "runtime_dir": str(runtime),
+    }
+
+
+def read_for_image(path: Path, *, env_file: Path | None, allow_missing_secrets: bool) -> Dockfile:
+    """Read a Dockfile; a missing secret is an error, or is told among its warnings."""
+    dockfile = read_dockfile(path, env_file=env_file)
+    if dockfile.missing_secrets and not allow_missing_secrets:
+        raise MissingSecretError(dockfile.missing_secrets)
+    return dockfile
+
+
+def _is_list(path: Path) -> bool:
+    """Whether packages may be listed in it."""
+    return path.suffix == ".txt" or path.name == "pyproject.toml"
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _log(warnings: list[str]) -> None:
+    for warning in warnings:
+        logger.warning(warning)
+
+
+def _log_wait() -> None:
+    logger.info("another build is at work in this folder; waiting for it")
