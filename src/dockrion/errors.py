@@ -15,6 +15,7 @@
     │   ├── OverloadedError
     │   └── ShuttingDownError
     ├── RunTimeoutError         the run took too long
+    ├── UnexpectedAnswerError   what answered a client is no dockrion server
     ├── PolicyViolationError    a policy of the Dockfile says no
     │   └── ToolNotAllowedError the rules for tools do
     ├── AdapterError            the agent
@@ -34,7 +35,7 @@ does not swallow it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class DockrionError(Exception):
@@ -44,8 +45,8 @@ class DockrionError(Exception):
     `status` is the HTTP status that answers it.
     """
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
-    status: ClassVar[int] = 500
+    code: str = "INTERNAL_ERROR"
+    status: int = 500
 
     def __init__(self, message: str, *, details: Any = None) -> None:
         super().__init__(message)
@@ -157,6 +158,12 @@ class RunTimeoutError(DockrionError):
     status = 504
 
 
+class UnexpectedAnswerError(DockrionError):
+    """Of a client: what answered speaks HTTP, and is no dockrion server."""
+
+    code = "UNEXPECTED_ANSWER"
+
+
 class PolicyViolationError(DockrionError):
     """`rule` names the policy in metrics; `agent`: one that the agent enforces by itself."""
 
@@ -225,8 +232,13 @@ class BuildConflictError(DeploymentError):
 
 
 def error_for(code: str, message: str, *, details: Any = None) -> DockrionError:
-    """Return the error that `code` stands for, as it came from a run or from a server."""
-    return _CLASSES.get(code, DockrionError)(message, details=details)
+    """Return the error that `code` stands for, as it came from a run or from a server; a code that has no class is kept."""
+    cls = _CLASSES.get(code)
+    if cls is not None:
+        return cls(message, details=details)
+    error = DockrionError(message, details=details)
+    error.code = code
+    return error
 
 
 def status_for(code: str) -> int:

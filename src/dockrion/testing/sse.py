@@ -1,15 +1,12 @@
-"""Reading Server-Sent Events from bytes, cut anywhere.
-
-After the WHATWG HTML standard, section 9.2.6 (interpreting an event stream):
-https://html.spec.whatwg.org/multipage/server-sent-events.html
-"""
+"""Reading Server-Sent Events from bytes, cut anywhere, as text."""
 
 from __future__ import annotations
 
-import codecs
 from typing import Any
 
 import msgspec
+
+from dockrion.events.sse_parser import EventParser
 
 
 class SSEEvent(msgspec.Struct, frozen=True):
@@ -30,64 +27,37 @@ class SSEReader:
     """
 
     def __init__(self) -> None:
-        self.retry: int | None = None
         self.comments: list[str] = []
         self.last_event_id = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._line = ""
-        self._skip_newline = False
-        self._at_start = True
-        self._event = ""
-        self._data: list[str] = []
+        self._parser = _Parser(self.comments)
+
+    @property
+    def retry(self) -> int | None:
+        return self._parser.retry
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
-        text = self._decoder.decode(chunk)
-        if self._at_start and text:
-            text = text.removeprefix("\ufeff")
-            self._at_start = False
-        events: list[SSEEvent] = []
-        for line in self._complete_lines(text):
-            event = self._interpret(line)
-            if event is not None:
-                events.append(event)
+        events = [
+            SSEEvent(_text(frame.event) or "message", _text(frame.data), _text(frame.id))
+            for frame in self._parser.feed(chunk)
+        ]
+        if events:
+            self.last_event_id = events[-1].id
         return events
 
-    def _complete_lines(self, text: str) -> list[str]:
-        """Split at LF, CR and CRLF, also where a CRLF lies across two chunks."""
-        if self._skip_newline and text:
-            text = text.removeprefix("\n")
-            self._skip_newline = False
-        self._skip_newline = self._skip_newline or text.endswith("\r")
-        lines = (self._line + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._line = lines.pop()
-        return lines
 
-    def _interpret(self, line: str) -> SSEEvent | None:
-        if not line:
-            return self._dispatch()
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match field:
-            case "":
-                self.comments.append(value)
-            case "event":
-                self._event = value
-            case "data":
-                self._data.append(value)
-            case "id" if "\0" not in value:
-                self.last_event_id = value
-            case "retry" if value.isascii() and value.isdigit():
-                self.retry = int(value)
-            case _:
-                pass
-        return None
+class _Parser(EventParser):
+    __slots__ = ("_comments",)
 
-    def _dispatch(self) -> SSEEvent | None:
-        event, data = self._event, self._data
-        self._event, self._data = "", []
-        if not data:
-            return None
-        return SSEEvent(event or "message", "\n".join(data), self.last_event_id)
+    def __init__(self, comments: list[str]) -> None:
+        super().__init__()
+        self._comments = comments
+
+    def comment(self, text: bytes) -> None:
+        self._comments.append(_text(text.removeprefix(b" ")))
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
 
 
 def read_sse(body: bytes) -> list[SSEEvent]:
