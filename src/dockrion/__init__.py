@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dockrion.adapters import register_adapter
     from dockrion.build.image import clean_runtime, deploy, generate_runtime
+    from dockrion.client import AsyncClient, Client
     from dockrion.errors import (
         AdapterError,
         AdapterLoadError,
@@ -59,9 +60,11 @@ __all__ = [
     "AdapterLoadError",
     "AdapterNotLoadedError",
     "AgentExecutionError",
+    "AsyncClient",
     "AuthError",
     "BuildConflictError",
     "CallableMissingError",
+    "Client",
     "ConflictError",
     "DeploymentError",
     "DockSpec",
@@ -102,6 +105,8 @@ __all__ = [
 # Where the names are that are no errors: a module, and the name there when it is another one.
 _HOMES = {
     "__version__": "dockrion.version:VERSION",
+    "AsyncClient": "dockrion.client",
+    "Client": "dockrion.client",
     "DockSpec": "dockrion.spec",
     "EventsFilter": "dockrion.events.filter",
     "RunCancelled": "dockrion.events.cancelled",

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 # Name to what `dockrion --help` says of it; the module of the same name holds the `command`.
 COMMANDS = {
     "add": "Add a section to a Dockfile; the rest stays as it is.",
+    "build": "Build the agent's image, or its build context.",
     "doctor": "Look for what is wrong here, or on the way to a deployed agent.",
     "init": "Start a project, with an agent that runs as it is.",
-    "build": "Build the agent's image, or its build context.",
+    "invoke": "Run an agent that is served somewhere, and print its output.",
     "run": "Serve the agent over HTTP.",
     "schema": "Print the Dockfile's JSON Schema.",
     "test": "Run the agent once and print its output.",

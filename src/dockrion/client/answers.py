@@ -72,11 +72,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None = None
 
     def result(self) -> Any:
-        """Return the output of a completed run; raise what a failed one ended with, `ConflictError` for the others."""
+        """Return the output of a completed run; raise what a failed one ended with, `ConflictError` for others."""
         if self.status == RunStatus.COMPLETED:
             return self.output
         if self.error is not None:
             raise error_for(self.error.code, self.error.message, details=self.error.details)
+        if self.interrupts:
+            asked = ", ".join(f"{one.interrupt_id}: {one.value!r}" for one in self.interrupts)
+            raise ConflictError(
+                f"The run {self.run_id!r} waits for an answer (runs.resume) to {asked}"
+            )
         raise ConflictError(f"The run {self.run_id!r} has no output: it is {self.status}.")
 
 

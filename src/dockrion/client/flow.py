@@ -9,7 +9,7 @@ from collections.abc import Generator
 from itertools import count
 from os import strerror
 from ssl import SSLCertVerificationError
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import httpx2
 import msgspec
@@ -156,8 +156,7 @@ def _reason(exc: Exception) -> str:
             reason = strerror(below.errno)
         elif isinstance(below, OSError) and below.strerror:
             reason = below.strerror
-        if isinstance(below, BaseExceptionGroup):
-            below = below.exceptions[0]
-        else:
-            below = below.__cause__ or below.__context__
+        # Of several tries (`::1`, then `127.0.0.1`) the first tells as much as any.
+        tries = cast("tuple[BaseException, ...]", getattr(below, "exceptions", ()))
+        below = tries[0] if tries else below.__cause__ or below.__context__
     return " ".join(reason.split())

@@ -20,6 +20,7 @@ from dockrion.client.asking import (
     list_ask,
     payload_ask,
     resume_ask,
+    without_user,
 )
 from dockrion.client.events import StreamEvent
 from dockrion.client.flow import (
@@ -74,6 +75,14 @@ class Client:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self._http = httpx2.Client(transport=transport, limits=limits)
         self.runs = Runs(self._settings, self._http)
+
+    @property
+    def url(self) -> str:
+        """The agent's URL, without the password that it may have been given with."""
+        return without_user(self._settings.url)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.url}>"
 
     def __enter__(self) -> Self:
         return self
@@ -227,6 +236,11 @@ class EventStream:
     def last_event_id(self) -> str | None:
         """The id of the last event that was given out; with it another stream goes on after it."""
         return self._place.last_event_id
+
+    @property
+    def run(self) -> Run:
+        """The run, as far as its events have told: `RUNNING` until the last one, with its output or error then."""
+        return self._place.run
 
     def __enter__(self) -> Self:
         try:
