@@ -174,8 +174,10 @@ class _Call:
                 )
             case RateLimitError(retry_after=seconds) if seconds is not None:
                 return f"try again in {seconds} s"
-            case GoneError():
+            case GoneError() if place is None:
                 return "without --last-event-id a new run is started"
+            case GoneError():
+                return "streaming.connection of its Dockfile says whether streams can be taken up again"
             case RunTimeoutError():
                 return "--timeout is for the whole call; streaming.events.max_run_duration bounds the run"
             case ServiceUnavailableError() if place is not None:
@@ -187,8 +189,12 @@ class _Call:
                     f"{self.url}/info tells whether a dockrion server is there; expose.rest and expose.streaming of its "
                     "Dockfile say whether it takes calls without and with --stream"
                 )
-            case ValidationError():
+            case ValidationError() if not self.url:
+                return "the URL is that of the agent, such as http://localhost:8080"
+            case ValidationError() if error.details:
                 return f"{self.url}/schema says what the agent takes"
+            case ValidationError():
+                return "`dockrion invoke --help` says what each option takes"
             case AgentExecutionError():
                 return "the agent itself raised this; the log of its server has the traceback"
             case _:

@@ -38,7 +38,12 @@ from dockrion.errors import (
     UnexpectedAnswerError,
 )
 from dockrion.events.model import Interrupt, RunStatus
-from dockrion.events.sse_parser import EventParser, EventTooLargeError, Frame
+from dockrion.events.sse_parser import (
+    MAX_EVENT_BYTES,
+    EventParser,
+    EventTooLargeError,
+    Frame,
+)
 
 # A connection that lasted so long was one, even if nothing happened on it.
 ALIVE_SECONDS: Final = 5.0
@@ -138,7 +143,7 @@ class Following:
         self._timed_out = False
         opened = self._now()
         yield Opened()
-        parser = EventParser()
+        parser = EventParser(max_event_bytes=MAX_EVENT_BYTES)
         broken: Exception | None = None
         while broken is None and not self.ended and not self._timed_out:
             try:
@@ -279,7 +284,7 @@ class Following:
         seconds = self._backoff.next(at_least=at_least)
         if not self._was_open:
             return seconds
-        if now - self._trouble + seconds > self._reconnect_seconds:
+        if now - self._trouble + seconds >= self._reconnect_seconds:
             raise self._gives_up(broken) from broken
         return seconds
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dockrion.testing.agents import ScriptedAgent, app_for
 from dockrion.testing.exchange import Exchange, post, request, running
 from dockrion.testing.sse import SSEEvent, SSEReader, read_sse
+from dockrion.testing.transport import AppTransport
 
 __all__ = [
+    "AppTransport",
     "Exchange",
     "SSEEvent",
     "SSEReader",
