@@ -63,9 +63,8 @@ def test_generate_runtime_writes_where_it_is_told_and_never_into_itself(tmp_path
     output = tmp_path / "out" / "inside"
 
     generate_runtime(dockfile, output_dir=str(output))
-    runtime = generate_runtime(dockfile, output_dir=str(output))
+    assert generate_runtime(dockfile, output_dir=str(output)) == output
 
-    assert runtime == output
     assert "../../Dockfile.yaml" in (output / "main.py").read_text()
     context = output / "context/project"
     assert names(context) == {".dockrion_runtime", "Dockfile.yaml", "service.py"}

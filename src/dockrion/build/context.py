@@ -132,27 +132,21 @@ class _Copying:
         above, _, name = place.rpartition("/")
         target = self.make_folder(above) / name
         if isinstance(source, str):
-            self._check(source.encode(), place)
-            self._write(target, source.encode(), executable=False)
+            data = source.encode()
+            self._check(data, place)
+            self._write(target, data, executable=False)
             return
         try:
-            with source.open("rb") as opened:
+            with source.open("rb", buffering=0) as opened:
                 status = os.fstat(opened.fileno())
-                executable = bool(status.st_mode & 0o100)
-                if status.st_size < _LARGE_BYTES:
-                    data = opened.read()
-                    self._check(data, place)
+                if status.st_size > _LARGE_BYTES:
+                    data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
                 else:
-                    data = None
-                    with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                        self._check(mapped, place)
+                    data = opened.readall()
         except OSError as exc:
             raise DeploymentError(f"{_shown(place)} cannot be read: {exc.strerror}") from exc
-        if data is None:
-            shutil.copyfile(source, target)
-            self._finish(target, status.st_size, executable=executable)
-        else:
-            self._write(target, data, executable=executable)
+        self._check(data, place)
+        self._write(target, data, executable=bool(status.st_mode & 0o100))
 
     def settle(self) -> None:
         # Inner ones first: each file that is written gives its folder a new time.
@@ -161,15 +155,13 @@ class _Copying:
             folder.chmod(0o755)
             os.utime(folder, (_TIME, _TIME))
 
-    def _write(self, target: Path, data: bytes, *, executable: bool) -> None:
-        target.write_bytes(data)
-        self._finish(target, len(data), executable=executable)
-
-    def _finish(self, target: Path, size: int, *, executable: bool) -> None:
+    def _write(self, target: Path, data: bytes | mmap.mmap, *, executable: bool) -> None:
+        with target.open("xb") as opened:
+            opened.write(data)
         # Readable by the image's user, whoever alone may read the file here.
         target.chmod(0o755 if executable else 0o644)
         os.utime(target, (_TIME, _TIME))
-        self.bytes += size
+        self.bytes += len(data)
 
     def _check(self, data: bytes | mmap.mmap, place: str) -> None:
         for name, value in self._secrets.items():

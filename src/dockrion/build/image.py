@@ -25,6 +25,7 @@ from dockrion.build.runtime_files import (
     MAIN,
     RUNTIME_FOLDER,
     main_for,
+    write_main,
     write_runtime,
     write_text,
 )
@@ -135,7 +136,7 @@ def write_image(plan: Plan, runtime: Path) -> Written:
         written = write_context(
             runtime, plan.context_files(), folders=folders, secrets=telling_secrets(plan.spec)
         )
-        write_runtime(plan.path, plan.spec, runtime)
+        write_main(plan.path, runtime)
         write_text(runtime / REQUIREMENTS, plan.requirements)
         write_text(runtime / DOCKERFILE, plan.dockerfile)
     except OSError as exc:

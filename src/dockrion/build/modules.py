@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
@@ -37,8 +37,7 @@ class Modules:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # Names of files and of folders of each folder that was read.
-        self._listings: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._listings: dict[str, _Listing] = {}
         self._found: dict[str, Module | None] = {}
 
     def chain(self, name: str) -> list[Module]:
@@ -62,8 +61,8 @@ class Modules:
         """Yield all modules that a package holds, at any depth."""
         if module.folder is None:
             return
-        files, folders = self._listing(module.folder)
-        for child in sorted({file.partition(".")[0] for file in files} | folders):
+        listing = self._listing(module.folder)
+        for child in sorted({file.partition(".")[0] for file in listing.files} | listing.folders):
             found = self._module(f"{module.name}.{child}", module.folder)
             if found is not None and child.isidentifier() and child != "__init__":
                 yield found
@@ -80,9 +79,9 @@ class Modules:
 
     def names_in(self, folder: str) -> list[str]:
         """Return what could be imported from a folder by its name, for messages about one that is not there."""
-        files, folders = self._listing(folder)
-        names = {file.removesuffix(".py") for file in files if file.endswith(".py")} | folders
-        return sorted(name for name in names if name.isidentifier())
+        listing = self._listing(folder)
+        modules = {file.removesuffix(".py") for file in listing.files if file.endswith(".py")}
+        return sorted(name for name in modules | listing.folders if name.isidentifier())
 
     def _module(self, name: str, folder: str | None) -> Module | None:
         if folder is None:
@@ -94,32 +93,34 @@ class Modules:
     def _look(self, name: str, folder: str) -> Module | None:
         """Look in the order of Python's own finder: package, extension, source, folder."""
         last = name.rpartition(".")[2]
-        files, folders = self._listing(folder)
+        listing = self._listing(folder)
         prefix = f"{folder}/" if folder else ""
         inside = f"{prefix}{last}"
-        if last in folders:
-            contents = self._listing(inside)[0]
-            if "__init__.py" in contents:
+        is_folder = last in listing.folders
+        if is_folder:
+            contents = self._listing(inside)
+            if "__init__.py" in contents.files:
                 return Module(name, f"{inside}/__init__.py", inside)
-            if extension := _extension("__init__", contents):
+            if extension := contents.extensions.get("__init__"):
                 return Module(name, f"{inside}/{extension}", inside, is_source=False)
-        if extension := _extension(last, files):
+        if extension := listing.extensions.get(last):
             return Module(name, f"{prefix}{extension}", None, is_source=False)
-        if f"{last}.py" in files:
+        if f"{last}.py" in listing.files:
             return Module(name, f"{prefix}{last}.py", None)
-        return Module(name, None, inside) if last in folders else None
+        return Module(name, None, inside) if is_folder else None
 
-    def _listing(self, folder: str) -> tuple[frozenset[str], frozenset[str]]:
+    def _listing(self, folder: str) -> _Listing:
         if folder not in self._listings:
-            files: set[str] = set()
-            folders: set[str] = set()
+            listing = self._listings[folder] = _Listing()
             try:
                 with os.scandir(self._root / folder) as entries:
                     for entry in entries:
-                        (folders if entry.is_dir() else files).add(entry.name)
+                        (listing.folders if entry.is_dir() else listing.files).add(entry.name)
             except OSError:
                 pass  # what cannot be read cannot be imported
-            self._listings[folder] = frozenset(files), frozenset(folders)
+            # One for any version and machine: the image has another Python than this one.
+            compiled = (file for file in listing.files if file.endswith(_EXTENSIONS))
+            listing.extensions = {f.partition(".")[0]: f for f in sorted(compiled, reverse=True)}
         return self._listings[folder]
 
     def _installed(self, top: str, *, regular: bool) -> bool:
@@ -129,8 +130,10 @@ class Modules:
         return spec is not None and (not regular or spec.origin is not None)
 
 
-def _extension(name: str, files: frozenset[str]) -> str | None:
-    # One for any version and machine: the image has another Python than this one.
-    return min(
-        (f for f in files if f.startswith(f"{name}.") and f.endswith(_EXTENSIONS)), default=None
-    )
+@dataclass
+class _Listing:
+    """The names in one folder; `extensions` maps modules to the files that they are compiled to."""
+
+    files: set[str] = field(default_factory=set[str])
+    folders: set[str] = field(default_factory=set[str])
+    extensions: dict[str, str] = field(default_factory=dict[str, str])

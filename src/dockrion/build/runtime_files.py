@@ -37,16 +37,19 @@ def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = N
     Raises `OSError`, and `BuildConflictError` where the agent's requirements cannot be met.
     """
     folder = dockfile.parent / RUNTIME_FOLDER if output_folder is None else output_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    relative = os.path.relpath(dockfile.absolute(), folder.absolute())
-    write_text(folder / MAIN, main_for(Path(relative).as_posix()))
-    agents = dockfile.parent / REQUIREMENTS
-    included = Path(os.path.relpath(agents.absolute(), folder.absolute())).as_posix()
+    write_main(dockfile, folder)
+    included = _way(dockfile.parent / REQUIREMENTS, folder)
     write_text(
         folder / REQUIREMENTS,
         including_requirements(spec, dockfile.parent, included=included),
     )
     return folder
+
+
+def write_main(dockfile: Path, folder: Path) -> None:
+    """Write main.py into a folder, which is made where it is missing. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / MAIN, main_for(_way(dockfile, folder)))
 
 
 def main_for(dockfile: str) -> str:
@@ -69,3 +72,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError:
         new.unlink(missing_ok=True)
         raise
+
+
+def _way(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -87,18 +90,18 @@ def command(
     The image holds the Dockfile, the agent's package or module, what build.include lists, and with
     build.auto_detect_imports what the agent imports; never .env files, keys, version control or caches.
     """
-    from dockrion.build.context import alone
-    from dockrion.build.image import (
-        docker_build,
-        find_docker,
-        plan_image,
-        read_for_image,
-        write_image,
-    )
-    from dockrion.build.runtime_files import RUNTIME_FOLDER
-
     dockfile = find_dockfile(path)
-    with progress("finding what goes into the image"):
+    with progress("finding what goes into the image"), _without_collector():
+        from dockrion.build.context import alone
+        from dockrion.build.image import (
+            docker_build,
+            find_docker,
+            plan_image,
+            read_for_image,
+            write_image,
+        )
+        from dockrion.build.runtime_files import RUNTIME_FOLDER
+
         read = read_for_image(
             dockfile, env_file=env_file, allow_missing_secrets=allow_missing_secrets
         )
@@ -115,6 +118,18 @@ def command(
         if not no_docker:
             docker_build(plan.image, written.folder, no_cache=no_cache, output=_STANDARD_ERROR)
     _print_result(plan, written, runtime, built=not no_docker, as_json=as_json)
+
+
+@contextmanager
+def _without_collector() -> Generator[None]:
+    """Leave Python's garbage collector out: it takes a third of the time, and syntax trees have no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _show(plan: Plan, read: Dockfile, *, verbose: bool) -> None:
