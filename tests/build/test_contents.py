@@ -148,6 +148,16 @@ def test_an_exclusion_of_the_agents_package_is_a_conflict_too(tmp_path: Path) ->
     assert len(caught.value.conflicts) == 2
 
 
+def test_an_agent_that_is_a_link_out_of_the_project_is_a_conflict(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.py").write_text(HANDLER)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "service.py").symlink_to("../elsewhere.py")
+
+    with pytest.raises(BuildConflictError, match=r"service\.py is a link out of the project"):
+        plan(project(folder, {}))
+
+
 def test_a_pattern_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"build.exclude\[1\]: ! is no gitignore pattern"):
         build(tmp_path, DATA, exclude=["*.csv", "!"])

@@ -233,6 +233,29 @@ def test_a_secret_that_is_written_into_the_dockfile_is_refused_too(
         write(dockfile)
 
 
+def test_passwords_of_indexes_are_where_packages_are_installed_and_not_in_the_image(
+    tmp_path: Path,
+) -> None:
+    lines = (
+        "--extra-index-url https://me:hush-hush@example.com/simple\n"
+        "a @ git+https://hush-token@example.com/a.git\n"
+        "b @ git+ssh://git@example.com/b.git\n"
+        "--index-url https://${TOKEN}@example.com/simple\n"
+    )
+    dockfile = project(tmp_path, {"service.py": HANDLER, "requirements.txt": lines})
+
+    context = write(dockfile).folder
+
+    assert lines in (context / "requirements/requirements.txt").read_text()
+    kept = (context / "project/.dockrion_runtime/requirements.txt").read_text()
+    assert kept.endswith(
+        "--extra-index-url https://***@example.com/simple\n"
+        "a @ git+https://***@example.com/a.git\n"
+        "b @ git+ssh://git@example.com/b.git\n"
+        "--index-url https://${TOKEN}@example.com/simple\n"
+    )
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     dockfile = project(tmp_path, {"service.py": HANDLER})
     (tmp_path / ".dockrion_runtime").write_text("in the way")

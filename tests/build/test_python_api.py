@@ -13,6 +13,7 @@ from dockrion import (
     BuildConflictError,
     DeploymentError,
     MissingSecretError,
+    ModuleMissingError,
     ValidationError,
     clean_runtime,
     deploy,
@@ -74,6 +75,19 @@ def test_generate_runtime_writes_where_it_is_told_and_never_into_itself(tmp_path
 def test_generate_runtime_needs_no_secrets(tmp_path: Path) -> None:
     secrets = {"required": [{"name": "API_KEY"}]}
     assert generate_runtime(project(tmp_path, FILES, secrets=secrets)).is_dir()
+
+
+def test_generate_runtime_may_come_before_the_agent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dockfile = project(tmp_path, {})
+
+    runtime = generate_runtime(dockfile)
+
+    assert names(runtime / "context/project") == {".dockrion_runtime", "Dockfile.yaml"}
+    assert "agent.handler: no module 'service'" in caplog.text
+    with pytest.raises(ModuleMissingError):
+        deploy(dockfile)
 
 
 def test_generate_runtime_takes_an_env_file(tmp_path: Path) -> None:

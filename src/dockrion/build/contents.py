@@ -30,17 +30,31 @@ class Contents:
     warnings: list[str] = field(default_factory=list[str])
 
 
-def contents_of(spec: DockSpec, dockfile: Path, *, private: Mapping[Path, str]) -> Contents:
-    """Return what the Dockfile asks for; raise `BuildConflictError` or `DeploymentError` where that cannot be had."""
+def contents_of(
+    spec: DockSpec, dockfile: Path, *, private: Mapping[Path, str], needs_agent: bool = True
+) -> Contents:
+    """Return what the Dockfile asks for; raise `DockrionError` where that cannot be had.
+
+    An agent that is not there is a warning where it is not needed.
+    """
     root = dockfile.absolute().parent
     exclude = exclusions(spec)
     selection = Selection(root, exclude, private)
     modules = Modules(root)
-    own = _own_modules(spec, root, modules)
-    for path in {_topmost(files[-1]) for files in own.values() if files}:
-        selection.add(path)
-    warnings = _include(spec, selection, root)
-    reached = follow_imports(root, modules, dict.fromkeys(target for _, target in own))
+    own: list[_Own] = []
+    warnings: list[str] = []
+    for field_name, target in _targets(spec):
+        try:
+            own.append(_find(target.partition(":")[0], field_name, root, modules))
+        except ModuleMissingError as exc:
+            if needs_agent:
+                raise
+            warnings.append(exc.message)
+    for one in own:
+        if one.files:
+            selection.add(one.files[-1].partition("/")[0])
+    warnings += _include(spec, selection, root)
+    reached = follow_imports(root, modules, dict.fromkeys(one.module for one in own))
     before = _with_folders(selection.files)
     if spec.build.auto_detect_imports:
         for unit in reached.units:
@@ -65,8 +79,16 @@ def exclusions(spec: DockSpec) -> GitIgnoreSpec | None:
     return GitIgnoreSpec.from_lines(spec.build.exclude)
 
 
-def _own_modules(spec: DockSpec, root: Path, modules: Modules) -> dict[tuple[str, str], list[str]]:
-    """Return, by field and module, the files that Python runs to import it; none of an installed module."""
+@dataclass(frozen=True)
+class _Own:
+    """A module that the Dockfile names; `files` are those that Python runs to import it, none of an installed one."""
+
+    field: str
+    module: str
+    files: list[str]
+
+
+def _targets(spec: DockSpec) -> Iterator[tuple[str, str]]:
     safety = spec.policies.safety
     targets = {
         "agent.handler": spec.agent.handler,
@@ -74,33 +96,27 @@ def _own_modules(spec: DockSpec, root: Path, modules: Modules) -> dict[tuple[str
         "streaming.id_generator.handler": spec.streaming.id_generator.handler,
         "policies.safety.classifier": safety and safety.classifier,
     }
-    found: dict[tuple[str, str], list[str]] = {}
-    for field_name, target in targets.items():
-        if target is not None:
-            module = target.partition(":")[0]
-            found[field_name, module] = _files_of(module, field_name, root, modules)
-    return found
+    yield from ((name, target) for name, target in targets.items() if target is not None)
 
 
-def _files_of(name: str, field_name: str, root: Path, modules: Modules) -> list[str]:
+def _find(name: str, field_name: str, root: Path, modules: Modules) -> _Own:
     chain = modules.chain(name)
     if chain and chain[-1].name == name and not modules.is_hidden(chain[0]):
         if chain[-1].path is None:
             raise ModuleMissingError(f"{field_name}: {name} is a folder without an __init__.py")
-        return [module.path for module in chain if module.path is not None]
+        return _Own(field_name, name, [m.path for m in chain if m.path is not None])
     top = name.partition(".")[0]
     if modules.is_installed(top) and (not chain or modules.is_hidden(chain[0])):
-        return []
+        return _Own(field_name, name, [])
     missing = name.split(".")[len(chain)]
     folder = chain[-1].folder if chain else ""
     near = get_close_matches(missing, modules.names_in(folder or ""), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ModuleMissingError(f"{field_name}: no module {name!r} in {root}{hint}")
-
-
-def _topmost(file: str) -> str:
-    """Return the package, or the folder, at the top of a file's path; the file itself when it stands alone."""
-    return file.partition("/")[0]
+    error = ModuleMissingError(f"{field_name}: no module {name!r} in {root}{hint}")
+    error.add_note(
+        "modules are looked up from the Dockfile's folder; one of an installed package has to be installed here, too"
+    )
+    raise error
 
 
 def _include(spec: DockSpec, selection: Selection, root: Path) -> list[str]:
@@ -185,17 +201,24 @@ def _matches(path: list[str], pattern: list[str]) -> bool:
     return fnmatchcase(path[0], first) and _matches(path[1:], rest)
 
 
-def _check_agent_is_there(own: dict[tuple[str, str], list[str]], selection: Selection) -> None:
+def _check_agent_is_there(own: list[_Own], selection: Selection) -> None:
     missing = [
-        f"{field_name}: {file} is the agent's own module, and build.exclude keeps it out"
-        for (field_name, _), files in own.items()
-        for file in files
+        f"{one.field}: {file} is the agent's own module, and {_obstacle(file, selection)}"
+        for one in own
+        for file in one.files
         if file not in selection.files
     ]
     if missing:
         error = BuildConflictError("\n".join(missing), conflicts=missing)
-        error.add_note("narrow the pattern under build.exclude, or take it out")
+        error.add_note("narrow the pattern under build.exclude, or move the module")
         raise error
+
+
+def _obstacle(file: str, selection: Selection) -> str:
+    for path, reason in selection.kept_out.items():
+        if file == path or file.startswith(f"{path}/"):
+            return f"{path} {reason}"
+    return "build.exclude keeps it out"
 
 
 def _warnings(spec: DockSpec, selection: Selection, reached: Reached) -> Iterator[str]:

@@ -39,6 +39,8 @@ DOCKERFILE: Final = "Dockerfile"
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # What Docker takes in one name, `dockrion/` and the tag's colon apart.
 _MAX_NAME_CHARS: Final = 240
+# What stands before the host of a URL; the user of git over SSH is no secret, a variable is none yet.
+_PASSWORD: Final = re.compile(r"(://)(?!git@)[^/\s@$]+@")
 _GIT: Final = re.compile(rb"\bgit\+")
 _SHOWN_LINES: Final = 20
 
@@ -62,13 +64,16 @@ class Plan:
         return dockerfile_of(self.spec, self.path.name, needs_git=needs_git)
 
     def context_files(self) -> dict[str, Path | str]:
-        """Return what stands where in the context."""
+        """Return what stands where in the context.
+
+        The project's own copy of the requirements, which nothing is installed from, has no password of an index.
+        """
         runtime = f"{PROJECT_FOLDER}/{RUNTIME_FOLDER}"
         return {
             DOCKERFILE: self.dockerfile,
             **{f"{PROJECT_FOLDER}/{place}": path for place, path in self.contents.files.items()},
             f"{runtime}/{MAIN}": main_for(f"../{self.path.name}"),
-            f"{runtime}/{REQUIREMENTS}": self.requirements,
+            f"{runtime}/{REQUIREMENTS}": _PASSWORD.sub(r"\1***@", self.requirements),
             **{f"{REQUIREMENTS_FOLDER}/{p}": path for p, path in self.requirement_files.items()},
             f"{REQUIREMENTS_FOLDER}/{REQUIREMENTS}": self.requirements,
         }
@@ -94,6 +99,7 @@ def plan_image(
     tag: str = "dev",
     env_file: Path | None = None,
     runtime: Path | None = None,
+    needs_agent: bool = True,
 ) -> Plan:
     """Find out what the image of a Dockfile holds; raise `DockrionError` where there can be none."""
     spec = dockfile.spec
@@ -110,7 +116,7 @@ def plan_image(
         private[env_file] = SECRET
     if runtime is not None:
         private[runtime] = CLUTTER
-    contents = contents_of(spec, path, private=private)
+    contents = contents_of(spec, path, private=private, needs_agent=needs_agent)
     needed = Selection(path.parent, exclusions(spec), private)
     for file in requirement_files(path.parent):
         place = file.relative_to(path.parent).as_posix()
@@ -185,7 +191,8 @@ def generate_runtime(
 ) -> Path:
     """Write `.dockrion_runtime/`, or `output_dir`, and return it: with the Dockerfile comes its build context.
 
-    Secrets need not be set. Raises `DockrionError`.
+    Secrets need not be set, and the agent's code need not be there yet: both are logged as warnings.
+    Raises `DockrionError`.
     """
     place = Path(path)
     runtime = place.parent / RUNTIME_FOLDER if output_dir is None else Path(output_dir)
@@ -195,7 +202,7 @@ def generate_runtime(
             return write_runtime(place, dockfile.spec, runtime)
         except OSError as exc:
             raise cannot_write(runtime, exc) from exc
-    plan = plan_image(place, dockfile, env_file=_path(env_file), runtime=runtime)
+    plan = plan_image(place, dockfile, env_file=_path(env_file), runtime=runtime, needs_agent=False)
     _log(plan.warnings)
     with alone(runtime, _log_wait):
         write_image(plan, runtime)

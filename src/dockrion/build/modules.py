@@ -124,10 +124,14 @@ class Modules:
         return self._listings[folder]
 
     def _installed(self, top: str, *, regular: bool) -> bool:
+        """Ask all finders, as an import does; those of editable installs know what is on no path."""
         here = os.path.realpath(self._root)
         others = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
-        spec = PathFinder.find_spec(top, others)
-        return spec is not None and (not regular or spec.origin is not None)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(top, others if finder is PathFinder else None)
+            if spec is not None:
+                return not regular or spec.origin is not None
+        return False
 
 
 @dataclass
