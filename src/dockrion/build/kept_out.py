@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 Reason: TypeAlias = Literal["secret", "clutter"]
 
 # Names in lower case. What is code is not in here, be it called `secrets`.
-_SECRET_FILES: Final = (
+SECRET_FILES: Final = (
     ".env*",
     "*.env",
     "env.yaml",
@@ -47,7 +47,7 @@ _SECRET_FILES: Final = (
         for suffix in ("yaml", "yml", "json", "toml", "ini")
     ),
 )
-_SECRET_FOLDERS: Final = (
+SECRET_FOLDERS: Final = (
     ".env*",
     ".aws",
     ".azure",
@@ -98,7 +98,7 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)))
 
 
-_SECRETS: Final = {False: _any_of(_SECRET_FILES), True: _any_of(_SECRET_FOLDERS)}
+_SECRETS: Final = {False: _any_of(SECRET_FILES), True: _any_of(SECRET_FOLDERS)}
 _CLUTTER: Final = {False: _any_of(_CLUTTER_FILES), True: _any_of(_CLUTTER_FOLDERS)}
 
 
