@@ -128,6 +128,11 @@ def test_all_missing_includes_are_named_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_the_dockfile_is_there_whatever_is_excluded(tmp_path: Path) -> None:
+    planned = plan(project(tmp_path, DATA, build={"exclude": ["*.yaml"]}))
+    assert set(planned.contents.files) == {"Dockfile.yaml", "service.py"}
+
+
 @pytest.mark.parametrize("exclude", ["service.py", "*.py", "/service.*"])
 def test_an_exclusion_of_the_agents_own_module_is_a_conflict(tmp_path: Path, exclude: str) -> None:
     with pytest.raises(BuildConflictError) as caught:

@@ -273,6 +273,20 @@ def test_what_makes_no_image_ends_with_1_and_names_it(
     assert "Traceback" not in result.err
 
 
+def test_a_pin_that_contradicts_dockrion_ends_with_1_and_names_both_sides(
+    agent: Agent, call: Call, tmp_path: Path
+) -> None:
+    path = agent()
+    (tmp_path / "requirements.txt").write_text("click\ndockrion==0.0.1\n")
+
+    result = call("build", path, "--no-docker")
+
+    assert result.code == 1
+    assert "requirements.txt:2" in result.err
+    assert "dockrion==0.0.1" in result.err
+    assert not (tmp_path / ".dockrion_runtime").exists()
+
+
 def test_a_dockfile_that_is_not_there_is_told_as_everywhere(call: Call, tmp_path: Path) -> None:
     result = call("build", tmp_path)
 

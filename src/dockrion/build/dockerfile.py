@@ -106,8 +106,10 @@ def _run(*command: str) -> str:
 def quoted(text: str) -> str:
     """Return the text as one word of a Dockerfile; it has no way to write a line end, which becomes a space."""
     line = _CONTROLS.sub("", _LINE_ENDS.sub(" ", text)).strip()
-    line = re.sub(r'(["$\\])', r"\\\1", line)
-    return f'"{line}"'
+    if not set(line) & set('"$\\'):
+        return f'"{line}"'
+    # In single quotes nothing has a meaning, and so a single quote stands between two such words, in double ones.
+    return "'{}'".format(line.replace("'", "'\"'\"'"))
 
 
 def _labels(spec: DockSpec) -> Iterator[tuple[str, str]]:
