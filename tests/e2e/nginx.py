@@ -68,8 +68,12 @@ class Nginx:
                 location=location,
             )
         )
-        program = nginx() or "nginx"
-        command = [program, "-p", folder, "-c", config, "-e", folder / "error.log"]
+        self._start()
+
+    def _start(self, *options: str) -> None:
+        folder = self._folder
+        files = ["-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+        command = [nginx() or "nginx", *options, *files]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             self._wait_until_it_listens()

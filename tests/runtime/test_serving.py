@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from dockrion import ValidationError
-from dockrion.runtime.serving import (
-    refuse_workers_without_shared_runs,
-    warn_of_open_server,
-    warn_of_separate_counts,
-)
+from dockrion.runtime.serving import warn_of_open_server, warn_of_separate_counts
+from dockrion.runtime.sharing import refuse_without_shared_runs
 from tests.spec.kit import spec_of
 
 ALONE = {"streaming.async_runs": False}
@@ -43,7 +40,7 @@ def test_workers_that_would_hold_runs_apart_are_told_what_to_set(
     parts: dict[str, Any], settings: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
-        refuse_workers_without_shared_runs(spec_of(parts), 2)
+        refuse_without_shared_runs(spec_of(parts), 2, named="worker")
 
     assert caught.value.message.endswith(f"or set {settings}")
 
@@ -60,7 +57,7 @@ def test_workers_that_would_hold_runs_apart_are_told_what_to_set(
 def test_workers_that_hold_none_or_share_them_may_serve(
     parts: dict[str, Any], workers: int
 ) -> None:
-    refuse_workers_without_shared_runs(spec_of(parts), workers)
+    refuse_without_shared_runs(spec_of(parts), workers, named="worker")
 
 
 KEYS = {"auth": {"api_keys": {"env_var": "A_KEY"}}}

@@ -31,8 +31,9 @@ _STANDARD_ERROR: Final = 2
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-def _a_tag(_ctx: click.Context, _: click.Parameter, value: str) -> str:
-    if not _TAG.fullmatch(value):
+def a_tag(_ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no tag of an image; none is given where the option has no default."""
+    if value is not None and not _TAG.fullmatch(value):
         raise click.BadParameter(
             f"{value!r} is none: 1 to 128 letters, digits, dots, hyphens and underscores, "
             "with no dot or hyphen first."
@@ -53,7 +54,7 @@ def _a_tag(_ctx: click.Context, _: click.Parameter, value: str) -> str:
     "--tag",
     default="dev",
     show_default=True,
-    callback=_a_tag,
+    callback=a_tag,
     help="Tag of the image dockrion/<agent>.",
 )
 @click.option("--no-cache", is_flag=True, help="Build every layer anew.")

@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "Look for what is wrong here, or on the way to a deployed agent.",
     "init": "Start a project, with an agent that runs as it is.",
     "invoke": "Run an agent that is served somewhere, and print its output.",
+    "deploy": "Run the agent with Docker Compose or on Kubernetes.",
     "run": "Serve the agent over HTTP.",
     "schema": "Print the Dockfile's JSON Schema.",
     "test": "Run the agent once and print its output.",

@@ -17,6 +17,7 @@ from dockrion.runtime.banner import WILDCARD_HOSTS, banner
 from dockrion.runtime.dockfile import enter, read_for_agent
 from dockrion.runtime.logfile import log_path
 from dockrion.runtime.logs import keep_log
+from dockrion.runtime.sharing import refuse_without_shared_runs
 from dockrion.runtime.sockets import open_sockets
 from dockrion.spec import Dockfile, DockSpec, unbuilt_features
 
@@ -113,33 +114,12 @@ def _read(serving: Serving) -> Dockfile:
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    refuse_workers_without_shared_runs(spec, serving.workers)
+    refuse_without_shared_runs(spec, serving.workers, named="worker")
     check_keys(spec)
     warn_of_open_server(spec, _address(spec, serving)[0])
     warn_of_separate_counts(spec, serving.workers)
     serving.on_read(dockfile)
     return dockfile
-
-
-def refuse_workers_without_shared_runs(spec: DockSpec, workers: int) -> None:
-    """Raise `ValidationError` where a run that one worker holds would be asked for at another."""
-    streaming = spec.streaming
-    connection = streaming.connection
-    if workers == 1 or streaming.backend != "memory":
-        return
-    settings = {
-        "streaming.async_runs: false": streaming.async_runs,
-        "streaming.connection.on_disconnect: cancel": connection.on_disconnect != "cancel",
-        "streaming.connection.resume_window: 0": connection.resume_window > 0,
-    }
-    needed = [setting for setting, is_needed in settings.items() if is_needed]
-    if needed:
-        error = ValidationError(
-            f"{workers} workers cannot share runs with `streaming.backend: memory`: each would have its own; "
-            f"set streaming.backend to sqlite or redis, or set {' and '.join(needed)}"
-        )
-        error.add_note("or serve with one worker")
-        raise error
 
 
 def check_keys(spec: DockSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockrion.spec.dockspec import DockSpec
 from dockrion.spec.dump import dump
-from dockrion.spec.env import METRICS_FOLDER, Environment, process_setting
+from dockrion.spec.env import DEFAULT, METRICS_FOLDER, SHELL, Environment, process_setting
 from dockrion.spec.frameworks import declare_framework, known_frameworks
 from dockrion.spec.hiding import Hider
 from dockrion.spec.jsonschema import generate_json_schema, write_json_schema
@@ -19,7 +19,9 @@ from dockrion.spec.load import (
 from dockrion.spec.unbuilt import unbuilt_features
 
 __all__ = [
+    "DEFAULT",
     "METRICS_FOLDER",
+    "SHELL",
     "DockSpec",
     "Dockfile",
     "Environment",

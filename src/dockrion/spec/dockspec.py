@@ -103,6 +103,11 @@ class DockSpec(Section):
         return process_environment() if environ is None else environ
 
     @property
+    def variables(self) -> dict[str, bool]:
+        """The variables that stand in the file, and whether one is needed: it has no default somewhere."""
+        return dict(self._source.variables)
+
+    @property
     def is_open(self) -> bool:
         """Whether everybody may call."""
         return self.auth is None or self.auth.is_open

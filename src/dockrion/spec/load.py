@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -94,10 +94,12 @@ def read_dockfile(
     environ: Mapping[str, str] | None = None,
     source: Source | None = None,
     text: str | None = None,
+    tolerated: Iterable[str] = (),
 ) -> Dockfile:
     """Read a Dockfile with the environment around it; `environ` stands for the shell's.
 
-    `text` is what the file is to hold, where that is not in it yet. Raises `ValidationError` with all problems at once; missing secrets are in the result.
+    `text` is what the file is to hold, where that is not in it yet. Variables that are `tolerated` may be missing, as
+    secrets may. Raises `ValidationError` with all problems at once; missing secrets are in the result.
     """
     path = Path(path)
     source = source or Source()
@@ -111,7 +113,7 @@ def read_dockfile(
     environment = _with_env_files(
         Environment(dict(shell), dict.fromkeys(shell, SHELL)), source, env_file
     )
-    data, environment, missing = _fill_in(document, environment, source)
+    data, environment, missing = _fill_in(document, environment, source, frozenset(tolerated))
     source.environ = environment.values
     spec = DockSpec.model_validate(data, context=source)
     return Dockfile(_with_log_level(spec, environment, source), environment, missing)
@@ -189,7 +191,7 @@ def _files_beside(source: Source) -> Iterator[tuple[str, Path]]:
 
 
 def _fill_in(
-    document: Document, environment: Environment, source: Source
+    document: Document, environment: Environment, source: Source, tolerated: frozenset[str]
 ) -> tuple[dict[str, Any], Environment, list[str]]:
     """Fill in the variables; return the data, the environment with the secrets' defaults, missing secrets.
 
@@ -213,7 +215,7 @@ def _fill_in(
     filler = replace(
         filler,
         environment={k: v for k, v in environment.values.items() if k not in missing},
-        tolerated=frozenset(missing),
+        tolerated=tolerated.union(missing),
         hidden=frozenset(required | optional),
         sources=environment.sources,
     )

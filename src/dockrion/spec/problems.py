@@ -65,6 +65,8 @@ class Source:
     places: dict[Loc, Place] = field(default_factory=dict[Loc, Place])
     written: dict[Loc, str] = field(default_factory=dict[Loc, str])
     origins: dict[Loc, Origin] = field(default_factory=dict[Loc, "Origin"])
+    # Every variable that stands in the file, and whether it does so anywhere without a default.
+    variables: dict[str, bool] = field(default_factory=dict[str, bool])
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[str] = field(default_factory=list[str])
     # Values of the declared secrets, which must not be shown to anybody.

@@ -83,6 +83,10 @@ class Filler:
 
     def _text(self, text: str, loc: Loc) -> Any:
         filled = fill(text, self.environment)
+        for match in _VARIABLE.finditer(text):
+            if name := match.group(1):
+                needed = match.group(2) is None or self.source.variables.get(name, False)
+                self.source.variables[name] = needed
         for name in dict.fromkeys(filled.nested):
             self.source.add(loc, f"the default of ${{{name}}} cannot hold another variable")
         if filled.missing:

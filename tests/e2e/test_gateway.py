@@ -1,0 +1,59 @@
+"""Through the nginx that `dockrion deploy --target compose` puts before several replicas, tokens arrive as they are sent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.build.manifest_cases import NOTHING_KEPT, Case, planned
+
+from dockrion.build.manifests.gateway import configuration_of
+
+from .frames import Stream
+from .nginx import Nginx
+from .server import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .puppet import Puppet
+    from .server import Server
+
+pytestmark = pytest.mark.nginx
+
+
+class Gateway(Nginx):
+    """Runs the configuration of a compose file, but for the name of its replicas, which is Docker's to resolve."""
+
+    def __init__(self, folder: Path, agent_port: int) -> None:
+        self.port = free_port()
+        self._folder = folder
+        plan = planned(folder, Case("", NOTHING_KEPT, replicas=2), "compose")
+        text = configuration_of(plan, self.port)
+        assert "set $agent agent:8080;" in text
+        text = text.replace("agent:8080", f"127.0.0.1:{agent_port}").replace("/tmp/", f"{folder}/")
+        (folder / "nginx.conf").write_text(text)
+        # The image of nginx starts it like that; root's workers would become somebody else.
+        self._start("-g", f"daemon off;{' user root;' if os.geteuid() == 0 else ''}")
+
+
+@pytest.fixture
+def gateway(strung: Server, tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path, strung.port)
+    yield gateway
+    gateway.stop()
+
+
+def test_each_token_comes_through_before_the_agent_makes_the_next(
+    gateway: Gateway, puppet: Puppet
+) -> None:
+    with Stream(gateway.port, puppet.payload) as stream:
+        stream.open()
+        assert stream.next().event == "started"
+        for number in range(10):
+            puppet.token(str(number))
+            assert stream.next().data["content"] == str(number)
+        puppet.finish()
+        assert [frame.event for frame in stream.rest()] == ["complete"]
