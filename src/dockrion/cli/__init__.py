@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,11 +22,16 @@ def main(args: Sequence[str] | None = None) -> int:
 
         return execute(args)
     except KeyboardInterrupt:
-        words = [word for word in args or sys.argv[1:] if not word.startswith("-")]
-        # Servers and workers end that way.
-        return 0 if words[:1] in (["run"], ["worker"]) else EXIT_INTERRUPTED
+        return 0 if _ends_with_ctrl_c(args or sys.argv[1:]) else EXIT_INTERRUPTED
     finally:
         _let_go_of_errors()
+
+
+def _ends_with_ctrl_c(args: Sequence[str]) -> bool:
+    """Whether there is no other way to end that command, so that Ctrl-C is no interruption."""
+    words = [word for word in args if not word.startswith("-")]
+    follows = any(word == "--follow" or re.fullmatch("-[a-z]*f.*", word) for word in args)
+    return words[:1] in (["run"], ["worker"]) or (words[:1] == ["logs"] and follows)
 
 
 def _let_go_of_errors() -> None:

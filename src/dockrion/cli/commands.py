@@ -16,14 +16,19 @@ from dockrion.cli.failures import EXIT_ERROR, Settings, debug_option, report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
 # Name to what `dockrion --help` says of it; the module of the same name holds the `command`.
 COMMANDS = {
     "add": "Add a section to a Dockfile; the rest stays as it is.",
     "build": "Build the agent's image, or its build context.",
+    "completion": "Print the script that completes words in a shell.",
     "doctor": "Look for what is wrong here, or on the way to a deployed agent.",
     "init": "Start a project, with an agent that runs as it is.",
+    "inspect": "Run the agent once and look at its output.",
     "invoke": "Run an agent that is served somewhere, and print its output.",
     "deploy": "Run the agent with Docker Compose or on Kubernetes.",
+    "logs": "Print what an agent has logged.",
     "run": "Serve the agent over HTTP.",
     "schema": "Print the Dockfile's JSON Schema.",
     "test": "Run the agent once and print its output.",
@@ -82,7 +87,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         nearest = get_close_matches(args[0], COMMANDS, n=1)
-        if nearest and args[0] not in COMMANDS:
+        if nearest and args[0] not in COMMANDS and not ctx.resilient_parsing:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {nearest[0]!r}?")
         return super().resolve_command(ctx, args)
 
@@ -91,6 +96,14 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f"dockrion.cli.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click would import all commands for what it says of them.
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in sorted(COMMANDS) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=COMMANDS[name]) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -16,7 +16,7 @@ from dockrion.cli.payload import (
     parse_payload,
     payload_options,
     payload_text,
-    write_output,
+    show_output,
 )
 from dockrion.cli.showing import json_option, progress
 from dockrion.errors import (
@@ -263,7 +263,4 @@ def _described(run: Run) -> dict[str, Any]:
 
 
 def _print(value: Any, output: Path | None) -> None:
-    if output is None:
-        click.echo(as_json(value, indent=2))
-    else:
-        write_output(output, as_json(value, indent=2))
+    show_output(as_json(value, indent=2), output)

@@ -89,7 +89,11 @@ def check_place(path: Path) -> None:
     raise _unwritable(path, reason)
 
 
-def write_output(path: Path, text: str) -> None:
+def show_output(text: str, path: Path | None) -> None:
+    """Print the text, or write it to the file that `-o` names."""
+    if path is None:
+        click.echo(text)
+        return
     try:
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as exc:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import click
 
@@ -40,10 +40,15 @@ def styled(text: str, *, stream: TextIO, **style: Any) -> str:
 
 
 class Progress:
-    """One line on standard error that says what is being done; `label` may change meanwhile."""
+    """The last line on standard error, which says what is being done; `label` may change meanwhile."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, errors: TextIO) -> None:
         self.label = label
+        self._errors = errors
+        self._lock = threading.Lock()
+        self._is_shown = False
+        # Whether the cursor is where a line begins: what others began is theirs to end.
+        self._is_free = True
         self._began = monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._turn, name="dockrion-progress", daemon=True)
@@ -55,6 +60,13 @@ class Progress:
         self._done.set()
         self._thread.join()
 
+    def write(self, text: str) -> int:
+        """Write what somebody else says, above the line."""
+        with self._lock:
+            self._clear()
+            self._is_free = text.endswith("\n") or (self._is_free and not text)
+            return self._errors.write(text)
+
     def _turn(self) -> None:
         if self._done.wait(PATIENCE_SECONDS):
             return
@@ -62,31 +74,64 @@ class Progress:
         # A terminal that goes away, or cannot show the frame, is no error of the command.
         with suppress(OSError, ValueError):
             while True:
-                seconds = int(monotonic() - self._began)
-                frame = _FRAMES[step % len(_FRAMES)]
-                sys.stderr.write(f"{_CLEAR}{frame} {self.label} ({seconds} s)")
-                sys.stderr.flush()
+                with self._lock:
+                    self._show(_FRAMES[step % len(_FRAMES)])
                 step += 1
                 if self._done.wait(_PACE_SECONDS):
                     break
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            with self._lock:
+                self._clear()
+                self._errors.flush()
+
+    def _show(self, frame: str) -> None:
+        if self._is_free:
+            seconds = int(monotonic() - self._began)
+            self._errors.write(f"{_CLEAR}{frame} {self.label} ({seconds} s)")
+            self._errors.flush()
+            self._is_shown = True
+
+    def _clear(self) -> None:
+        if self._is_shown:
+            self._errors.write(_CLEAR)
+            self._is_shown = False
+
+
+class _Errors:
+    """Standard error, as everybody else has it while there is a line of progress."""
+
+    def __init__(self, errors: TextIO, line: Progress) -> None:
+        self._errors = errors
+        self._line = line
+
+    def write(self, text: str) -> int:
+        return self._line.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._errors, name)
 
 
 @contextmanager
 def progress(label: str) -> Generator[Progress]:
     """Say on a terminal what is being done, once it takes longer than a second; elsewhere say nothing.
 
-    Whoever prints to the terminal meanwhile does so into that line: print after it.
+    What is written to `sys.stderr` meanwhile comes above that line.
     """
-    line = Progress(label)
-    if not is_terminal(sys.stderr):
+    errors = sys.stderr
+    line = Progress(label, errors)
+    if not is_terminal(errors):
         yield line
         return
+    shared = cast("TextIO", _Errors(errors, line))
     line.start()
+    sys.stderr = shared
     try:
         yield line
     finally:
+        if sys.stderr is shared:
+            sys.stderr = errors
         line.stop()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Literal
 
@@ -50,7 +50,8 @@ class JoinedTokens:
 class OutputRules:
     """What `io_schema.output`, `strict`, `limits.max_output_bytes` and the policies ask of an output.
 
-    It is redacted before it is cut, or a cut could leave a part of what a rule matches.
+    It is redacted before it is cut, or a cut could leave a part of what a rule matches. `on_returned` gets each
+    value as the agent returned it, in the thread that makes an output of it.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class OutputRules:
         strict: bool | Literal["enforce"],
         max_bytes: int,
         outgoing: Outgoing = EVERYTHING,
+        on_returned: Callable[[Any], None] | None = None,
     ) -> None:
         self.max_bytes = max_bytes
         self._outgoing = outgoing
+        self._on_returned = on_returned
         self._schema = None if schema is None else Schema(schema)
         self._check = strict is not False and schema is not None
         self._enforce = strict == "enforce"
@@ -76,6 +79,8 @@ class OutputRules:
 
         Raises `InvalidOutputError`, `PolicyViolationError`.
         """
+        if self._on_returned is not None:
+            self._on_returned(value)
         if value is None and tokens.count:
             output, notes = self._joined(tokens.text())
         else:

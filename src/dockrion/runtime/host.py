@@ -81,6 +81,7 @@ class AgentHost:
         signals: SignalsFor | None = None,
         gate: Gate = OPEN,
         backend: Backend | None = None,
+        on_returned: Callable[[Any], None] | None = None,
     ) -> None:
         self.spec: Final = spec
         self.gate: Final = gate
@@ -105,6 +106,7 @@ class AgentHost:
             strict=schema.strict,
             max_bytes=spec.expose.limits.max_output_bytes,
             outgoing=self._outgoing,
+            on_returned=on_returned,
         )
         self._threads = WorkerThreads(spec.expose.limits.threads)
         self._begin_life()

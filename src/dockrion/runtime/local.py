@@ -14,17 +14,22 @@ from dockrion.spec import DockSpec, unbuilt_features
 
 
 async def run_once(
-    spec: DockSpec, payload: Any, *, on_event: Callable[[str, dict[str, Any]], None] | None = None
+    spec: DockSpec,
+    payload: Any,
+    *,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    on_returned: Callable[[Any], None] | None = None,
 ) -> dict[str, Any]:
     """Load the agent, run it once, and return `{"output": ..., "metadata": ...}`.
 
-    `on_event` gets the type and fields of each event as it comes, the terminal one included. Raises the error
-    that a caller over HTTP would be answered with, or the one that loading raised.
+    `on_event` gets the type and fields of each event as it comes, the terminal one included; `on_returned` what
+    the agent returned, before it is made an output of. Raises the error that a caller over HTTP would be answered with,
+    or the one that loading raised.
     """
     unbuilt = unbuilt_features(spec)
     if unbuilt:
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
-    host = AgentHost(alone(spec))
+    host = AgentHost(alone(spec), on_returned=on_returned)
     try:
         if not await host.loaded() or host.runner is None:
             raise host.load_error or AdapterLoadError("The agent could not be loaded.")

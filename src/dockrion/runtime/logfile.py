@@ -24,6 +24,11 @@ def log_path(folder: Path, agent: str) -> Path:
     return folder / FOLDER / f"{agent}.log"
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return where the lines of a log may be, newest file first."""
+    return [path, *(_old(path, number) for number in range(1, OLD_FILES + 1))]
+
+
 class LogFile:
     """Appends to `path`, whose folder it makes; raises `OSError` where that cannot be done."""
 
