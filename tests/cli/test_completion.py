@@ -96,7 +96,7 @@ from importlib import import_module
 from dockrion.cli.commands import COMMANDS
 for name in COMMANDS:
     import_module(f"dockrion.cli.{name}")
-heavy = {"pydantic", "ruamel.yaml", "fastapi", "uvicorn", "msgspec", "asyncio", "httpx2"}
+heavy = {"pydantic", "ruamel.yaml", "fastapi", "uvicorn", "msgspec", "httpx2"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

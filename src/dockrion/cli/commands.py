@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 # Name to what `dockrion --help` says of it; the module of the same name holds the `command`.
 COMMANDS = {
     "add": "Add a section to a Dockfile; the rest stays as it is.",
-    "build": "Build the agent's image, or its build context.",
+    "build": "Build the agent's image.",
     "completion": "Print the script that completes words in a shell.",
-    "doctor": "Look for what is wrong here, or on the way to a deployed agent.",
+    "doctor": "Look for what is wrong.",
     "init": "Start a project, with an agent that runs as it is.",
     "inspect": "Run the agent once and look at its output.",
     "invoke": "Run an agent that is served somewhere, and print its output.",
     "deploy": "Run the agent with Docker Compose or on Kubernetes.",
+    "invoke": "Run the agent at URL once and print its output.",
     "logs": "Print what an agent has logged.",
     "run": "Serve the agent over HTTP.",
     "schema": "Print the Dockfile's JSON Schema.",
