@@ -25,7 +25,7 @@ from dockrion.events.model import Batch, Complete, Event, Progress, Started, Tok
 from dockrion.events.sse_parser import EventParser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
 RUN = "0b7d6a56-1f0e-4b61-9d0a-2f8a2d6a1c11"
@@ -72,7 +72,7 @@ def _rate(count: int, work: Callable[[], int], clock: Callable[[], float]) -> di
 
 
 @contextlib.contextmanager
-def _serving(body: bytes) -> Iterator[str]:
+def _serving(body: bytes) -> Generator[str]:
     """Answer each connection with the stream, and give the URL."""
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-run-id: %b\r\nconnection: close\r\n\r\n"

@@ -87,7 +87,7 @@ class Recording:
 
     def serve(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as reader:
-            while request := _read_request(reader.readline, reader.read):
+            while request := read_request(reader.readline, reader.read):
                 answer = self.answer(request)
                 cut = next(self.cuts, None)
                 client.sendall(answer[:cut])
@@ -164,7 +164,8 @@ class _Cut(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             yield piece
 
 
-def _read_request(readline: Callable[[], bytes], read: Callable[[int], bytes]) -> bytes:
+def read_request(readline: Callable[[], bytes], read: Callable[[int], bytes]) -> bytes:
+    """Return one whole request, or nothing at the end of the connection."""
     head = b""
     while (line := readline()) not in (b"\r\n", b""):
         head += line

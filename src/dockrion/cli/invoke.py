@@ -137,6 +137,7 @@ class _Call:
     def __init__(self, *, has_credentials: bool, shows: bool) -> None:
         self.url = ""
         self.last_event_id: str | None = None
+        self._is_cut = False
         self._has_credentials = has_credentials
         self._shows = shows
 
@@ -153,6 +154,7 @@ class _Call:
             raise
         finally:
             self.last_event_id = events.last_event_id
+            self._is_cut = self.last_event_id != last_event_id
         run = events.run
         if run.status == "RUNNING":
             # There was no event behind that one.
@@ -174,7 +176,7 @@ class _Call:
                 )
             case RateLimitError(retry_after=seconds) if seconds is not None:
                 return f"try again in {seconds} s"
-            case GoneError() if place is None:
+            case GoneError() if not self._is_cut:
                 return "without --last-event-id a new run is started"
             case GoneError():
                 return "streaming.connection of its Dockfile says whether streams can be taken up again"
