@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,31 @@ async def test_a_redis_that_is_nearly_full_and_has_replicas_is_told() -> None:
     assert "90% of its memory is used" in only(findings).message
     assert info(findings[1].message) in findings
     assert "2 replicas" in findings[1].message
+
+
+async def test_a_missing_package_comes_with_its_pip_line(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the import of it does where redis is not installed.
+    monkeypatch.delitem(sys.modules, "dockrion.runtime.backends.redis", raising=False)
+    monkeypatch.delitem(sys.modules, "dockrion.runtime.backends", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("dockrion.backends.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    found = only(list(await look_at_backend(make_case(streaming=_redis("redis://127.0.0.1/0")))))
+
+    assert "streaming.backend: redis needs the package 'redis" in found.message
+    assert found.hint == "pip install 'dockrion[redis]'"
+
+
+async def test_a_redis_url_that_needs_a_missing_secret_is_left_alone(make_case: MakeCase) -> None:
+    secrets = {"required": [{"name": "REDIS_URL"}]}
+
+    (found,) = await look_at_backend(make_case(streaming={"backend": "redis"}, secrets=secrets))
+
+    assert found.status is Status.SKIPPED
 
 
 async def test_a_redis_that_is_not_there_is_told_soon(make_case: MakeCase) -> None:

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from time import perf_counter, time
 from typing import Any, Final
 
+from redis.exceptions import RedisError, ResponseError
+
+from dockrion.backends.redis_errors import as_backend_error
 from dockrion.backends.redis_url import RedisUrl
-from dockrion.doctor.base import Case, Finding, error, info, ok, skipped, warning
+from dockrion.doctor.base import Case, Finding, error, info, ok, warning
 from dockrion.errors import DockrionError
-from dockrion.runtime.backends import backend_of, store_rules
+from dockrion.runtime.backends import store_rules
+from dockrion.runtime.backends.base import Backend
 
 _SECONDS: Final = 3.0
 _PAGE: Final = "docs/redis.md has what a Redis must be"
@@ -20,25 +24,24 @@ _SLOW_SECONDS: Final = 0.05
 _NEARLY_FULL: Final = 0.8
 
 
-async def look_at_redis(case: Case) -> list[Finding]:
-    url = case.spec.streaming.redis.url
-    if "${" in url:
-        return [skipped("redis: streaming.redis.url holds a variable that is not set")]
+async def look_at_redis(case: Case, backend: Backend) -> list[Finding]:
     try:
         # All that a start would look at: the server, and what its user may do.
-        backend = backend_of(case.spec)
         store, _ = backend.runs(store_rules(case.spec))
         await store.open()
         await store.close()
+        return await asyncio.to_thread(_look, RedisUrl(case.spec.streaming.redis.url))
     except DockrionError as exc:
-        return [error(f"redis: {exc.message}", _hint(exc.message))]
-    # Ours has a limit for each step; this one has no more to ask than a few words.
-    return await asyncio.to_thread(_look, RedisUrl(url))
+        return [refused(exc)]
+    except (RedisError, OSError) as exc:
+        return [refused(as_backend_error(exc))]
+
+
+def refused(exc: DockrionError) -> Finding:
+    return error(f"redis: {exc.message}", _hint(exc.message))
 
 
 def _hint(message: str) -> str:
-    if "pip install" in message:
-        return "pip install 'dockrion[redis]'"
     if "maxmemory-policy" in message:
         return "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
     if "may not" in message:
@@ -89,8 +92,6 @@ def _look(url: RedisUrl) -> list[Finding]:
 
 
 def _info(client: Any) -> Mapping[str, Any] | None:
-    from redis.exceptions import ResponseError
-
     try:
         return client.info()
     except ResponseError:

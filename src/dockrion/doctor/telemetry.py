@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import httpx2
 
 from dockrion.doctor.base import Case, Finding, error, ok
+from dockrion.doctor.reason import reason_of
 
 _SECONDS: Final = 5.0
 _TRACES: Final = "/v1/traces"
@@ -63,7 +64,7 @@ async def _ask(client: httpx2.AsyncClient, collector: Collector) -> Finding:
         response = await client.post(collector.url, content=b"", headers=headers)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
         return error(
-            f"{where} cannot be reached: {exc or type(exc).__name__}",
+            f"{where} cannot be reached: {reason_of(exc)}",
             "traces are lost until it answers, and runs go on; is the address right, is it OTLP over HTTP (port 4318)?",
         )
     if response.status_code in (401, 403):

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from dockrion.doctor.base import Finding, error, info, ok, skipped, warning
+from dockrion.doctor.stream.target import Found
 
 # Later than that by the fastest event's way, an event has been held back.
 HELD_SECONDS: Final = 0.5
@@ -95,12 +96,14 @@ class Recording:
         return max(self.lasted_seconds, self.ended_at - self.last_at) >= TELLING_SECONDS
 
 
-def diagnose(recording: Recording) -> list[tuple[str, Finding]]:
-    found = [("compression", _compression(recording)), ("buffering", _buffering(recording))]
-    found += [("idle", finding) for finding in _idle(recording)]
-    found += [("headers", _headers(recording))]
-    found += [("agent", finding) for finding in _agent(recording)]
-    return found
+def diagnose(recording: Recording) -> Found:
+    return [
+        ("compression", _compression(recording)),
+        ("buffering", _buffering(recording)),
+        ("idle", _idle(recording)),
+        ("headers", _headers(recording)),
+        *_agent(recording),
+    ]
 
 
 def _compression(recording: Recording) -> Finding:
@@ -154,33 +157,30 @@ def _buffering(recording: Recording) -> Finding:
     return ok(f"each of {count} events came as it was sent, {held * 1000:.0f} ms late at most")
 
 
-def _idle(recording: Recording) -> list[Finding]:
-    if recording.end == "cut" and not recording.is_whole:
-        return [_cut(recording)]
-    if recording.end == "ended" and not recording.is_whole and recording.is_readable:
-        return [_cut(recording)]
+def _idle(recording: Recording) -> Finding:
+    is_over = recording.end == "cut" or (recording.end == "ended" and recording.is_readable)
+    if is_over and not recording.is_whole:
+        return _cut(recording)
     if recording.is_held_back:
-        return [skipped("what is buffered is silent anyway")]
+        return skipped("what is buffered is silent anyway")
     silence = max(
         recording.longest_silence,
         recording.ended_at - recording.last_at if recording.end == "left" else 0.0,
     )
     if recording.heartbeats or silence > HEARTBEAT_SECONDS:
         with_hearts = f", with {recording.heartbeats} heartbeats" if recording.heartbeats else ""
-        return [ok(f"it was silent for {silence:.1f} s at a time and not cut{with_hearts}")]
+        return ok(f"it was silent for {silence:.1f} s at a time and not cut{with_hearts}")
     how_long = (
         f"it was silent for {silence:.1f} s and not cut; whether it may be for longer is not known"
         if silence >= IDLE_SECONDS
         else "how long a stream may be silent is not known: this one never was"
     )
-    return [
-        info(
-            how_long,
-            "it must be longer than streaming.events.heartbeat_interval"
-            f" ({HEARTBEAT_SECONDS} s, if the Dockfile says nothing else): nginx: proxy_read_timeout;"
-            " -p with a payload that makes the agent think tries it out",
-        )
-    ]
+    return info(
+        how_long,
+        "it must be longer than streaming.events.heartbeat_interval"
+        f" ({HEARTBEAT_SECONDS} s, if the Dockfile says nothing else): nginx: proxy_read_timeout;"
+        " -p with a payload that makes the agent think tries it out",
+    )
 
 
 def _cut(recording: Recording) -> Finding:
@@ -228,12 +228,11 @@ def _headers(recording: Recording) -> Finding:
     return ok("its headers are as the server sends them")
 
 
-def _agent(recording: Recording) -> list[Finding]:
+def _agent(recording: Recording) -> Found:
     if recording.failure is None:
         return []
-    return [
-        warning(
-            f"the agent itself failed: {recording.failure}",
-            "see the server's log; -p gives it another payload",
-        )
-    ]
+    failed = warning(
+        f"the agent itself failed: {recording.failure}",
+        "see the server's log; -p gives it another payload",
+    )
+    return [("agent", failed)]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
 
-from dockrion.doctor.base import Finding, error, skipped
+from dockrion.doctor.base import error, skipped
 from dockrion.doctor.checks import Result
 from dockrion.doctor.stream.arrivals import Recording, diagnose
 from dockrion.doctor.stream.reach import Contact, reach
 from dockrion.doctor.stream.recording import record
-from dockrion.doctor.stream.target import USER_AGENT, target_of
+from dockrion.doctor.stream.target import USER_AGENT, Found, target_of
 from dockrion.doctor.stream.unpaid import (
     look_at_body_size,
     look_at_cors,
@@ -64,13 +64,11 @@ async def probe(asked: Probe) -> list[Result]:
     return _results(found)
 
 
-def _results(found: Iterable[tuple[str, Finding]]) -> list[Result]:
+def _results(found: Found) -> list[Result]:
     return [Result(check, finding) for check, finding in found]
 
 
-async def _look_at_stream(
-    client: httpx2.AsyncClient, contact: Contact, asked: Probe
-) -> list[tuple[str, Finding]]:
+async def _look_at_stream(client: httpx2.AsyncClient, contact: Contact, asked: Probe) -> Found:
     payload = asked.payload if asked.payload is not None else _sample(contact)
     if payload is None:
         no_payload = error(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,7 +10,8 @@ from typing import Any, Final
 import httpx2
 
 from dockrion.doctor.base import Finding, error, info, ok, warning
-from dockrion.doctor.stream.target import Target, code_of, described, json_of
+from dockrion.doctor.reason import certificate_error, reason_of
+from dockrion.doctor.stream.target import Found, StreamCheck, Target, code_of, described, json_of
 from dockrion.spec.fields import is_mapping
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -29,9 +29,6 @@ class Contact:
     agent: str
     input_schema: Mapping[str, Any] | None
     knows_schema: bool
-
-
-Found = list[tuple[str, Finding]]
 
 
 async def reach(
@@ -99,8 +96,8 @@ def _elsewhere(response: httpx2.Response) -> Finding:
     )
 
 
-def _unreachable(exc: Exception, target: Target) -> tuple[str, Finding]:
-    cause = _certificate_error(exc)
+def _unreachable(exc: Exception, target: Target) -> tuple[StreamCheck, Finding]:
+    cause = certificate_error(exc)
     if cause is not None:
         return "TLS", error(
             f"the certificate of {target.url.host} is not trusted: {cause}",
@@ -118,17 +115,9 @@ def _unreachable(exc: Exception, target: Target) -> tuple[str, Finding]:
             "is a firewall in between, or the server overloaded?",
         )
     return "server", error(
-        f"{target} cannot be reached: {exc or type(exc).__name__}",
+        f"{target} cannot be reached: {reason_of(exc)}",
         "is it running, is the address right, does it listen on the address that is asked (expose.host: 0.0.0.0)?",
     )
-
-
-def _certificate_error(exc: BaseException | None) -> str | None:
-    while exc is not None:
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            return exc.verify_message or str(exc)
-        exc = exc.__cause__ or exc.__context__
-    return None
 
 
 def _no_server(target: Target, response: httpx2.Response) -> Finding:

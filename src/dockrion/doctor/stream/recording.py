@@ -13,8 +13,9 @@ from typing import Any, Final
 import httpx2
 
 from dockrion.doctor.base import Finding, error
+from dockrion.doctor.reason import reason_of
 from dockrion.doctor.stream.arrivals import TERMINAL, UNBUFFERED, Arrival, End, Recording
-from dockrion.doctor.stream.target import Target, code_of, described, message_of
+from dockrion.doctor.stream.target import StreamCheck, Target, code_of, described, message_of
 from dockrion.doctor.stream.unpaid import STREAM_PATH
 from dockrion.spec.fields import is_mapping
 from dockrion.testing.sse import SSEEvent, SSEReader
@@ -27,7 +28,7 @@ _ALIVE_SECONDS: Final = 5.0
 
 async def record(
     client: httpx2.AsyncClient, target: Target, payload: bytes, *, seconds: float
-) -> Recording | tuple[str, Finding]:
+) -> Recording | tuple[StreamCheck, Finding]:
     """Run the agent once, for so long at most; return a finding where there is no stream."""
     tape = _Tape()
     headers = {
@@ -62,7 +63,7 @@ async def record(
     except (httpx2.HTTPError, OSError) as exc:
         if response is None:
             return "post", error(
-                f"the stream does not begin: {exc or type(exc).__name__}",
+                f"the stream does not begin: {reason_of(exc)}",
                 "something cuts the connection before the head comes; see the proxy's log",
             )
         end = "cut"
@@ -83,7 +84,7 @@ async def record(
     )
 
 
-def _no_stream(response: httpx2.Response, at: float) -> tuple[str, Finding]:
+def _no_stream(response: httpx2.Response, at: float) -> tuple[StreamCheck, Finding]:
     code, status = code_of(response), response.status_code
     if code in ("VALIDATION_ERROR", "POLICY_VIOLATION"):
         return "payload", error(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx2
 
+from dockrion.doctor.base import Finding
 from dockrion.errors import ValidationError
 from dockrion.spec.fields import is_mapping
 
@@ -24,6 +25,28 @@ _ENDPOINTS: Final = (
     "/schema",
     "/runs",
 )
+# The names of what is looked at; programs know them from `--json`.
+StreamCheck = Literal[
+    "server",
+    "TLS",
+    "redirect",
+    "path",
+    "auth",
+    "post",
+    "last-event-id",
+    "cors",
+    "body size",
+    "http",
+    "payload",
+    "stream",
+    "compression",
+    "buffering",
+    "idle",
+    "headers",
+    "agent",
+]
+Found = list[tuple[StreamCheck, Finding]]
+
 USER_AGENT: Final = "dockrion-doctor"
 
 

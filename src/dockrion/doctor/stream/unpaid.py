@@ -15,9 +15,11 @@ from typing import Final
 import httpx2
 
 from dockrion.doctor.base import Finding, error, info, ok, skipped, warning
-from dockrion.doctor.stream.reach import POST_BECOMES_GET, Contact, Found
+from dockrion.doctor.reason import reason_of
+from dockrion.doctor.stream.reach import POST_BECOMES_GET, Contact
 from dockrion.doctor.stream.target import (
     USER_AGENT,
+    Found,
     Target,
     code_of,
     described,
@@ -81,7 +83,7 @@ async def look_at_reconnecting(
 
 def _no_answer(exc: Exception) -> Finding:
     return error(
-        f"a POST gets no answer, unlike a GET: {exc or type(exc).__name__}",
+        f"a POST gets no answer, unlike a GET: {reason_of(exc)}",
         "let POST pass to the server; what stands before it may hold the request back (nginx: proxy_request_buffering)",
     )
 
@@ -160,7 +162,7 @@ async def look_at_cors(
             client.get(contact.target.at("/health"), headers={"Origin": asked}),
         )
     except (httpx2.HTTPError, OSError) as exc:
-        return [("cors", _no_preflight(str(exc) or type(exc).__name__))]
+        return [("cors", _no_preflight(reason_of(exc)))]
     finding = _cors(preflight, plain, asked, wanted, is_given=origin is not None)
     return [("cors", finding)]
 
@@ -312,7 +314,7 @@ async def look_at_http_version(contact: Contact) -> Found:
             if await _offers_http2(url):
                 return [("http", ok("HTTP/2 is offered: a page may have many streams open"))]
         except (TimeoutError, OSError) as exc:
-            return [("http", skipped(f"no second connection: {exc or type(exc).__name__}"))]
+            return [("http", skipped(f"no second connection: {reason_of(exc)}"))]
     how = (
         "nginx: http2 on; ingress-nginx has it with TLS"
         if url.scheme == "https"
