@@ -139,10 +139,10 @@ async def test_events_and_tokens_count_by_what_the_run_log_numbers() -> None:
         "custom": 1,
         "complete": 1,
     }
-    assert by_label(streamed, "tokens_total", "kind") == {"output": 2}
+    assert by_label(streamed, "tokens_total", "kind") == {"emitted": 2}
     # Nobody reads events of an /invoke; its tokens make the output all the same.
     assert by_label(both, "events_total", "type")["token"] == 2
-    assert by_label(both, "tokens_total", "kind") == {"output": 4}
+    assert by_label(both, "tokens_total", "kind") == {"emitted": 4}
 
 
 async def test_tokens_that_the_filter_holds_back_are_tokens_but_no_events() -> None:
@@ -152,7 +152,7 @@ async def test_tokens_that_the_filter_holds_back_are_tokens_but_no_events() -> N
         samples = await scrape(app)
 
     assert by_label(samples, "events_total", "type") == {"started": 1, "complete": 1}
-    assert by_label(samples, "tokens_total", "kind") == {"output": 2}
+    assert by_label(samples, "tokens_total", "kind") == {"emitted": 2}
     assert value(samples, "time_to_first_token_seconds_count") == 0
 
 
@@ -377,7 +377,7 @@ def test_workers_that_share_a_folder_answer_for_all(tmp_path: Path) -> None:
     samples = parse(worker(3, "answers"))
 
     assert requests(samples) == {("/invoke/stream", "200"): 5}
-    assert by_label(samples, "tokens_total", "kind")["output"] == 6
+    assert by_label(samples, "tokens_total", "kind")["emitted"] == 6
     assert value(samples, "time_to_first_token_seconds_count") == 6
     # What the dead one was doing ended with it.
     assert value(samples, "active_streams") == 0

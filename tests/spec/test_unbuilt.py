@@ -18,13 +18,6 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
         ["expose.protocols: openai", "expose.protocols: mcp"],
     ),
     ({"expose.chat": {}}, ["expose.chat"]),
-    ({"observability.tracing": True}, ["observability.tracing: true"]),
-    ({"observability.metrics": {"cost": True}}, ["observability.metrics.cost: true"]),
-    (
-        {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
-        ["observability.langfuse"],
-    ),
-    ({"observability.otlp": {}}, ["observability.otlp"]),
 ]
 
 NOTHING: list[dict[str, Any]] = [
@@ -59,6 +52,8 @@ NOTHING: list[dict[str, Any]] = [
     {"secrets": {"required": [{"name": "A"}]}},
     {"observability": {"log_level": "debug", "metrics": {"cost": False}, "tracing": False}},
     {"observability": {"metrics": {"latency": True, "tokens": False}}},
+    {"observability": {"metrics": {"cost": True}, "tracing": True, "otlp": {}}},
+    {"observability.langfuse": {"public_key": "a", "secret_key": "b"}},
     {"auth": {}},
     {"auth.api_keys.enabled": False},
     {"auth": {"mode": "jwt", "jwt": {"public_key_env": "K"}}},

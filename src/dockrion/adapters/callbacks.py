@@ -25,7 +25,9 @@ from langchain_core.tracers._streaming import (  # pyright: ignore[reportPrivate
     _StreamingCallbackHandler,
 )
 
+from dockrion.adapters.spans import FrameworkSpans
 from dockrion.adapters.tools import is_refused
+from dockrion.adapters.usage import usage_of
 from dockrion.errors import ToolNotAllowedError
 from dockrion.events import emitted
 from dockrion.events.context import StreamContext
@@ -125,10 +127,14 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self._nodes = nodes
         self._models: dict[UUID, ModelCall] = {}
         self._at_work: dict[UUID, Started] = {}
+        tracer = context.tracer
+        self._spans = None if tracer is None else FrameworkSpans(tracer, context)
 
     def release(self) -> None:
         """Let go of what refers back to this handler: the run is over, and only the collector would find it."""
         self.kinds.clear()
+        if self._spans is not None:
+            self._spans.release()
 
     def tap_output_aiter(self, run_id: UUID, output: Any) -> Any:  # noqa: ARG002
         return output
@@ -141,13 +147,15 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
     def _model_starts(
         self,
         _serialized: Any,
-        _prompts: Any,
+        prompts: Any,
         *,
         run_id: UUID,
         tags: list[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        **_: Any,
+        **told: Any,
     ) -> None:
+        if self._spans is not None:
+            self._spans.model_starts(run_id, prompts, metadata, told)
         if tags and NOSTREAM in tags:
             self.has_models_text = True
             return
@@ -166,6 +174,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         call = self._models.get(run_id)
         if call is None:
             return None
+        if not call.pieces and self._spans is not None:
+            self._spans.model_speaks(run_id)
         message = getattr(chunk, "message", None)
         if message is None:
             text, finish_reason, message_id = token, None, None
@@ -180,6 +190,11 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         return self._said(call, text, finish_reason, message_id or str(run_id))
 
     def _model_ends(self, response: LLMResult, *, run_id: UUID, **_: Any) -> Emitted | None:
+        usage = usage_of(response)
+        if usage is not None:
+            self.context.used(usage)
+        if self._spans is not None:
+            self._spans.model_ends(run_id, response, usage)
         call = self._models.pop(run_id, None)
         if call is None or call.pieces or not response.generations or not response.generations[0]:
             return None
@@ -190,8 +205,10 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
             message_id = whole.message.id
         return self._said(call, text, None, message_id or str(run_id)) if text else None
 
-    def _model_fails(self, _error: BaseException, *, run_id: UUID, **_: Any) -> None:
+    def _model_fails(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         self._models.pop(run_id, None)
+        if self._spans is not None:
+            self._spans.fails(run_id, error)
 
     def _said(
         self, call: ModelCall, text: str, finish_reason: str | None, message_id: str
@@ -216,6 +233,8 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         if not is_refused(self.context):
             # Of a class with a `run` of its own: nobody has asked yet.
             self.context.guard_tool(name)
+        if self._spans is not None:
+            self._spans.tool_starts(run_id, name, tool_call_id)
         call_id = tool_call_id or str(run_id)
         self._at_work[run_id] = Started(name, perf_counter(), call_id=call_id)
         if not self.context.events_filter.is_allowed("tool_call"):
@@ -224,12 +243,16 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
 
     def _tool_ends(self, output: Any, *, run_id: UUID, **_: Any) -> Emitted | None:
         started = self._at_work.pop(run_id, None)
-        if started is None or not self.context.events_filter.is_allowed("tool_result"):
+        if started is None:
             return None
         failed = False
         output = _answer(output, started.call_id)
         if isinstance(output, ToolMessage):
             output, failed = output.content, output.status == "error"
+        if self._spans is not None:
+            self._spans.tool_ends(run_id, failed=failed)
+        if not self.context.events_filter.is_allowed("tool_result"):
+            return None
         return emitted.tool_result(
             started.name,
             started.call_id,
@@ -240,8 +263,10 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
 
     def _tool_fails(self, error: BaseException, *, run_id: UUID, **_: Any) -> Emitted | None:
         started = self._at_work.pop(run_id, None)
+        is_failure = type(error).__name__ not in _NO_FAILURES
+        self._fails(run_id, error if is_failure else None)
         allowed = self.context.events_filter.is_allowed("tool_result")
-        if started is None or not allowed or type(error).__name__ in _NO_FAILURES:
+        if started is None or not allowed or not is_failure:
             return None
         return emitted.tool_result(
             started.name,
@@ -271,10 +296,14 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         # A graph that is a node may have the node's name.
         if not tags or _HIDDEN in tags or not any(tag.startswith(_NODE_TAG) for tag in tags):
             return
+        if self._spans is not None:
+            self._spans.node_starts(run_id, name)
         if self.context.events_filter.is_allowed("step"):
             self._at_work[run_id] = Started(name, perf_counter(), _keys(inputs))
 
     def _chain_ends(self, outputs: Any, *, run_id: UUID, **_: Any) -> Emitted | None:
+        if self._spans is not None:
+            self._spans.ends(run_id)
         started = self._at_work.pop(run_id, None)
         if started is None:
             return None
@@ -282,8 +311,18 @@ class FrameworkEvents(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
             started.name, _milliseconds(started), started.input_keys, _keys(outputs)
         )
 
-    def _chain_fails(self, _error: BaseException, *, run_id: UUID, **_: Any) -> None:
+    def _chain_fails(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         self._at_work.pop(run_id, None)
+        self._fails(run_id, None if type(error).__name__ in _NO_FAILURES else error)
+
+    def _fails(self, run_id: UUID, error: BaseException | None) -> None:
+        """End a span, with an error if there is one."""
+        if self._spans is None:
+            return
+        if error is None:
+            self._spans.ends(run_id)
+        else:
+            self._spans.fails(run_id, error)
 
     on_llm_start = on_chat_model_start = InEither(_model_starts)  # pyright: ignore[reportAssignmentType]
     on_llm_new_token = InEither(_model_speaks)  # pyright: ignore[reportAssignmentType]

@@ -18,9 +18,11 @@ from dockrion.events.cancelled import RunCancelled
 from dockrion.events.emitted import Emitted
 from dockrion.events.filter import EventsFilter
 from dockrion.events.identity import ANONYMOUS, Identity
+from dockrion.events.metering import Meter
 from dockrion.events.model import Token
 from dockrion.events.outbox import Outbox
 from dockrion.events.tools import ToolGate
+from dockrion.telemetry.base import Tracer, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +50,17 @@ class StreamContext:
         "_asker",
         "_describe",
         "_filter",
+        "_meter",
         "_outbox",
         "_tools",
+        "_tracer",
         "arguments",
         "attempt",
         "identity",
         "request_id",
         "run_id",
         "thread_id",
+        "trace_id",
     )
 
     def __init__(
@@ -72,6 +77,9 @@ class StreamContext:
         tools: ToolGate | None = None,
         asker: Asker | None = None,
         attempt: int = 1,
+        trace_id: str | None = None,
+        tracer: Tracer | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._describe = describe
         self.run_id = run_id
@@ -88,6 +96,11 @@ class StreamContext:
         self._asker = asker
         # Above 1, a worker that had the run is gone, and what it did may have been done.
         self.attempt = attempt
+        # For log lines: that of whoever called, also where nothing is traced here.
+        self.trace_id = trace_id
+        # Where nothing is traced there is none.
+        self._tracer = tracer
+        self._meter = meter
 
     @property
     def events_filter(self) -> EventsFilter:
@@ -97,6 +110,16 @@ class StreamContext:
     def outbox(self) -> Outbox | None:
         """Where adapters put what their framework tells; `None` without a run."""
         return self._outbox
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """What adapters start spans with; `None` where nothing is traced."""
+        return self._tracer
+
+    def used(self, usage: Usage) -> None:
+        """Count what a call of a model used: for adapters, from any thread."""
+        if self._meter is not None:
+            self._meter.used(usage, self)
 
     def describe_error(self, error: BaseException) -> str:
         """Return what callers may be told of an exception, as `expose.error_details` says."""
@@ -117,10 +140,20 @@ class StreamContext:
             raise self._tools.refuse(name, self)
 
     def bind(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return `function` with this context as the current one, for threads that the agent starts itself."""
+        """Return `function` with this context as the current one, for threads that the agent starts itself.
+
+        It runs there in the span that is current here.
+        """
+        around = None if self._tracer is None else contextvars.copy_context()
 
         @functools.wraps(function)
         def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+            if around is not None:
+                # One for each thread: a context is entered by one at a time.
+                return around.copy().run(called, *args, **kwargs)
+            return called(*args, **kwargs)
+
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
             token = _current.set(self)
             try:
                 return function(*args, **kwargs)

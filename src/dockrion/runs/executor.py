@@ -150,6 +150,7 @@ class Executor:
                 request_id=record.request_id,
                 streams=True,
                 accepted=accepted,
+                cause=record.trace,
             )
         except DockrionError as exc:
             # It drains, or has no thread: others may have better luck.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dockrion.events.model import Event, Outcome
+from dockrion.telemetry.base import Usage
 
 
 class RunObserver(Protocol):
@@ -30,6 +31,10 @@ class RunObserver(Protocol):
         """A heartbeat event went to a run's reader."""
         ...
 
+    def used(self, usage: Usage) -> None:
+        """A model that a run has called tells what it used."""
+        ...
+
     def ended(self, outcome: Outcome) -> None:
         """A run is over, or waits for answers, be its last batch read or not."""
         ...
@@ -52,6 +57,9 @@ class Unobserved:
         pass
 
     def heartbeat(self) -> None:
+        pass
+
+    def used(self, usage: Usage) -> None:
         pass
 
     def ended(self, outcome: Outcome) -> None:

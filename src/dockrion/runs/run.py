@@ -44,7 +44,9 @@ from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
 from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.spans import RunSpan
 from dockrion.runs.telling import terminal_of, violated
+from dockrion.telemetry.base import Cause, Tracer, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,9 @@ class RunRules(msgspec.Struct, frozen=True):
     output: OutputRules
     sentences: ErrorSentences
     observer: RunObserver
+    # Of the agent, where its author says so.
+    version: str | None = None
+    tracer: Tracer | None = None
 
 
 class Worker(Protocol):
@@ -104,10 +109,12 @@ class Run:
         "_waits_since",
         "_worker",
         "began",
+        "cause",
         "context",
         "outbox",
         "outcome",
         "rules",
+        "span",
     )
 
     def __init__(
@@ -119,8 +126,12 @@ class Run:
         log: RunLog,
         owner: Owner,
         accepted: Accepted | None = None,
+        cause: Cause = None,
     ) -> None:
         self.context = context
+        self.cause = cause
+        # Since it has begun, where runs are traced.
+        self.span: RunSpan | None = None
         self.outbox = outbox
         self._owner = owner
         self._accepted = accepted
@@ -186,6 +197,8 @@ class Run:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self.began = True
         self._started_at = perf_counter()
+        if self.rules.tracer is not None:
+            self.span = RunSpan(self, self.rules.tracer)
         if not streams:
             return
         attempt = None
@@ -373,6 +386,8 @@ class Run:
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome
+        if self.span is not None:
+            self.span.end(outcome)
         if not self.is_lost:
             self.rules.observer.ended(outcome)
 
@@ -439,6 +454,12 @@ class Run:
             "run_id": self.run_id,
             "latency_seconds": round(perf_counter() - self._started_at, 6),
         }
+
+    def used(self, usage: Usage) -> None:
+        """Count what a model used. On the loop's thread."""
+        if self.span is not None:
+            self.span.used(usage)
+        self.rules.observer.used(usage)
 
     def _broken(self, exc: Exception) -> None:
         ids = {"run_id": self.run_id, "request_id": self.context.request_id}

@@ -29,10 +29,13 @@ from dockrion.runs.deadlines import PausableDeadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.ending import Raised, Returned
 from dockrion.runs.log import Clock, UnkeptLog
+from dockrion.runs.metering import RunMeter
 from dockrion.runs.run import Run, RunRules
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runs.tools import RunTools
 from dockrion.runs.turns import Turns
+from dockrion.telemetry.base import Cause
+from dockrion.telemetry.w3c import trace_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class Runner:
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
         self._asks = RunAsks(self._active.get)
+        self._meter = RunMeter(self._active.get, rules.observer)
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Event | None = None
@@ -116,13 +120,14 @@ class Runner:
         streams: bool,
         accepted: Accepted | None = None,
         can_ask: bool = True,
+        cause: Cause = None,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
         and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
-        Without `can_ask`, nobody is there who could answer the agent's questions.
+        Without `can_ask`, nobody is there who could answer the agent's questions. `cause` is what it is traced to.
         """
         if accepted is None:
             self.refuse_if_full(run_id)
@@ -145,9 +150,12 @@ class Runner:
             tools=self._tools,
             asker=self._asks if can_ask else None,
             attempt=1 if accepted is None else accepted.attempt,
+            trace_id=None if cause is None else trace_id_of(cause),
+            tracer=self._rules.tracer,
+            meter=self._meter,
         )
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
-        run = Run(context, outbox, self._rules, self._stages(), log, self, accepted)
+        run = Run(context, outbox, self._rules, self._stages(), log, self, accepted, cause)
         self._active[run.run_id] = run
         launch = partial(self._launch, run, payload, streams=streams)
         if self._turns.take(run, partial(_launch_late, run, launch)):
@@ -227,6 +235,8 @@ class Runner:
 
     async def _drive(self, run: Run, call: Callable[[], Any]) -> None:
         set_current_context(run.context)
+        if run.span is not None:
+            run.span.enter()
         try:
             # The call itself may raise, and may compute: it too belongs to the agent.
             output = await stepping(run.outbox, settle(call, run.context, run.outbox))
@@ -268,6 +278,8 @@ class Runner:
                     # Since the last look; whoever ended it may have seen that it had not begun.
                     return
                 loop.call_soon_threadsafe(self._begun, run)
+            if run.span is not None:
+                run.span.enter()
             made = self._agent.call(payload, run.context, streams=streams)
             if needs_loop(made):
                 # A plain function that gave a coroutine or an async generator.

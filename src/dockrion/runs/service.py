@@ -42,6 +42,7 @@ from dockrion.runs.store.base import (
     StoreError,
 )
 from dockrion.runs.windows import Windows
+from dockrion.telemetry.base import Cause, carrier_of, going_on
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class RunCall(msgspec.Struct, frozen=True):
     thread_id: str | None
     identity: Identity
     request_id: str | None
+    cause: Cause = None
 
 
 class RunService:
@@ -202,8 +204,13 @@ class RunService:
             if await settle(self.store, record, cancelled, now, observer):
                 return (await self.store.get(run_id)) or record
 
-    async def resume(self, run_id: str, identity: Identity, answer: Any) -> RunRecord:
-        """Answer what a run waits for: `answer` itself, or a mapping where there are several questions."""
+    async def resume(
+        self, run_id: str, identity: Identity, answer: Any, *, cause: Cause = None
+    ) -> RunRecord:
+        """Answer what a run waits for: `answer` itself, or a mapping where there are several questions.
+
+        `cause` is what its next part is traced to.
+        """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
         record = await self.get(run_id, identity)
@@ -211,7 +218,8 @@ class RunService:
             raise ConflictError(f"The run {run_id!r} does not wait for an answer: {record.status}.")
         answers = _answers(record.questions, answer)
         still = [asked for asked in record.questions if asked.interrupt_id not in answers]
-        resumed = await self.store.resume(run_id, answers, still=still)
+        trace = going_on(cause, record.trace)
+        resumed = await self.store.resume(run_id, answers, still=still, trace=trace)
         if resumed is None:
             raise ConflictError(f"The run {run_id!r} does not wait for an answer any more.")
         if resumed.status is RunStatus.ACCEPTED:
@@ -237,6 +245,7 @@ class RunService:
                 request_id=call.request_id,
                 streams=True,
                 accepted=Accepted(),
+                cause=call.cause,
             )
         except DockrionError as exc:
             # Since the last look. Nobody else may begin it.
@@ -270,7 +279,14 @@ class RunService:
         """
         _, executor = self._ready()
         context = run.context
-        call = RunCall(None, run.run_id, context.thread_id, context.identity, context.request_id)
+        call = RunCall(
+            None,
+            run.run_id,
+            context.thread_id,
+            context.identity,
+            context.request_id,
+            run.cause,
+        )
         new = _new_run(call, direct=run.is_waiting)
         created = await self.store.create_interrupted(
             new, entries_of(run.run_id, batch), questions_of(run), claimed=run.is_waiting
@@ -344,6 +360,7 @@ def _new_run(call: RunCall, *, idempotency_key: str | None = None, direct: bool 
         request_id=call.request_id,
         idempotency_key=idempotency_key,
         direct=direct,
+        trace=carrier_of(call.cause),
     )
 
 

@@ -45,6 +45,7 @@ class AccessLog:
             agent=self._agent,
             request_id=call.request_id.decode("latin-1"),
             run_id=call.run_id,
+            trace_id=call.trace_id,
             logger=logger.name,
             method="POST",
             path=call.endpoint,

@@ -41,6 +41,7 @@ from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
+from dockrion.runtime.tracing import tracing_of
 from dockrion.runtime.traffic import Traffic
 from dockrion.runtime.watchdog import LoopWatchdog
 from dockrion.spec import DockSpec, Hider
@@ -108,6 +109,8 @@ class AgentHost:
             outgoing=self._outgoing,
             on_returned=on_returned,
         )
+        self.tracing: Final = tracing_of(spec, self.secrets, self._outgoing)
+        self.traffic.tracer = self.tracing.tracer
         self._threads = WorkerThreads(spec.expose.limits.threads)
         self._begin_life()
 
@@ -164,8 +167,9 @@ class AgentHost:
                 self._signals.install(mounted=mounted)
             loop.set_default_executor(self._threads)
             limit_ms = self.spec.expose.limits.block_warning_ms
-            self._watchdog = LoopWatchdog(loop, limit_ms / 1000)
+            self._watchdog = LoopWatchdog(loop, limit_ms / 1000, on_block=self.traffic.blocked)
             self._watchdog.start()
+            self.tracing.start()
             self._opening = loop.create_task(self._open())
             self._loading = loop.create_task(self._load())
 
@@ -290,6 +294,7 @@ class AgentHost:
         self.traffic.close()
         if self._agent is not None and self.runner is not None:
             await _close_agent(self._agent)
+        await self.tracing.close()
 
     async def _load(self) -> None:
         spec = self.spec
@@ -325,6 +330,8 @@ class AgentHost:
             return
         self._agent, self.description = agent, description
         self.injection, self.ids = injection, ids
+        self.tracing.agent_loaded()
+        self.traffic.tracer = self.tracing.tracer
         runner = Runner(
             agent,
             RunRules(
@@ -333,6 +340,8 @@ class AgentHost:
                 output=self._output,
                 sentences=self._sentences(),
                 observer=self.traffic,
+                version=spec.metadata.version,
+                tracer=self.tracing.tracer,
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),

@@ -207,7 +207,7 @@ class LogHandler(logging.Handler):
             "agent": self.agent,
             "request_id": None if context is None else context.request_id,
             "run_id": None if context is None else context.run_id,
-            "trace_id": None,
+            "trace_id": None if context is None else context.trace_id,
         }
         # Ids that the agent's own code gives may be anything.
         ours = record.name.partition(".")[0] == "dockrion"

@@ -38,6 +38,7 @@ from dockrion.runs.store.base import StoreError, Waiting
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.traffic import Call, Tally
 from dockrion.spec import METRICS_FOLDER, process_setting
+from dockrion.telemetry.base import Usage
 from dockrion.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,10 @@ _BACKEND_SECONDS: Final = 2.0
 
 # More of a series, by its name and status.
 InBackend: TypeAlias = dict[tuple[str, str], int | None]
+
+# Of `dockrion_tokens_total`; those that models report are parts of `Usage`.
+EMITTED: Final = "emitted"
+_USED: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 _STATUS: Final[dict[type[Outcome], RunStatus]] = {
     Interrupted: RunStatus.INTERRUPTED,
@@ -76,13 +81,16 @@ class Metrics:
             self._registry,
             latency=host.spec.observability.metrics.latency,
         )
-        self._runs = Runs(self._registry, tokens=host.spec.observability.metrics.tokens)
+        families = host.spec.observability.metrics
+        self._runs = Runs(self._registry, tokens=families.tokens, cost=families.cost)
+        self._process = Process(self._registry)
         self._now = Gauges(self._registry)
         host.traffic.sinks.append(self.add)
 
     def add(self, tally: Tally) -> None:
         self._requests.add(tally.calls)
         self._runs.add(tally)
+        self._process.add(tally, self._host.tracing.lost)
         host, runner = self._host, self._host.runner
         waiting = 0 if runner is None else runner.waiting
         ended = self._runs.ended
@@ -185,7 +193,7 @@ class Requests:
 class Runs:
     """What runs have done; `ended` has how many, by status."""
 
-    def __init__(self, registry: CollectorRegistry, *, tokens: bool) -> None:
+    def __init__(self, registry: CollectorRegistry, *, tokens: bool, cost: bool) -> None:
         self.ended: dict[str, int] = dict.fromkeys(_STATUS.values(), 0)
         self._events = Counter(
             "dockrion_events",
@@ -201,15 +209,24 @@ class Runs:
             buckets=SECONDS,
             registry=registry,
         )
-        self._output_tokens: Counter | None = None
+        self._tokens: dict[str, Counter] = {}
         if tokens:
             family = Counter(
                 "dockrion_tokens",
-                "Tokens; of the kind output: the pieces of text that agents emitted, sent or not.",
+                "Tokens, by kind; emitted: the pieces of text that agents emitted; the others as models report them.",
                 ("kind",),
                 registry=registry,
             )
-            self._output_tokens = family.labels("output")
+            self._tokens = {kind: family.labels(kind) for kind in (EMITTED, *_USED)}
+        self._cost = (
+            Counter(
+                "dockrion_cost",
+                "What models cost, in the currency of their provider, where it is reported.",
+                registry=registry,
+            )
+            if cost
+            else None
+        )
         self._violations = Counter(
             "dockrion_policy_violations",
             "What policies refused, by rule; agent: a PolicyViolationError of the agent's own.",
@@ -222,8 +239,10 @@ class Runs:
             self._by_type[kind].inc(count)
         for seconds in tally.first_tokens:
             self._first_token.observe(seconds)
-        if tally.tokens and self._output_tokens is not None:
-            self._output_tokens.inc(tally.tokens)
+        if self._tokens and tally.tokens:
+            self._tokens[EMITTED].inc(tally.tokens)
+        if tally.used is not None:
+            self._add_used(tally.used)
         for rule, count in tally.violations.items():
             self._violations.labels(rule).inc(count)
         for outcome, count in tally.ended.items():
@@ -231,6 +250,35 @@ class Runs:
             if outcome is not Interrupted:
                 self._by_type[KINDS[cast("type[Event]", outcome)]].inc(count)
             self.ended[_STATUS[outcome]] += count
+
+    def _add_used(self, used: Usage) -> None:
+        if self._tokens:
+            for kind in _USED:
+                self._tokens[kind].inc(getattr(used, kind))
+        if self._cost is not None:
+            self._cost.inc(used.cost)
+
+
+class Process:
+    """What goes wrong in a process beside its runs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._blocks = Counter(
+            "dockrion_loop_blocks",
+            "How often code of the agent has blocked the event loop for longer than expose.limits.block_warning_ms.",
+            registry=registry,
+        )
+        self._lost_spans = Counter(
+            "dockrion_lost_spans",
+            "Spans that could not be delivered to where traces go.",
+            registry=registry,
+        )
+        self._lost = 0
+
+    def add(self, tally: Tally, lost_spans: int) -> None:
+        self._blocks.inc(tally.blocks)
+        self._lost_spans.inc(lost_spans - self._lost)
+        self._lost = lost_spans
 
 
 class Gauges:

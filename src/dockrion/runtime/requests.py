@@ -17,6 +17,7 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.runtime.asgi import Receive, Scope
+from dockrion.telemetry.base import Cause
 
 MAX_NESTING: Final = 128
 # In the dialect that Python and JavaScript share: they stand in the OpenAPI document too.
@@ -52,11 +53,13 @@ class Request:
     `answer_headers` are what its answer carries whatever becomes of it.
     """
 
-    __slots__ = ("answer_headers", "headers", "request_id", "scope")
+    __slots__ = ("answer_headers", "cause", "headers", "request_id", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.answer_headers: AnswerHeaders = ()
+        # What it is traced to, once it counts as a call.
+        self.cause: Cause = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = (

@@ -28,6 +28,11 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runtime.requests import Request
+from dockrion.telemetry.base import Cause, Span, Tracer, Usage
+from dockrion.telemetry.genai import RUN_ID
+from dockrion.telemetry.http import answered
+from dockrion.telemetry.w3c import carrier_in, trace_id_of
 
 TICK_SECONDS: Final = 0.1
 # Few enough to be still in the processor's cache.
@@ -68,9 +73,15 @@ class Call(msgspec.Struct, gc=False):
     run: Answered | None = None
     run_id: str | None = None
     status: int = 500
+    # Of the answer, where that was sent before it was known how it would end.
+    sent_status: int = 0
     code: str | None = None
     seconds: float = 0.0
     ended_at: float = 0.0
+    # What is traced to it, while it is open; its own span, where requests are traced.
+    cause: Cause = None
+    span: Span | None = None
+    trace_id: str | None = None
 
     def refused(self, error: DockrionError) -> None:
         self.status, self.code = error.status, error.code
@@ -79,6 +90,8 @@ class Call(msgspec.Struct, gc=False):
         self.status = CALLER_LEFT_STATUS
 
     def __enter__(self) -> Self:
+        if self.span is not None:
+            self.span.enter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,19 +107,43 @@ class Call(msgspec.Struct, gc=False):
                 self.status = 200
             else:
                 self.status, self.code = _answer_of(outcome)
+        if self.cause is not None:
+            self._end_trace()
         self.traffic.end(self)
+
+    def _end_trace(self) -> None:
+        self.trace_id = trace_id_of(self.cause)
+        span, self.cause, self.span = self.span, None, None
+        if span is not None:
+            span.note({"dockrion.request.id": self.request_id.decode("latin-1")})
+            if self.run_id is not None:
+                span.note({RUN_ID: self.run_id})
+            status = self.sent_status or self.status
+            answered(span, status, code=self.code, failed=self.status >= 500)
+            span.end()
 
 
 class Tally:
     """What has been counted since the last one."""
 
-    __slots__ = ("calls", "ended", "events", "first_tokens", "tokens", "violations")
+    __slots__ = (
+        "blocks",
+        "calls",
+        "ended",
+        "events",
+        "first_tokens",
+        "tokens",
+        "used",
+        "violations",
+    )
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.events: Counts = defaultdict(int)
         self.first_tokens: list[float] = []
         self.tokens = 0
+        self.used: Usage | None = None
+        self.blocks = 0
         self.violations: Counts = defaultdict(int)
         self.ended: defaultdict[type[Outcome], int] = defaultdict(int)
 
@@ -117,6 +154,7 @@ class Traffic:
     def __init__(self) -> None:
         self.sinks: list[Callable[[Tally], None]] = []
         self.active = 0
+        self.tracer: Tracer | None = None
         self._tally = Tally()
         self._rules: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -125,12 +163,18 @@ class Traffic:
 
     # Invocations
 
-    def begin(self, endpoint: str, request_id: bytes) -> Call:
+    def begin(self, endpoint: str, request: Request) -> Call:
         """Return a call that counts as open until its `with` block is left."""
         self.active += 1
         if self._timer is None:
             self._start_ticking()
-        return Call(self, endpoint, request_id, perf_counter())
+        call = Call(self, endpoint, request.request_id, perf_counter())
+        if self.tracer is not None:
+            call.span = self.tracer.request(request.scope, request.headers, endpoint)
+            request.cause = call.cause = call.span
+        elif b"traceparent" in request.headers:
+            request.cause = call.cause = carrier_in(request.headers)
+        return call
 
     def end(self, call: Call) -> None:
         self.active -= 1
@@ -162,6 +206,16 @@ class Traffic:
                 rule = OTHER_RULES
             self._rules.add(rule)
         self._tally.violations[rule] += 1
+
+    def used(self, usage: Usage) -> None:
+        used = self._tally.used
+        self._tally.used = usage if used is None else used + usage
+
+    def blocked(self) -> None:
+        """Code of the agent has blocked the event loop."""
+        self._tally.blocks += 1
+        if self._timer is None:
+            self.flush()
 
     def heartbeat(self) -> None:
         self._tally.events["heartbeat"] += 1

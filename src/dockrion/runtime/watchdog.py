@@ -7,7 +7,9 @@ import logging
 import sys
 import sysconfig
 import threading
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -23,8 +25,16 @@ class LoopWatchdog:
     the server's is named: that the machine is busy is no fault of the agent.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit_seconds: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limit_seconds: float,
+        *,
+        on_block: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_block` is called on the loop, once for each block."""
         self._loop = loop
+        self._on_block = on_block
         self._limit = limit_seconds
         self._mark = monotonic()
         self._loop_thread = threading.get_ident()
@@ -77,6 +87,8 @@ class LoopWatchdog:
                 "limit_ms": round(self._limit * 1000),
             },
         )
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._on_block)
         return True
 
 

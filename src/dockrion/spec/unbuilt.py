@@ -30,10 +30,6 @@ ROWS = (
     Row("expose.streaming", values=("websocket",)),
     Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
     Row("expose.chat"),
-    Row("observability.tracing", values=(True,)),
-    Row("observability.metrics.cost", values=(True,)),
-    Row("observability.langfuse"),
-    Row("observability.otlp"),
 )
 
 

@@ -10,6 +10,7 @@ import msgspec
 from dockrion.backends.base import BackendError
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
+from dockrion.telemetry.base import Carrier
 
 FINAL: Final = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
 # What waits for answers for longer ends with `TIMEOUT`.
@@ -47,7 +48,7 @@ class Question(msgspec.Struct, frozen=True):
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """`payload` is the agent's input as JSON; `fingerprint` tells two requests with one id apart.
 
-    An `idempotency_key` belongs to its owner. A `direct` run is a stream of the process that creates it: that
+    `trace` is what its spans are traced to. An `idempotency_key` belongs to its owner. A `direct` run is a stream of the process that creates it: that
     process has claimed it from the start, and nobody executes it anew.
     """
 
@@ -59,6 +60,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     idempotency_key: str | None = None
     direct: bool = False
+    trace: Carrier | None = None
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     answers: dict[str, Any] | None = None
     cancel_reason: str | None = None
     read_until: float = 0.0
+    trace: Carrier | None = None
 
     @property
     def is_final(self) -> bool:
@@ -268,12 +271,17 @@ class RunStore(Protocol):
     # Everybody's side
 
     async def resume(
-        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+        self,
+        run_id: str,
+        answers: dict[str, Any],
+        *,
+        still: Sequence[Question],
+        trace: Carrier | None = None,
     ) -> RunRecord | None:
         """Answer an interrupted run: it is ACCEPTED again, attempt 0, or RUNNING where a worker holds it.
 
         `still` are the questions that stay open: with any, and a worker that holds it, it stays INTERRUPTED. Answers
-        that the worker has not taken yet are kept. None when it does not wait (any more).
+        that the worker has not taken yet are kept. The record has `trace` from then on. None when it does not wait (any more).
         """
         ...
 

@@ -28,6 +28,7 @@ from dockrion.runs.store.base import (
 )
 from dockrion.runs.store.cursor import cursor_to, place_in, place_of
 from dockrion.runs.store.memory_run import StoredRun
+from dockrion.telemetry.base import Carrier
 
 # Of all runs that have ended; past it the one that ended first goes.
 MAX_ENDED_BYTES: Final = 256 << 20
@@ -204,7 +205,12 @@ class MemoryStore:
     # Everybody's side
 
     async def resume(
-        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+        self,
+        run_id: str,
+        answers: dict[str, Any],
+        *,
+        still: Sequence[Question],
+        trace: Carrier | None = None,
     ) -> RunRecord | None:
         stored = self._find(run_id)
         if stored is None or stored.record.status is not RunStatus.INTERRUPTED:
@@ -217,6 +223,7 @@ class MemoryStore:
                 attempt=0,
                 questions=(),
                 answers=all_answers,
+                trace=trace,
             )
             self._wait_for_worker(stored)
         else:
@@ -225,6 +232,7 @@ class MemoryStore:
                 status=RunStatus.INTERRUPTED if still else RunStatus.RUNNING,
                 questions=tuple(still),
                 answers=all_answers,
+                trace=trace,
             )
             self._ordered(run_id)
         self._changed(run_id)

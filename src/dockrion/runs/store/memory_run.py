@@ -62,6 +62,7 @@ class StoredRun:
             thread_id=new.thread_id,
             request_id=new.request_id,
             direct=new.direct,
+            trace=new.trace,
             first=first,
             end=first,
         )

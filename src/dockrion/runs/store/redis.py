@@ -34,6 +34,7 @@ from dockrion.runs.store.base import (
     Waiting,
 )
 from dockrion.runs.store.cursor import Place, cursor_to, place_in, place_of
+from dockrion.telemetry.base import Carrier
 
 # Of one call that lists; more would hold up everybody.
 _LOOK: Final = 1000
@@ -250,10 +251,16 @@ class RedisStore:
     # Everybody's side
 
     async def resume(
-        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+        self,
+        run_id: str,
+        answers: dict[str, Any],
+        *,
+        still: Sequence[Question],
+        trace: Carrier | None = None,
     ) -> RunRecord | None:
         pairs = [part for id_, value in answers.items() for part in (id_, _json(value))]
-        fields = await self._run("resume", run_id, _json(still), len(still), *pairs)
+        packed = b"" if trace is None else _json(trace)
+        fields = await self._run("resume", run_id, _json(still), len(still), packed, *pairs)
         return None if fields is None else self._record(fields)
 
     async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:
@@ -349,9 +356,8 @@ class RedisStore:
     def _record(self, fields: Sequence[Any]) -> RunRecord:
         """Return the record of which the script gave the fields, in the order that it has them."""
         status, owner, fingerprint, created_us, started, finished, thread, request, *rest = fields
-        direct, lease, attempt, first, end, result, questions, reason, read_until, answers, id_ = (
-            rest
-        )
+        direct, lease, attempt, first, end, result, questions, reason, read_until, *last = rest
+        trace, answers, id_ = last
         return RunRecord(
             run_id=id_.decode(),
             status=RunStatus(status.decode()),
@@ -372,9 +378,11 @@ class RedisStore:
             answers=_answers(answers),
             cancel_reason=_text(reason),
             read_until=0.0 if read_until is None else float(read_until),
+            trace=_TRACE.decode(trace) if trace else None,
         )
 
 
+_TRACE: Final = msgspec.json.Decoder(Carrier)
 _QUESTIONS: Final = msgspec.json.Decoder(tuple[Question, ...])
 
 
@@ -410,6 +418,7 @@ def _fields_of(new: NewRun, questions: Sequence[Question], *, claimed: bool) -> 
         "thread_id": new.thread_id,
         "request_id": new.request_id,
         "direct": 1 if new.direct else None,
+        "trace": None if new.trace is None else _json(new.trace),
         "payload": new.payload,
         "questions": _json(questions) if questions else None,
         "claims": 1 if claimed else None,

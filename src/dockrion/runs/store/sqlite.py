@@ -28,6 +28,7 @@ from dockrion.runs.store.cursor import place_in
 from dockrion.runs.store.sqlite_queries import News
 from dockrion.runs.store.sqlite_schema import TABLES
 from dockrion.runs.store.sqlite_work import RunWork
+from dockrion.telemetry.base import Carrier
 
 T = TypeVar("T")
 
@@ -155,11 +156,16 @@ class SqliteStore:
     # Everybody's side
 
     async def resume(
-        self, run_id: str, answers: dict[str, Any], *, still: Sequence[Question]
+        self,
+        run_id: str,
+        answers: dict[str, Any],
+        *,
+        still: Sequence[Question],
+        trace: Carrier | None = None,
     ) -> RunRecord | None:
         return await self._write(
             run_id,
-            lambda db: self._work.resume(db, run_id, answers, still),
+            lambda db: self._work.resume(db, run_id, answers, still, trace),
             is_accepted=True,
             is_order=True,
         )

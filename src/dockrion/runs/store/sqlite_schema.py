@@ -10,6 +10,7 @@ import msgspec
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import FINAL, Question, RunRecord
+from dockrion.telemetry.base import Carrier
 
 # `run_id` is NULL where the TTL has passed and the row waits to be swept. `token` stays when a claim ends, so that what
 # ended it can be asked for again; `lease_until` is NULL when nobody has the run. `due_at` is when somebody must look
@@ -43,6 +44,7 @@ TABLES: Final = (
         thread_id TEXT,
         request_id TEXT,
         cancel_reason TEXT,
+        trace BLOB,
         owner BLOB NOT NULL,
         questions BLOB,
         answers BLOB,
@@ -73,7 +75,7 @@ SPAN: Final = 1 << 32
 
 COLUMNS: Final = (
     "number, run_id, status, attempt, first, past, weight, token, lease_until, created_us, started_at, finished_at,"
-    " read_until, direct, fingerprint, thread_id, request_id, cancel_reason, owner, questions, answers, result"
+    " read_until, direct, fingerprint, thread_id, request_id, cancel_reason, trace, owner, questions, answers, result"
 )
 
 _FIND: Final = (
@@ -82,6 +84,7 @@ _FIND: Final = (
 )
 
 _owner = msgspec.json.Decoder(Identity)
+_trace = msgspec.json.Decoder(Carrier)
 _questions = msgspec.json.Decoder(tuple[Question, ...])
 
 
@@ -106,6 +109,7 @@ class Row(NamedTuple):
     thread_id: str | None
     request_id: str | None
     cancel_reason: str | None
+    trace: bytes | None
     owner: bytes
     questions: bytes | None
     answers: bytes | None
@@ -140,6 +144,7 @@ class Row(NamedTuple):
             answers=None if self.answers is None else msgspec.json.decode(self.answers),
             cancel_reason=self.cancel_reason,
             read_until=self.read_until,
+            trace=None if self.trace is None else _trace.decode(self.trace),
         )
 
 

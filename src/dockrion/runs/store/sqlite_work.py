@@ -27,6 +27,7 @@ from dockrion.runs.store.base import (
 )
 from dockrion.runs.store.sqlite_events import Kept
 from dockrion.runs.store.sqlite_schema import COLUMNS, Row, find, packed, update
+from dockrion.telemetry.base import Carrier
 
 _BY_NUMBER: Final = f"SELECT {COLUMNS} FROM runs WHERE number = ?"  # noqa: S608
 _BY_KEY: Final = f"SELECT {COLUMNS} FROM runs WHERE owner_id = ? AND idempotency_key = ?"  # noqa: S608
@@ -103,6 +104,7 @@ class RunWork:
             "fingerprint": new.fingerprint,
             "thread_id": new.thread_id,
             "request_id": new.request_id,
+            "trace": packed(new.trace),
             "owner": msgspec.json.encode(new.owner),
         }
         marks = ", ".join("?" * len(values))
@@ -250,12 +252,13 @@ class RunWork:
         run_id: str,
         answers: dict[str, Any],
         still: Sequence[Question],
+        trace: Carrier | None,
     ) -> RunRecord | None:
         now = time()
         row = find(db, run_id, now)
         if row is None or row.status != RunStatus.INTERRUPTED:
             return None
-        update(db, row.number, answers=packed({**_answers(row), **answers}))
+        update(db, row.number, answers=packed({**_answers(row), **answers}), trace=packed(trace))
         if row.lease_until is None:
             update(
                 db,

@@ -41,7 +41,7 @@ class InvokeEndpoint:
         if scope["method"] != "POST":
             await refuse_method(send, request)
             return
-        with self._host.traffic.begin("/invoke", request.request_id) as call:
+        with self._host.traffic.begin("/invoke", request) as call:
             try:
                 identity = await let_in(self._host, request)
                 asked = await read_call(self._host, request, receive, identity=identity)
@@ -108,7 +108,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
     if scope["method"] != "POST":
         await refuse_method(send, request)
         return
-    with host.traffic.begin("/invoke/stream", request.request_id) as call:
+    with host.traffic.begin("/invoke/stream", request) as call:
         try:
             source = call.run = await _open(host, request, receive)
         except CallerLeftError:
@@ -129,6 +129,7 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         try:
             async with Connection(host, source, scope, receive) as stream:
                 await start_stream(send, request, wire.content_type, source.run_id)
+                call.sent_status = 200
                 del request
                 if isinstance(source, Run):
                     keep = None if host.answered is None else partial(keep_waiting, host)
@@ -220,7 +221,7 @@ async def read_call(
         await host.check_injection(payload, request_id=request_id)
     if run_id is None and host.ids is not None:
         run_id = await host.own_id()
-    return RunCall(payload, run_id, thread_id, identity, request_id)
+    return RunCall(payload, run_id, thread_id, identity, request_id, request.cause)
 
 
 async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
@@ -235,6 +236,7 @@ async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
         identity=call.identity,
         request_id=call.request_id,
         streams=streams,
+        cause=call.cause,
     )
 
 

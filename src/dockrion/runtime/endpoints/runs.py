@@ -100,7 +100,7 @@ async def _answer(
         await _reply(handler, asker, send)
         return
     # Only what starts a run, or lets one go on, is an invocation.
-    with host.traffic.begin(label, request.request_id) as call:
+    with host.traffic.begin(label, request) as call:
         answered = await _reply(handler, asker, send)
         match answered:
             case Reply(status=status, record=record):
@@ -195,7 +195,8 @@ async def _resume(asker: Asker) -> Reply:
     runs = await _runs_with(asker)
     if host.injection is not None:
         await host.check_injection(answer, request_id=request.request_id.decode("latin-1"))
-    return _accepted(asker, await runs.resume(asker.run_id, identity, answer))
+    resumed = await runs.resume(asker.run_id, identity, answer, cause=request.cause)
+    return _accepted(asker, resumed)
 
 
 async def _runs_with(asker: Asker) -> RunService:

@@ -38,9 +38,9 @@ end
 local function record_of(id)
   local found = call('HMGET', PREFIX .. 'run:' .. id, 'status', 'owner', 'fingerprint', 'created_us',
     'started_at', 'finished_at', 'thread_id', 'request_id', 'direct', 'lease', 'attempt', 'first', 'end',
-    'result', 'questions', 'cancel_reason', 'read_until')
-  found[18] = call('HGETALL', PREFIX .. 'answers:' .. id)
-  found[19] = id
+    'result', 'questions', 'cancel_reason', 'read_until', 'trace')
+  found[19] = call('HGETALL', PREFIX .. 'answers:' .. id)
+  found[20] = id
   return found
 end
 
@@ -399,13 +399,14 @@ function ops.interrupt()
   return {'ok'}
 end
 
--- ARGV: 9 questions that stay open, 10 how many, 11 id and answer of each.
+-- ARGV: 9 questions that stay open, 10 how many, 11 trace or '', 12 id and answer of each.
 function ops.resume()
   local run = load()
   if not run or run.status ~= 'INTERRUPTED' then
     return false
   end
-  for place = 11, #ARGV, 2 do
+  call('HSET', RUN, 'trace', ARGV[11])
+  for place = 12, #ARGV, 2 do
     call('HSET', ANSWERS, ARGV[place], ARGV[place + 1])
   end
   if not run.held then

@@ -1,0 +1,1 @@
+"""Traces and what models use: the seam that all others tell through, and OpenTelemetry behind it."""
