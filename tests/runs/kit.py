@@ -19,6 +19,7 @@ from dockrion.runs.run import Run, RunRules
 from dockrion.runs.runner import RunLimits, Runner
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.threads import WorkerThreads
+from dockrion.telemetry.base import Tracer
 
 
 def runner_for(handler: Callable[..., Any], **options: Any) -> Runner:
@@ -39,6 +40,7 @@ def runner_for_agent(
     output: OutputRules | None = None,
     observer: RunObserver | None = None,
     tools: ToolRules | None = None,
+    tracer: Tracer | None = None,
 ) -> Runner:
     return Runner(
         agent,
@@ -48,6 +50,7 @@ def runner_for_agent(
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20, outgoing=outgoing),
             sentences=ErrorSentences(reveal=True, secrets=secrets, outgoing=outgoing),
             observer=observer or Unobserved(),
+            tracer=tracer,
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),

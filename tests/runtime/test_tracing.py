@@ -120,11 +120,11 @@ async def test_the_trace_of_a_caller_goes_on(collector: Collector) -> None:
 async def test_what_a_caller_does_not_sample_is_not_sent(collector: Collector) -> None:
     seen: list[str] = []
 
-    async def look(payload: Any) -> str:
+    async def look(payload: Any) -> Any:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         seen.append(carrier["traceparent"])
-        return "x"
+        return {}
 
     async with running(traced(look, collector)) as app:
         await call(app, "/invoke", **UNSAMPLED)
@@ -176,10 +176,10 @@ async def test_what_the_agent_calls_is_told_where_in_the_trace_it_is(
 
 
 async def test_spans_of_libraries_come_with_ours(collector: Collector) -> None:
-    async def agent(payload: Any) -> str:
+    async def agent(payload: Any) -> Any:
         with trace.get_tracer("library").start_as_current_span("inner") as span:
             span.set_attribute("key", "value")
-        return "x"
+        return {}
 
     async with running(traced(agent, collector)) as app:
         await call(app, "/invoke")
@@ -191,11 +191,11 @@ async def test_spans_of_libraries_come_with_ours(collector: Collector) -> None:
 
 
 async def test_what_the_agent_says_of_its_span_is_there(collector: Collector) -> None:
-    async def agent(payload: Any) -> str:
+    async def agent(payload: Any) -> Any:
         span = trace.get_current_span()
         span.set_attribute("customer", "a")
         span.add_event("looked up", {"n": 3})
-        return "x"
+        return {}
 
     async with running(traced(agent, collector)) as app:
         await call(app, "/invoke")
@@ -209,7 +209,7 @@ async def test_no_secret_and_nothing_that_is_redacted_is_in_a_span(
 ) -> None:
     monkeypatch.setenv("DOCKRION_API_KEY", "hunter2-hunter2")
 
-    async def agent(payload: Any) -> str:
+    async def agent(payload: Any) -> Any:
         span = trace.get_current_span()
         span.set_attribute("dsn", "pg://hunter2-hunter2@db")
         span.set_attribute("mail", "ada@example.org")
@@ -249,9 +249,9 @@ async def test_log_lines_of_a_run_have_the_trace_of_its_caller(
 ) -> None:
     ids: list[str | None] = []
 
-    async def agent(payload: Any, context: StreamContext) -> str:
+    async def agent(payload: Any, context: StreamContext) -> Any:
         ids.append(context.trace_id)
-        return "x"
+        return {}
 
     app = traced(agent, collector) if is_traced else app_for(agent)
     with caplog.at_level(logging.INFO, "dockrion.runtime.access"):

@@ -29,6 +29,7 @@ class Received(NamedTuple):
     scope: str
     events: list[str]
     seconds: float
+    resource: dict[str, Any]
 
 
 class Collector:
@@ -133,6 +134,7 @@ def spans_of(resource: Any) -> Iterator[Received]:
                 message=span.status.message,
                 scope=scope.scope.name,
                 events=[event.name for event in span.events],
+                resource=attributes_of(resource.resource.attributes),
                 seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             )
 

@@ -33,6 +33,8 @@ from opentelemetry.trace import (
     TraceState,
 )
 
+from dockrion.telemetry.otel.current import still_open
+
 # Beyond it, what is added to a span is counted and left out.
 MAX_ITEMS: Final = 128
 # Each of them says of the spans below one of this process what it has said of that one.
@@ -185,7 +187,7 @@ class LightTracer:
     def start_span(
         self, name: str, context: Context, kind: SpanKind, attributes: dict[str, Any]
     ) -> trace.Span:
-        parent = trace.get_current_span(context)
+        parent = still_open(trace.get_current_span(context))
         if type(parent) is LightSpan and self._asked_once:
             return LightSpan(
                 self._done,

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from dockrion.telemetry.base import Attributes, Carrier, Cause, Kind, Span
 from dockrion.telemetry.http import request_attributes, shown_method
+from dockrion.telemetry.otel.current import CurrentSpan
 from dockrion.telemetry.w3c import carrier_in
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
@@ -62,8 +63,8 @@ class OtelTracer:
         cause: Cause = None,
     ) -> Span:
         if cause is None:
-            around = get_current()
-        elif isinstance(cause, OtelSpan):
+            return self._start(name, get_current(), _KINDS[kind], attributes, outlived=True)
+        if isinstance(cause, OtelSpan):
             around = cause.context
         elif isinstance(cause, dict):
             around = propagate.extract(cause, Context())
@@ -72,15 +73,25 @@ class OtelTracer:
         return self._start(name, around, _KINDS[kind], attributes)
 
     def _start(
-        self, name: str, around: Context, kind: SpanKind, attributes: Attributes
+        self,
+        name: str,
+        around: Context,
+        kind: SpanKind,
+        attributes: Attributes,
+        *,
+        outlived: bool = False,
     ) -> OtelSpan:
+        """`outlived`: code in which it is current may go on when it has ended."""
         given: Any = {name: value for name, value in attributes.items() if value is not None}
-        if self._clean is None:
-            span = self._tracer.start_span(name, around, kind, given)
-            return OtelSpan(span, trace.set_span_in_context(span, around))
-        given = {key: cleaned(self._clean, key, value) for key, value in given.items()}
-        span = self._tracer.start_span(self._clean("", name), around, kind, given)
-        return CleanedSpan(span, trace.set_span_in_context(span, around), self._clean)
+        clean = self._clean
+        if clean is not None:
+            given = {key: cleaned(clean, key, value) for key, value in given.items()}
+            name = clean("", name)
+        span = current = self._tracer.start_span(name, around, kind, given)
+        if outlived:
+            current = CurrentSpan(span, trace.get_current_span(around))
+        inside = trace.set_span_in_context(current, around)
+        return OtelSpan(span, inside) if clean is None else CleanedSpan(span, inside, clean)
 
 
 class OtelSpan:
