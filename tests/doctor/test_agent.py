@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
 from pathlib import Path
 
 import pytest
@@ -78,15 +78,21 @@ async def test_one_that_hangs_is_given_up_with_the_line_where_it_is(
 
     assert "it is not loaded after 1 s: it is at service.py, line 5" in found.message
     # What it has started goes with it.
-    assert _has_ended(int((tmp_path / "pid").read_text()))
+    assert _ends(int((tmp_path / "pid").read_text()))
 
 
-def _has_ended(number: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(number, 0)
-        # Killed, and not yet waited for by whoever takes orphans.
-        return ") Z " in Path(f"/proc/{number}/stat").read_text()
-    return True
+def _ends(number: int) -> bool:
+    """Wait for the end of a process that has been killed, and is perhaps not waited for by whoever takes orphans."""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        try:
+            os.kill(number, 0)
+            if ") Z " in Path(f"/proc/{number}/stat").read_text():
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def test_threads_that_it_leaves_keep_nobody_waiting(make_case: MakeCase) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,8 +16,8 @@ import pytest
 from tests.auth.provider import running_provider
 from tests.certificates import issue
 
-from dockrion.doctor.base import Status
-from dockrion.doctor.checks import Result
+from dockrion.doctor.base import Result, Status
+from dockrion.doctor.stream import unpaid
 from dockrion.doctor.stream.probe import Probe, probe
 
 from .nginx import Nginx
@@ -34,6 +35,13 @@ PACED = b'{"tokens": 8, "seconds": 0.2}'
 API_KEY = "key-of-the-test-4711"
 
 Proxy = Callable[..., Nginx]
+
+
+@pytest.fixture(autouse=True)
+def early_answers_are_soon(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a 413 only where one is to come."""
+    if "max_body" not in request.node.name:
+        monkeypatch.setattr(unpaid, "_EARLY_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,8 +126,9 @@ async def test_a_proxy_that_buffers_is_named(proxy: Proxy) -> None:
     results = await probed(at(proxy("proxy_ignore_headers X-Accel-Buffering;")), PACED)
 
     assert list(faults(results)) == ["buffering"]
-    assert faults(results)["buffering"].startswith(
-        "the stream is buffered: all 10 events came together, at the end, up to 1."
+    assert re.fullmatch(
+        r"the stream is buffered: all 10 events came together, at the end, up to \d\.\d s late",
+        faults(results)["buffering"],
     )
     assert "proxy_buffering off" in hint_of(results, "buffering")
 
@@ -167,11 +176,11 @@ async def test_a_stream_that_is_left_in_silence_says_what_is_known(
 ) -> None:
     silent = server(agent_source("silent"))
 
-    results = await probed(at(proxy(upstream=silent.url)), b'{"silent_seconds": 60}', seconds=1.5)
+    results = await probed(at(proxy(upstream=silent.url)), b'{"silent_seconds": 60}', seconds=2.5)
 
     assert faults(results) == {}
     said = {check: finding.message for check, finding in results}
-    assert said["idle"].startswith("it was silent for 1.")
+    assert re.match(r"it was silent for [12]\.\d s and not cut;", said["idle"])
 
 
 async def test_heartbeats_that_come_through_are_told(proxy: Proxy, server: StartServer) -> None:
@@ -181,7 +190,7 @@ async def test_heartbeats_that_come_through_are_told(proxy: Proxy, server: Start
 
     assert faults(results) == {}
     said = {check: finding.message for check, finding in results}
-    assert said["idle"].endswith("and not cut, with 2 heartbeats")
+    assert re.search(r"and not cut, with \d heartbeats$", said["idle"])
 
 
 async def test_an_agent_that_is_done_at_once_shows_nothing(paced: Server) -> None:
@@ -333,7 +342,7 @@ async def test_what_is_no_dockrion_server_is_told(proxy: Proxy) -> None:
     assert "reaches no server behind it (502" in faults(nothing)["server"]
     assert "asks for credentials of its own (Basic)" in faults(locked)["server"]
     assert "/health is redirected to" in faults(login)["server"]
-    assert "cannot be reached" in faults(closed)["server"]
+    assert faults(closed)["server"].endswith("cannot be reached: Connection refused")
 
 
 async def test_tls_is_told_by_its_fault_and_http_2_by_its_offer(

@@ -24,7 +24,7 @@ from dockrion.cli.showing import is_terminal, json_option, progress, styled
 from dockrion.errors import ValidationError
 
 if TYPE_CHECKING:
-    from dockrion.doctor.checks import Result
+    from dockrion.doctor.base import Result
 
 _AGENT_SECONDS: Final = 30.0
 _STREAM_SECONDS: Final = 60.0

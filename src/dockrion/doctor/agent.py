@@ -18,6 +18,10 @@ from dockrion.doctor.base import Case, Finding, error, info, ok, warning
 # What a caller waits for an agent that is still loading, and most probes of a cluster, is not much more.
 _SLOW_SECONDS: Final = 10.0
 _FRAME: Final = re.compile(r'File "([^"]+)", line (\d+)')
+# What the process writes when its time is up.
+_TIME_IS_UP: Final = re.compile(r"^Timeout \(\d", re.MULTILINE)
+# It keeps its own time, which begins with the agent; this is for one that does not even do that any more.
+_SPARE_SECONDS: Final = 60.0
 _ENDED_BY: Final = {
     signal.SIGKILL: "; was memory short?",
     signal.SIGSEGV: " (a crash in native code)",
@@ -62,17 +66,13 @@ async def _load(case: Case, folder: Path) -> int | None:
             start_new_session=True,
         )
     try:
-        async with asyncio.timeout(case.agent_seconds + _STARTING_SECONDS):
+        async with asyncio.timeout(case.agent_seconds + _SPARE_SECONDS):
             return await process.wait()
     except TimeoutError:
         return None
     finally:
         _kill(process)
         await process.wait()
-
-
-# For Python and dockrion itself, before the agent's time begins.
-_STARTING_SECONDS: Final = 5.0
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
@@ -123,7 +123,7 @@ def _streaming(streams: str) -> list[Finding]:
 
 
 def _did_not_tell(case: Case, code: int | None, said: str) -> Finding:
-    if code is None:
+    if code is None or _TIME_IS_UP.search(said):
         place = _own_place(said, case.spec.folder)
         return error(
             f"it is not loaded after {case.agent_seconds:g} s{f': it is at {place}' if place else ''}",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dockrion.errors import ValidationError
 from dockrion.spec import Dockfile, DockSpec, Hider, read_dockfile
@@ -29,6 +29,13 @@ class Finding:
     status: Status
     message: str
     hint: str | None = None
+
+
+class Result(NamedTuple):
+    """A finding, and the name of the check that it is from."""
+
+    check: str
+    finding: Finding
 
 
 def ok(message: str) -> Finding:

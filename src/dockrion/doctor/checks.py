@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from dockrion.doctor.agent import look_at_agent
 from dockrion.doctor.auth import look_at_auth
 from dockrion.doctor.backend import look_at_backend
-from dockrion.doctor.base import Case, Check, Finding, error, skipped
+from dockrion.doctor.base import Case, Check, Finding, Result, error, skipped
 from dockrion.doctor.docker import look_at_docker
 from dockrion.doctor.dockfile import look_at_dockfile, look_at_secrets
 from dockrion.doctor.machine import look_at_log, look_at_open_files
@@ -36,11 +36,6 @@ CHECKS: Final = (
     Check("log", look_at_log),
     Check("open files", look_at_open_files, needs_dockfile=False),
 )
-
-
-class Result(NamedTuple):
-    check: str
-    finding: Finding
 
 
 def _nothing(_: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from dockrion.adapters.callables import accepts
 from dockrion.adapters.loading import import_object
@@ -26,14 +26,12 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.local import alone
 from dockrion.spec import DockSpec
 
-# Of its time, after which the process says where it is.
-_STACKS_AFTER: Final = 0.9
-
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    faulthandler.dump_traceback_later(order["seconds"] * _STACKS_AFTER)
     spec = load_for_agent(order["path"], env_file=order["env_file"], strict_secrets=False)
+    # The one limit that holds whatever the agent does; the stacks of all threads say where it was.
+    faulthandler.dump_traceback_later(order["seconds"], exit=True)
     result = asyncio.run(_load(spec))
     # Whole or not at all: whoever reads it takes no half of one.
     written = Path(f"{order['result']}.part")

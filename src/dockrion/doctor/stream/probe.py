@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import httpx2
 
-from dockrion.doctor.base import error, skipped
-from dockrion.doctor.checks import Result
+from dockrion.doctor.base import Result, error, skipped
 from dockrion.doctor.stream.arrivals import Recording, diagnose
 from dockrion.doctor.stream.reach import Contact, reach
 from dockrion.doctor.stream.recording import record
