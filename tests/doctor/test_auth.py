@@ -121,6 +121,15 @@ async def test_a_collector_of_the_environment_counts(
     assert len(provider.asked) == 1
 
 
+async def test_variables_that_are_wrong_are_told(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+
+    assert "must be http/protobuf" in only(await look_at_telemetry(make_case())).message
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [(401, "refuses the credentials"), (404, "nothing there"), (503, "answers 503")],

@@ -24,6 +24,8 @@ GRAPH = {"name": "speller", "entrypoint": "service:words", "framework": "langgra
 def test_the_extras_are_those_of_the_sections_that_are_used(make_case: MakeCase) -> None:
     assert extras_of(make_case().spec) == []
     assert extras_of(make_case(agent=GRAPH, auth=JWT).spec) == ["langgraph", "jwt"]
+    assert extras_of(make_case(observability={"otlp": {}}).spec) == ["otel"]
+    assert extras_of(make_case(observability={"otlp": {}, "tracing": False}).spec) == []
     assert (
         extras_of(make_case(agent={**GRAPH, "handler": "service:words", "entrypoint": None}).spec)
         == []

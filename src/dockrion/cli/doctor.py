@@ -120,10 +120,14 @@ def _check_options(
 def _examine(path: Path, env_file: Path | None, agent_seconds: float) -> list[Result]:
     from dockrion.doctor.base import open_case
     from dockrion.doctor.checks import examine
+    from dockrion.runtime.dockfile import enter
 
     dockfile = path / DEFAULT_NAME if path.is_dir() else path
     with progress("looking at everything") as line:
         case = open_case(dockfile, env_file=env_file, agent_seconds=agent_seconds)
+        if case.dockfile is not None:
+            # As in a server: the variables of OpenTelemetry may be in an env file.
+            enter(case.dockfile)
 
         def tell(pending: Sequence[str]) -> None:
             line.label = f"looking at {', '.join(pending)}"

@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from dockrion.doctor.base import Case, Finding, error, ok, warning
 from dockrion.spec import DockSpec
+from dockrion.telemetry.destinations import is_asked_for_by_variables, is_disabled
 from dockrion.version import VERSION
 
 _OURS: Final = "dockrion"
@@ -69,7 +70,8 @@ def extras_of(spec: DockSpec) -> list[str]:
         "langchain": spec.agent.framework == "langchain" and spec.agent.entrypoint is not None,
         "redis": spec.streaming.backend == "redis",
         "jwt": spec.auth is not None and spec.auth.mode == "jwt",
-        "otel": telemetry.tracing and bool(telemetry.otlp or telemetry.langfuse),
+        "otel": not is_disabled(telemetry)
+        and bool(telemetry.otlp or telemetry.langfuse or is_asked_for_by_variables()),
     }
     return [extra for extra, is_wanted in wanted.items() if is_wanted]
 

@@ -2,84 +2,67 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+import asyncio
+from typing import Final
 
 import httpx2
 
 from dockrion.doctor.base import Case, Finding, error, ok
 from dockrion.doctor.reason import reason_of
+from dockrion.errors import ValidationError
+from dockrion.telemetry.destinations import Destination, destinations_of, is_disabled
 
 _SECONDS: Final = 5.0
-_TRACES: Final = "/v1/traces"
-_LANGFUSE: Final = "/api/public/otel/v1/traces"
-
-
-class Collector(NamedTuple):
-    name: str
-    url: str
-    headers: Mapping[str, str]
 
 
 async def look_at_telemetry(case: Case) -> list[Finding]:
-    collectors = collectors_of(case)
-    if not collectors:
-        return [ok("traces go nowhere: neither observability.otlp nor langfuse is set")]
-    async with httpx2.AsyncClient(timeout=_SECONDS) as client:
-        return [await _ask(client, collector) for collector in collectors]
-
-
-def collectors_of(case: Case) -> list[Collector]:
     observability = case.spec.observability
-    environ = case.spec.environ
-    found: list[Collector] = []
-    if not observability.tracing:
-        return found
-    otlp = observability.otlp
-    endpoint = None if otlp is None else otlp.endpoint
-    whole = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    base = endpoint or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if endpoint or whole or base:
-        headers = dict(otlp.headers) if otlp is not None else {}
-        url = whole if whole and not endpoint else _traces_url(base or "")
-        found.append(Collector("otlp", url, headers))
-    langfuse = observability.langfuse
-    if langfuse is not None:
-        login = f"{langfuse.public_key}:{langfuse.secret_key}".encode()
-        headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
-        found.append(Collector("langfuse", f"{langfuse.host.rstrip('/')}{_LANGFUSE}", headers))
-    return found
-
-
-def _traces_url(endpoint: str) -> str:
-    return endpoint if endpoint.endswith(_TRACES) else f"{endpoint.rstrip('/')}{_TRACES}"
-
-
-async def _ask(client: httpx2.AsyncClient, collector: Collector) -> Finding:
-    """Send no traces, as OTLP writes them: an empty message."""
-    where = f"{collector.name}: {collector.url}"
-    headers = {**collector.headers, "Content-Type": "application/x-protobuf"}
+    if is_disabled(observability):
+        return [ok("runs are not traced")]
     try:
-        response = await client.post(collector.url, content=b"", headers=headers)
+        destinations = destinations_of(observability)
+    except ValidationError as exc:
+        return [error(exc.message, "docs/observability.md has the variables that count")]
+    if not destinations:
+        return [ok("traces go nowhere: neither observability.otlp nor langfuse is set")]
+    return await asyncio.gather(*map(_ask, destinations))
+
+
+async def _ask(destination: Destination) -> Finding:
+    """Send no traces, as OTLP writes them: an empty message."""
+    where = f"{destination.name}: {destination.shown_url}"
+    headers = {**destination.headers, "Content-Type": "application/x-protobuf"}
+    try:
+        verify = destination.tls_context()
+    except OSError as exc:
+        return error(
+            f"{where} cannot be asked: a file of certificates is none: {reason_of(exc)}",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY are to name PEM files",
+        )
+    try:
+        async with httpx2.AsyncClient(timeout=_SECONDS, verify=verify) as client:
+            response = await client.post(destination.url, content=b"", headers=headers)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
         return error(
             f"{where} cannot be reached: {reason_of(exc)}",
             "traces are lost until it answers, and runs go on; is the address right, is it OTLP over HTTP (port 4318)?",
         )
-    if response.status_code in (401, 403):
+    status = response.status_code
+    if status in (401, 403):
         what = (
-            "langfuse.public_key and secret_key" if collector.name == "langfuse" else "otlp.headers"
+            "langfuse.public_key and secret_key"
+            if destination.name == "langfuse"
+            else "otlp.headers"
         )
         return error(
-            f"{where} refuses the credentials ({response.status_code})",
+            f"{where} refuses the credentials ({status})",
             f"observability.{what} are to be those of the project",
         )
-    if response.status_code == 404:
+    if status == 404:
         return error(
             f"{where} is nothing there (404)",
             "give the base address of a collector that takes OTLP over HTTP",
         )
-    if response.status_code >= 500:
-        return error(f"{where} answers {response.status_code}", "see the collector's own log")
+    if status >= 500:
+        return error(f"{where} answers {status}", "see the collector's own log")
     return ok(f"{where} takes traces")
