@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,12 +18,12 @@ from dockrion.doctor.reason import reason_of
 from dockrion.doctor.stream.arrivals import TERMINAL, UNBUFFERED, Arrival, End, Recording
 from dockrion.doctor.stream.target import StreamCheck, Target, code_of, described, message_of
 from dockrion.doctor.stream.unpaid import STREAM_PATH
+from dockrion.events.sse_parser import EventParser, EventTooLargeError, Frame
 from dockrion.spec.fields import is_mapping
-from dockrion.testing.sse import SSEEvent, SSEReader
 
 # What browsers take; a proxy that compresses shows itself.
 _CODINGS: Final = "gzip, deflate, br, zstd"
-_HEARTBEAT: Final = "hb"
+_HEARTBEAT: Final = b"hb"
 _ALIVE_SECONDS: Final = 5.0
 
 
@@ -114,6 +115,13 @@ async def _lives(client: httpx2.AsyncClient, target: Target) -> bool:
         return False
 
 
+class _Parser(EventParser):
+    heartbeats = 0
+
+    def comment(self, text: bytes) -> None:
+        self.heartbeats += text == _HEARTBEAT
+
+
 @dataclass
 class _Tape:
     """Takes pieces as they come, and the events that they make."""
@@ -125,7 +133,7 @@ class _Tape:
     heartbeats: int = 0
     is_readable: bool = True
     failure: str | None = None
-    _reader: SSEReader = field(default_factory=SSEReader)
+    _parser: _Parser = field(default_factory=_Parser)
     _inflate: Any = None
 
     @property
@@ -160,22 +168,26 @@ class _Tape:
             except zlib.error:
                 self.is_readable = False
                 return
-        comments = len(self._reader.comments)
-        for event in self._reader.feed(piece):
-            self._take_event(event, at)
-        self.heartbeats += self._reader.comments[comments:].count(_HEARTBEAT)
-
-    def _take_event(self, event: SSEEvent, at: float) -> None:
         try:
-            data: Any = event.json()
+            frames = self._parser.feed(piece)
+        except EventTooLargeError:
+            self.is_readable = False
+            return
+        for frame in frames:
+            self._take_event(frame, at)
+
+    def _take_event(self, frame: Frame, at: float) -> None:
+        event = frame.event.decode(errors="replace")
+        try:
+            data: Any = json.loads(frame.data)
         except ValueError:
             data = None
         fields: Mapping[str, Any] = data if is_mapping(data) else {}
-        if event.event == "heartbeat":
+        if event == "heartbeat":
             self.heartbeats += 1
-        if event.event == "error":
+        if event == "error":
             self.failure = f"{fields.get('code')}: {fields.get('error')}"
-        self.events.append(Arrival(event.event, at, _seconds(fields.get("timestamp"))))
+        self.events.append(Arrival(event, at, _seconds(fields.get("timestamp"))))
 
     def recording(
         self, response: httpx2.Response, *, end: End, ended_at: float, server_lives: bool
@@ -187,7 +199,7 @@ class _Tape:
             events=self.events,
             end=end,
             ended_at=ended_at,
-            heartbeats=self.heartbeats,
+            heartbeats=self.heartbeats + self._parser.heartbeats,
             is_readable=self.is_readable,
             failure=self.failure,
             server_lives=server_lives,
