@@ -113,7 +113,7 @@ def command(
             if stream or last_event_id is not None:
                 run = call.follow(client, value, last_event_id)
             else:
-                with progress(f"waiting for {url}"):
+                with progress(f"waiting for {client.url}"):
                     run = client.invoke(value)
         if run.interrupts:
             if as_json:
