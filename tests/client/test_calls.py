@@ -104,9 +104,10 @@ def test_credentials_go_with_each_request_and_show_nowhere() -> None:
     assert headers.raw.count((b"X-My-Key", "key-é".encode())) == 1
     assert headers["x-other"] == "o"
     assert "pass-word" not in repr(one) + one.url
-    bearer, script = client(answer(200, OUTPUT), token="t")
+    bearer, script = client(answer(200, OUTPUT), token="t", headers={"user-agent": "mine"})
     bearer.invoke({})
     assert script.requests[0].headers["authorization"] == "Bearer t"
+    assert script.requests[0].headers.get_list("user-agent") == ["mine"]
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,29 @@ def test_a_subscription_whose_time_is_over_goes_on_at_once() -> None:
     assert len(script.asked) == 4
 
 
+def test_whatever_ends_a_stream_there_is_a_pause_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longest: list[float] = []
+
+    def uniform(_low: float, high: float) -> float:
+        longest.append(high)
+        return 0.0
+
+    monkeypatch.setattr("dockrion.client.backoff.random.uniform", uniform)
+    over = sse.timeout(RUN, TIME)
+    one, _ = client(
+        stream(frames(0, STARTED), over),
+        *[httpx2.ConnectError("refused")] * 7,
+        stream(over),
+        stream(cut=True),
+        stream(frames(1, DONE)),
+    )
+    with one.runs.events(RUN) as events:
+        assert numbers(list(events)) == [0, 1]
+    assert longest == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 0.2, 0.4]
+
+
 def test_events_that_come_twice_are_given_out_once() -> None:
     one, _ = client(stream(frames(0, STARTED, Token("a")), frames(0, STARTED, Token("a"), DONE)))
     with one.stream({}) as events:

@@ -104,6 +104,7 @@ class Following:
         while True:
             broken: Exception | None = None
             at_least = 0.0
+            self._timed_out = False
             try:
                 answer: Answer = yield Send(ask)
                 if answer.status not in (200, 204):
@@ -140,7 +141,6 @@ class Following:
             )
         self.run_id = answer.run_id or self.run_id
         self._was_open = True
-        self._timed_out = False
         opened = self._now()
         yield Opened()
         parser = EventParser(max_event_bytes=MAX_EVENT_BYTES)
@@ -157,14 +157,14 @@ class Following:
             events: list[StreamEvent] = []
             try:
                 self._take(parser.feed(chunk), events)
-            except (MissingEventsError, EventTooLargeError, DockrionError) as exc:
+            except (MissingEventsError, EventTooLargeError, UnexpectedAnswerError) as exc:
                 broken = exc
             if events:
                 self._tell_progress()
                 yield Arrived(events)
             if isinstance(broken, EventTooLargeError):
                 raise UnexpectedAnswerError(f"{answer.place}: {broken}") from broken
-            if isinstance(broken, DockrionError):
+            if isinstance(broken, UnexpectedAnswerError):
                 raise broken
             if events and self._takes_one:
                 break
@@ -276,8 +276,10 @@ class Following:
 
     def _pause(self, broken: Exception | None, at_least: float) -> float:
         """Return the seconds until it is tried again; raise when it has been tried for long enough."""
-        if self._timed_out or (self._takes_one and self.position >= 0):
+        if self._takes_one and self.position >= 0:
             return 0.0
+        if self._timed_out:
+            return self._backoff.next()
         now = self._now()
         if self._trouble is None:
             self._trouble = now

@@ -53,8 +53,10 @@ class Settings(msgspec.Struct, frozen=True):
         return self.url.copy_with(path=f"{self.url.path.rstrip('/')}{ask.path}")
 
     def head(self, ask: Ask) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a request; what it says itself comes before what all of them say."""
         own = [(name.encode(), value.encode()) for name, value in ask.headers.items()]
-        return [*own, *self.headers]
+        said = {name.lower() for name, _ in own}
+        return [*own, *(one for one in self.headers if one[0].lower() not in said)]
 
     def waits(self, ask: Ask, left: float | None) -> httpx2.Timeout:
         """Return how long each step of a request may take, `left` seconds before the whole must be over."""
@@ -143,20 +145,28 @@ def make_settings(
         raise ValidationError(f"reconnect_seconds: must be 0 or more, got {reconnect_seconds!r}")
     return Settings(
         url=agent_url(url),
-        headers=[
-            (b"User-Agent", f"dockrion/{VERSION}".encode()),
-            # Compressed events would come late.
-            (b"Accept-Encoding", b"identity"),
-            *credentials(
+        headers=_headers(
+            credentials(
                 api_key=api_key, api_key_header=api_key_header, token=token, headers=headers
-            ),
-        ],
+            )
+        ),
         timeout=None if timeout is None else positive("timeout", timeout),
         connect_timeout=positive("connect_timeout", connect_timeout),
         idle_timeout=positive("idle_timeout", idle_timeout),
         retries=retries,
         reconnect_seconds=reconnect_seconds,
     )
+
+
+def _headers(given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return what is given, and what we say where it is silent."""
+    ours = [
+        (b"User-Agent", f"dockrion/{VERSION}".encode()),
+        # Compressed events would come late.
+        (b"Accept-Encoding", b"identity"),
+    ]
+    said = {name.lower() for name, _ in given}
+    return [*given, *(one for one in ours if one[0].lower() not in said)]
 
 
 def positive(name: str, seconds: float) -> float:
