@@ -262,7 +262,13 @@ def test_certificates_that_nobody_trusts(call: Call, tmp_path: Path) -> None:
     peer = Peer(context)
     done = call("invoke", peer.url, "-p", "{}")
     plain = call("invoke", peer.url.replace("https", "http"), "-p", "{}")
+    body = b'{"success": true, "output": 1, "metadata": {}}'
+    peer.answering = lambda client: client.sendall(
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    trusted = dockrion("invoke", peer.url, "-p", "{}", SSL_CERT_FILE=str(certificate.authority))
     peer.close()
+    assert trusted == Result(0, "1\n", "")
     assert "its certificate is not trusted" in done.err
     assert "SSL_CERT_FILE names a file" in done.err
     assert (done.code, plain.code) == (1, 1)

@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from dockrion import AsyncClient, AuthError, Client, GoneError, ValidationError
@@ -143,6 +144,32 @@ def test_leaving_a_run_that_goes_on_can_cancel_it(
             puppet.token("one")
         assert puppet.left(within=3) == "CancelledError"
         assert client.runs.get(str(events.run_id)).status == "CANCELLED"
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+async def test_a_reader_that_is_cancelled_can_cancel_its_run(
+    server: StartServer, puppet: Puppet, how: str
+) -> None:
+    one = server(agent_source("puppet"), streaming=CONTINUE)
+    read = asyncio.Event()
+    async with AsyncClient(one.url) as client:
+
+        async def follow() -> None:
+            async with client.stream(puppet.payload, cancel_on_leave=True) as events:
+                async for _ in events:
+                    read.set()
+
+        async with anyio.create_task_group() as tasks:
+            if how == "scope":
+                tasks.start_soon(follow)
+                await read.wait()
+                tasks.cancel_scope.cancel()
+            else:
+                task = asyncio.create_task(follow())
+                await read.wait()
+                task.cancel()
+                await asyncio.wait({task})
+        assert await asyncio.to_thread(puppet.left, within=3) == "CancelledError"
 
 
 @pytest.mark.parametrize("streaming", [{}, CONTINUE], ids=["unkept", "kept"])

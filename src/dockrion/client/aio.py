@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+import anyio
 import httpx2
 
 from dockrion.client import settings as defaults
@@ -283,7 +284,8 @@ class AsyncEventStream:
         run_id = self._following.run_id
         if self._cancels is not None and run_id is not None and not self._following.ended:
             runs, self._cancels = self._cancels, None
-            with suppress(DockrionError):
+            # Also where a cancel scope is what makes its task leave, which would cancel this too.
+            with anyio.CancelScope(shield=True), suppress(DockrionError):
                 await runs.cancel(run_id, timeout=defaults.CANCEL_SECONDS)
 
     async def _open(self) -> None:
