@@ -225,6 +225,9 @@ def test_a_key_from_the_environment_or_the_command_line(
     assert call("invoke", closed.url, "-p", WORDS, "-H", "X-API-Key: right-key").code == 0
     monkeypatch.setenv("DOCKRION_API_KEY", "right-key")
     assert call("invoke", closed.url, "-p", WORDS, "--stream").code == 0
+    asked = call("invoke", closed.url, "-p", '{"do": "ask"}')
+    assert '  curl -H "X-API-Key: $DOCKRION_API_KEY" -X POST' in asked.err
+    assert "right-key" not in asked.err
     wrong = call("invoke", closed.url, "-p", WORDS, "--api-key", "wrong-key", "--debug")
     assert wrong.code == 1
     assert "Error: Invalid API key" in wrong.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,7 @@ CANCEL_SECONDS: Final = 5.0
 KEY_VARIABLE: Final = "DOCKRION_API_KEY"
 # What every event has; on the terminal only what is its own.
 _COMMON: Final = frozenset({"id", "type", "run_id", "sequence", "timestamp"})
+_SECRET_HEADER: Final = re.compile("(?i)auth|cookie|key|token|secret")
 _LOCAL: Final = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104  (a URL that people paste)
 
 
@@ -103,10 +105,10 @@ def command(
         value = parse_payload(text, of_file=payload_file is not None)
     if output is not None:
         check_place(output)
-    settings.secrets = [secret for secret in (api_key, *headers.values()) if secret]
+    settings.secrets = [secret for secret in (api_key, *_credentials(headers)) if secret]
     from dockrion.client import Client
 
-    call = _Call(has_credentials=bool(api_key or headers), shows=stream)
+    call = _Call(has_key=bool(api_key), has_headers=bool(headers), shows=stream)
     try:
         with Client(_with_scheme(url), api_key=api_key, headers=headers, timeout=timeout) as client:
             call.url = client.url
@@ -134,11 +136,12 @@ def command(
 class _Call:
     """One call, and how far it got."""
 
-    def __init__(self, *, has_credentials: bool, shows: bool) -> None:
+    def __init__(self, *, has_key: bool, has_headers: bool, shows: bool) -> None:
         self.url = ""
         self.last_event_id: str | None = None
         self._is_cut = False
-        self._has_credentials = has_credentials
+        self.has_key = has_key
+        self._has_headers = has_headers
         self._shows = shows
 
     def follow(self, client: Client, payload: Any, last_event_id: str | None) -> Run:
@@ -167,7 +170,7 @@ class _Call:
         match error:
             case PermissionDeniedError():
                 return "these credentials are right, but may not do that: auth.roles of the Dockfile says who may"
-            case AuthError() if self._has_credentials:
+            case AuthError() if self.has_key or self._has_headers:
                 return "the server does not take these credentials; docs/auth.md says what it takes"
             case AuthError():
                 return (
@@ -201,6 +204,11 @@ class _Call:
                 return "the agent itself raised this; the log of its server has the traceback"
             case _:
                 return "docs/errors.md says what the code means"
+
+
+def _credentials(headers: dict[str, str]) -> list[str]:
+    """Return the values that no message may show; those of other headers may be any word."""
+    return [value for name, value in headers.items() if _SECRET_HEADER.search(name)]
 
 
 def _hint_of_unreachable(error: DockrionError, url: str) -> str:
@@ -241,8 +249,9 @@ def _show_questions(run: Run, call: _Call) -> None:
         click.echo(f"  {one.interrupt_id}  {as_json(one.value)}", err=True)
     single = len(run.interrupts) == 1
     body = '"yes"' if single else as_json({one.interrupt_id: "yes" for one in run.interrupts})
+    curl = f'curl -H "X-API-Key: ${KEY_VARIABLE}"' if call.has_key else "curl"
     click.echo(
-        f"Answer it, with JSON:\n  curl -X POST {call.url}/runs/{run.run_id}/resume "
+        f"Answer it, with JSON:\n  {curl} -X POST {call.url}/runs/{run.run_id}/resume "
         f"-H 'Content-Type: application/json' -d '{body}'",
         err=True,
     )
@@ -252,7 +261,7 @@ def _show_questions(run: Run, call: _Call) -> None:
             err=True,
         )
     else:
-        click.echo(f"Then look:\n  curl {call.url}/runs/{run.run_id}", err=True)
+        click.echo(f"Then look:\n  {curl} {call.url}/runs/{run.run_id}", err=True)
 
 
 def _described(run: Run) -> dict[str, Any]:
