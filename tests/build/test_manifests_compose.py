@@ -53,7 +53,7 @@ def test_the_specification_takes_every_file(tmp_path: Path, case: Case) -> None:
 
     parsed = PyCompose.from_yaml(manifest(plan, "compose"))
 
-    assert parsed.name == plan.name
+    assert parsed.name == f"dockrion-{plan.name}"
     services = {"agent"}
     services |= {"worker"} if plan.works else set()
     services |= {"redis"} if plan.own_redis else set()

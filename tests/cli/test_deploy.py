@@ -140,6 +140,25 @@ def test_missing_secrets_are_a_warning(agent: Agent, call: Call) -> None:
     assert "the Secret speller has to hold MODEL_KEY\n" in result.err
 
 
+@pytest.mark.parametrize(("given", "warned"), [({}, True), ({"PROD_API_KEY_CI": "k"}, False)])
+def test_a_server_that_would_have_no_key_is_a_warning(
+    agent: Agent, call: Call, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], warned: bool
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    result = call(
+        "deploy",
+        agent(auth={"api_keys": {"prefix": "prod"}}),
+        "--target",
+        "kubernetes",
+        "--dry-run",
+    )
+
+    assert ("Warning: auth.api_keys: no key is set here" in result.err) is warned
+    assert ("PROD_API_KEY_CI" in result.out) is not warned
+
+
 def test_redis_may_be_set_where_it_runs_alone(
     agent: Agent, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

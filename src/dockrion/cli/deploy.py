@@ -129,13 +129,20 @@ def command(
 
 
 def _deploy(plan: Plan, text: str, folder: Path, target: Target, *, as_json: bool) -> None:
-    from dockrion.build.manifests.applying import apply, command_for, is_there, write_manifest
+    from dockrion.build.manifests.applying import (
+        command_for,
+        is_there,
+        run,
+        values_to_fill_in,
+        write_manifest,
+    )
 
     file = write_manifest(text, folder, target)
     line = command_for(target, file)
     applied = is_there(line)
     if applied:
-        apply(line, plan, output=_STANDARD_ERROR)
+        values = values_to_fill_in(plan) if target == "compose" else {}
+        run(line, values=values, output=_STANDARD_ERROR)
     else:
         click.echo(f"{line[0]} is not here; where it is, run: {shlex.join(line)}", err=True)
     if as_json:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import Final
 
 from dockrion.build.manifests.plan import Plan, Target
 from dockrion.build.manifests.redis import PASSWORD
@@ -48,13 +48,14 @@ def is_there(command: Sequence[str]) -> bool:
     return shutil.which(command[0]) is not None
 
 
-def apply(command: Sequence[str], plan: Plan, *, output: int | IO[str]) -> None:
-    """Run the command, whose output goes where it is said; raise `DeploymentError` when it fails.
-
-    Values that Compose is to fill in go through its environment: they stand in no file and no command line.
-    """
+def values_to_fill_in(plan: Plan) -> dict[str, str]:
+    """Return what Compose is to find in its environment: in no file, and in no command line."""
     names = (*plan.variables.elsewhere, PASSWORD)
-    values = {name: plan.environment[name] for name in names if name in plan.environment}
+    return {name: plan.environment[name] for name in names if name in plan.environment}
+
+
+def run(command: Sequence[str], *, values: Mapping[str, str], output: int) -> None:
+    """Run the command with these variables, its output to a descriptor; raise `DeploymentError` when it fails."""
     done = subprocess.run(  # noqa: S603
         command, env={**os.environ, **values}, stdout=output, stderr=output, check=False
     )

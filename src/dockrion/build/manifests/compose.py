@@ -46,7 +46,8 @@ def compose_of(plan: Plan, *, folder: Path) -> Part:
         *([SERVICE] if plan.own_redis is not None else []),
     ]
     return {
-        "name": plan.name,
+        # Not the agent's name alone: its folder is often called like that, and so another file's project.
+        "name": f"dockrion-{plan.name}",
         "services": services,
         **({"volumes": {name: {} for name in kept}} if kept else {}),
         **(

@@ -12,7 +12,7 @@ from dockrion.build.dockerfile import HOME
 from dockrion.build.image import image_name
 from dockrion.build.manifests.names import object_name, text_value
 from dockrion.build.manifests.redis import PASSWORD, variable_for_own_redis
-from dockrion.build.manifests.variables import Variables, as_written, variables_of
+from dockrion.build.manifests.variables import Variables, as_written, keys_of, variables_of
 from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.runtime.sharing import refuse_without_shared_runs, settings_that_keep_runs
 from dockrion.spec import Dockfile, DockSpec, unbuilt_features
@@ -179,5 +179,9 @@ def _warnings(dockfile: Dockfile, own_redis: str | None) -> Iterator[str]:
     yield from dockfile.spec.warnings
     if dockfile.missing_secrets:
         yield MissingSecretError(dockfile.missing_secrets).message
-    if own_redis is not None and not dockfile.environment.values.get(PASSWORD):
+    auth, values = dockfile.spec.auth, dockfile.environment.values
+    by_key = auth is not None and auth.mode == "api_key" and not auth.is_open
+    if by_key and not any(map(values.get, keys_of(dockfile.spec))):
+        yield "auth.api_keys: no key is set here, and a server does not start without one"
+    if own_redis is not None and not values.get(PASSWORD):
         yield f"{PASSWORD} is not set: the Redis that comes with it needs one, of letters and digits, in .env"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockrion.errors import DeploymentError
 from dockrion.spec import DEFAULT, SHELL, Dockfile, DockSpec
 from dockrion.spec.shape import Loc
+from dockrion.spec.variables import fill
 
 # A manifest holds what these came to here, so a container has to come to the same.
 _BAKED: Final[tuple[Loc, ...]] = (
@@ -47,15 +48,18 @@ class Variables:
 
 
 def variables_of(dockfile: Dockfile, *, files: Collection[str]) -> Variables:
-    """`files` are the names of those that containers read. Raise `DeploymentError` where a secret fills a field that stands in manifests."""
+    """`files` are the names of those that containers read.
+
+    Raises `DeploymentError` where a secret fills in a field that stands in manifests.
+    """
     spec, environment = dockfile.spec, dockfile.environment
     declared = {secret.name for secret in spec.secrets.declared}
-    of_auth = _of_auth(spec)
+    of_auth = keys_of(spec)
     credentials = declared.union(of_auth)
     fixed: dict[str, str] = {}
     baked: set[str] = set()
     for loc in _BAKED:
-        for name in names_in(as_written(spec, loc)):
+        for name in fill(as_written(spec, loc), {}).used:
             if name in credentials:
                 raise _shown(loc, name)
             baked.add(name)
@@ -91,12 +95,8 @@ def as_written(spec: DockSpec, loc: Loc) -> str:
     return str(value or "") if written is None else written
 
 
-def names_in(text: str) -> Iterable[str]:
-    """Return the variables that stand in a text of a Dockfile."""
-    return [name for name in re.findall(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)", text) if name]
-
-
-def _of_auth(spec: DockSpec) -> list[str]:
+def keys_of(spec: DockSpec) -> list[str]:
+    """Return the variables by which a server knows its callers."""
     auth = spec.auth
     if auth is None or auth.is_open:
         return []
