@@ -291,6 +291,14 @@ def test_variables_of_env_files_are_taken_from_the_secret_too(tmp_path: Path) ->
     assert variables(container) == {"FROM_FILE": True}
 
 
+def test_where_traces_go_may_be_said_by_the_secret(tmp_path: Path) -> None:
+    [container] = pod(tmp_path, Case("", {"observability.otlp": {}}))["containers"]
+    assert variables(container) == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": True,
+        "OTEL_EXPORTER_OTLP_HEADERS": True,
+    }
+
+
 def test_a_worker_needs_no_keys_of_callers(tmp_path: Path) -> None:
     case = Case("", {**REDIS, "auth.mode": "api_key", "secrets.required": [{"name": "MODEL_KEY"}]})
     [server] = pod(tmp_path, case)["containers"]

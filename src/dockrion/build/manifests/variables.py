@@ -69,7 +69,7 @@ def variables_of(dockfile: Dockfile, *, files: Collection[str]) -> Variables:
     optional = {secret.name for secret in spec.secrets.optional}
     optional |= {secret.name for secret in spec.secrets.required if secret.default}
     wanted = {
-        **dict.fromkeys(sorted(from_files), False),
+        **dict.fromkeys([*_of_traces(spec), *sorted(from_files)], False),
         **spec.variables,
         **dict.fromkeys(of_auth, True),
         **{secret.name: secret.name not in optional for secret in spec.secrets.declared},
@@ -108,6 +108,14 @@ def keys_of(spec: DockSpec) -> list[str]:
     elif auth.oauth2 is not None:
         names = [auth.oauth2.client_id_env, auth.oauth2.client_secret_env]
     return [name for name in names if name is not None]
+
+
+def _of_traces(spec: DockSpec) -> list[str]:
+    """Return the variables that say where traces go, what the Dockfile leaves to them."""
+    telemetry = spec.observability
+    if not telemetry.tracing or telemetry.otlp is None:
+        return []
+    return ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"]
 
 
 def _shown(loc: Loc, name: str) -> DeploymentError:

@@ -1,14 +1,17 @@
-"""Through the nginx that `dockrion deploy --target compose` puts before several replicas, tokens arrive as they are sent."""
+"""What a compose file puts around a server, against a real one: its check, and the nginx before several replicas."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.build.manifest_cases import NOTHING_KEPT, Case, planned
 
+from dockrion.build.manifests.compose import compose_of
 from dockrion.build.manifests.gateway import configuration_of
 
 from .frames import Stream
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 
     from .puppet import Puppet
     from .server import Server
-
-pytestmark = pytest.mark.nginx
 
 
 class Gateway(Nginx):
@@ -46,6 +47,7 @@ def gateway(strung: Server, tmp_path: Path) -> Iterator[Gateway]:
     gateway.stop()
 
 
+@pytest.mark.nginx
 def test_each_token_comes_through_before_the_agent_makes_the_next(
     gateway: Gateway, puppet: Puppet
 ) -> None:
@@ -57,3 +59,20 @@ def test_each_token_comes_through_before_the_agent_makes_the_next(
             assert stream.next().data["content"] == str(number)
         puppet.finish()
         assert [frame.event for frame in stream.rest()] == ["complete"]
+
+
+def test_the_check_tells_whether_a_server_is_ready(strung: Server, tmp_path: Path) -> None:
+    assert checked(tmp_path / "ready", strung.port) == 0
+    assert checked(tmp_path / "away", free_port()) != 0
+
+
+def checked(folder: Path, port: int) -> int:
+    """Run the check of a compose file as Docker does; return how it ends."""
+    plan = planned(folder, Case("", {"expose.port": port}), "compose")
+    kind, program, *arguments = compose_of(plan, folder=folder)["services"]["agent"]["healthcheck"][
+        "test"
+    ]
+    assert (kind, program) == ("CMD", "python")
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, timeout=20, check=False
+    ).returncode
