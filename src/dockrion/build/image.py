@@ -20,6 +20,7 @@ from dockrion.build.context import (
     write_context,
 )
 from dockrion.build.dockerfile import PROJECT_FOLDER, REQUIREMENTS_FOLDER, dockerfile_of
+from dockrion.build.names import image_name
 from dockrion.build.requirements import REQUIREMENTS, merged_requirements, requirement_files
 from dockrion.build.runtime_files import (
     MAIN,
@@ -36,9 +37,6 @@ from dockrion.spec import Dockfile, DockSpec, read_dockfile, unbuilt_features
 logger = logging.getLogger(__name__)
 
 DOCKERFILE: Final = "Dockerfile"
-_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-# What Docker takes in one name, `dockrion/` and the tag's colon apart.
-_MAX_NAME_CHARS: Final = 240
 # What stands before the host of a URL; the user of git over SSH is no secret, a variable is none yet.
 _PASSWORD: Final = re.compile(r"(://)(?!git@)[^/\s@$]+@")
 _GIT: Final = re.compile(rb"\bgit\+")
@@ -77,19 +75,6 @@ class Plan:
             **{f"{REQUIREMENTS_FOLDER}/{p}": path for p, path in self.requirement_files.items()},
             f"{REQUIREMENTS_FOLDER}/{REQUIREMENTS}": self.requirements,
         }
-
-
-def image_name(agent: str, tag: str) -> str:
-    """Return the image's name and tag; raise `ValidationError` for what Docker would not take."""
-    if not _TAG.fullmatch(tag):
-        raise ValidationError(
-            f"tag: must be 1 to 128 letters, digits, dots, hyphens and underscores, with no dot or hyphen first; got {tag!r}"
-        )
-    if agent.endswith("-") or len(agent) > _MAX_NAME_CHARS:
-        raise ValidationError(
-            f"agent.name: {agent!r} names no image: it must not end in a hyphen, and have {_MAX_NAME_CHARS} characters at most"
-        )
-    return f"dockrion/{agent}:{tag}"
 
 
 def plan_image(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,16 +27,14 @@ if TYPE_CHECKING:
 
 # Of the process, not of Python: docker writes to it by itself.
 _STANDARD_ERROR: Final = 2
-_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 def a_tag(_ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
     """Refuse what is no tag of an image; none is given where the option has no default."""
-    if value is not None and not _TAG.fullmatch(value):
-        raise click.BadParameter(
-            f"{value!r} is none: 1 to 128 letters, digits, dots, hyphens and underscores, "
-            "with no dot or hyphen first."
-        )
+    from dockrion.build.names import TAG_SAYS, is_tag
+
+    if value is not None and not is_tag(value):
+        raise click.BadParameter(f"{value!r} is none: {TAG_SAYS}.")
     return value
 
 
@@ -86,10 +83,11 @@ def command(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build the agent's image, dockrion/<agent>:<tag>, and print its name; with --no-docker, the build context.
+    """Build the agent's image, or its build context.
 
-    The image holds the Dockfile, the agent's package or module, what build.include lists, and with
-    build.auto_detect_imports what the agent imports; never .env files, keys, version control or caches.
+    Prints the name of the image, dockrion/<agent>:<tag>, or the folder of the context. It holds the Dockfile, the
+    agent's package or module, what build.include lists, and with build.auto_detect_imports what the agent imports;
+    never .env files, keys, version control or caches.
     """
     dockfile = find_dockfile(path)
     with progress("finding what goes into the image"), _without_collector():

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from dockrion.build.dockerfile import HOME
-from dockrion.build.image import image_name
 from dockrion.build.manifests.names import object_name, text_value
 from dockrion.build.manifests.redis import PASSWORD, variable_for_own_redis
 from dockrion.build.manifests.variables import Variables, as_written, keys_of, variables_of
+from dockrion.build.names import image_name
 from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.runtime.sharing import refuse_without_shared_runs, settings_that_keep_runs
 from dockrion.spec import Dockfile, DockSpec, unbuilt_features
