@@ -242,14 +242,34 @@ def test_secrets_and_clutter_never_go_in_whatever_is_included(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("kind", "entry"),
-    [("files", ".env"), ("files", "server.pem"), ("directories", ".aws"), ("files", ".git/config")],
+    [
+        ("files", ".env"),
+        ("files", "server.pem"),
+        ("directories", ".aws"),
+        ("files", ".git/config"),
+        ("directories", "python"),
+    ],
 )
 def test_what_never_goes_in_cannot_be_included_by_name(
     tmp_path: Path, kind: str, entry: str
 ) -> None:
-    files = {"service.py": HANDLER, ".env": "", "server.pem": "", ".aws/x": "", ".git/config": ""}
+    names = [".env", "server.pem", ".aws/x", ".git/config", "python/pyvenv.cfg"]
+    files = {"service.py": HANDLER, **dict.fromkeys(names, "")}
     message = refused(tmp_path, files, include={kind: [entry]})
     assert message.startswith(f"build.include.{kind}[0]: {entry} never goes into an image")
+
+
+def test_secrets_are_not_even_there_when_packages_are_installed(tmp_path: Path) -> None:
+    files = dict.fromkeys(["tool/pyproject.toml", "tool/src/x.py", "tool/.env", "tool/a.tmp"], "")
+    requirements = {"requirements.txt": "-e ./tool\n"}
+    section = {"exclude": ["*.tmp"]}
+
+    planned = plan(project(tmp_path, DATA | files | requirements, build=section))
+
+    assert set(planned.requirement_files) == {"tool/pyproject.toml", "tool/src/x.py"}
+    assert planned.warnings == [
+        "tool/.env is not there when packages are installed: it may hold secrets"
+    ]
 
 
 def test_the_env_file_of_the_command_line_stays_out_whatever_it_is_called(tmp_path: Path) -> None:
@@ -346,6 +366,15 @@ def test_a_folder_that_is_too_large_is_an_error(
     message = refused(tmp_path, files, include={"directories": ["data"]})
 
     assert message == "the image would hold more than 5 files"
+
+
+def test_a_dockfile_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    dockfile = project(tmp_path, DATA)
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/dock\xff.yaml")
+    dockfile.rename(odd)
+
+    with pytest.raises(ValidationError, match="is no name for a Dockfile"):
+        plan(Path(odd))
 
 
 def test_any_name_is_a_name(tmp_path: Path) -> None:

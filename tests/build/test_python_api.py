@@ -148,7 +148,7 @@ def test_deploy_from_the_agents_own_folder_gives_docker_an_absolute_path(
     project(tmp_path, FILES)
     monkeypatch.chdir(tmp_path)
 
-    assert deploy("Dockfile.yaml")["runtime_dir"] == ".dockrion_runtime"
+    assert deploy("Dockfile.yaml")["runtime_dir"] == str(tmp_path / ".dockrion_runtime")
     assert json.loads(docker.read_text())[-1] == f"{tmp_path}/.dockrion_runtime/context"
 
 

@@ -20,12 +20,12 @@ UV: Final = "uv==0.13.9"
 UID: Final = 10001
 HOME: Final = "/app"
 ENVIRONMENT: Final = "/opt/venv"
-EXPOSE_DEFAULT: Final = 8080
 
 # The folders of the build context.
 REQUIREMENTS_FOLDER: Final = "requirements"
 PROJECT_FOLDER: Final = "project"
 
+_DEFAULT_PORT: Final = 8080
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  (compared with, never bound)
 _WRITABLE: Final = (".dockrion", ".dockrion_runtime", ".dockrion_runtime/logs")
 _GIT: Final = (
@@ -106,6 +106,7 @@ def _run(*command: str) -> str:
 def quoted(text: str) -> str:
     """Return the text as one word of a Dockerfile; it has no way to write a line end, which becomes a space."""
     line = _CONTROLS.sub("", _LINE_ENDS.sub(" ", text)).strip()
+    line = line.encode(errors="replace").decode()
     if not set(line) & set('"$\\'):
         return f'"{line}"'
     # In single quotes nothing has a meaning, and so a single quote stands between two such words, in double ones.
@@ -148,7 +149,7 @@ def _port(spec: DockSpec) -> tuple[int, str]:
     port = (
         int(value)
         if value.isascii() and value.isdigit() and 0 < int(value) < 65536
-        else EXPOSE_DEFAULT
+        else _DEFAULT_PORT
     )
     return port, f"int(os.environ.get({variable!r}) or {port})"
 

@@ -6,6 +6,8 @@ import logging
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,13 +55,8 @@ class Plan:
     contents: Contents
     requirements: str
     requirement_files: dict[str, Path]
+    dockerfile: str
     warnings: list[str]
-
-    @property
-    def dockerfile(self) -> str:
-        texts = [path.read_bytes() for path in self.requirement_files.values() if _is_list(path)]
-        needs_git = any(map(_GIT.search, [self.requirements.encode(), *texts]))
-        return dockerfile_of(self.spec, self.path.name, needs_git=needs_git)
 
     def context_files(self) -> dict[str, Path | str]:
         """Return what stands where in the context.
@@ -93,8 +90,8 @@ def plan_image(
         raise ValidationError("\n".join(unbuilt), details=unbuilt)
     image = image_name(spec.agent.name, tag)
     path = path.absolute()
-    names = dockfile.missing_secrets
-    missing = [MissingSecretError(names).message] if names else []
+    if not _is_text(path.name):
+        raise ValidationError(f"{path.name!r} is no name for a Dockfile: it must be UTF-8")
     database = path.parent / spec.streaming.sqlite.path
     private = {database.with_name(f"{database.name}{end}"): SECRET for end in ("", "-wal", "-shm")}
     if env_file is not None:
@@ -102,22 +99,46 @@ def plan_image(
     if runtime is not None:
         private[runtime] = CLUTTER
     contents = contents_of(spec, path, private=private, needs_agent=needs_agent)
-    needed = Selection(path.parent, exclusions(spec), private)
-    for file in requirement_files(path.parent):
-        place = file.relative_to(path.parent).as_posix()
-        if file.is_dir():
-            needed.add("" if place == "." else place)
-        else:
-            needed.add_named(place)
+    requirements = merged_requirements(spec, path.parent)
+    selection = Selection(path.parent, exclusions(spec), private)
+    needed = _needed_to_install(path.parent, selection)
+    kept_out = [
+        f"{place} is not there when packages are installed: it {reason}"
+        for place, reason in selection.kept_out.items()
+    ]
+    names = dockfile.missing_secrets
+    missing = [MissingSecretError(names).message] if names else []
     return Plan(
         path=path,
         spec=spec,
         image=image,
         contents=contents,
-        requirements=merged_requirements(spec, path.parent),
-        requirement_files=dict(sorted(needed.files.items())),
-        warnings=[*spec.warnings, *missing, *contents.warnings],
+        requirements=requirements,
+        requirement_files=needed,
+        dockerfile=dockerfile_of(
+            spec, path.name, needs_git=_come_from_git(requirements, needed.values())
+        ),
+        warnings=[*spec.warnings, *missing, *contents.warnings, *kept_out],
     )
+
+
+def _needed_to_install(root: Path, selection: Selection) -> dict[str, Path]:
+    for file in requirement_files(root):
+        place = file.relative_to(root).as_posix()
+        if file.is_dir():
+            selection.add("" if place == "." else place)
+        else:
+            selection.add_named(place)
+    return dict(sorted(selection.files.items()))
+
+
+def _come_from_git(requirements: str, files: Iterable[Path]) -> bool:
+    if _GIT.search(requirements.encode()):
+        return True
+    lists = (file for file in files if file.suffix == ".txt" or file.name == "pyproject.toml")
+    with suppress(OSError):  # told when it is to be copied
+        return any(_GIT.search(file.read_bytes()) for file in lists)
+    return False
 
 
 def write_image(plan: Plan, runtime: Path) -> Written:
@@ -249,7 +270,7 @@ def deploy(
         "image": plan.image,
         "status": "built",
         "agent_name": plan.spec.agent.name,
-        "runtime_dir": str(runtime),
+        "runtime_dir": str(runtime.absolute()),
     }
 
 
@@ -261,9 +282,12 @@ def read_for_image(path: Path, *, env_file: Path | None, allow_missing_secrets: 
     return dockfile
 
 
-def _is_list(path: Path) -> bool:
-    """Whether packages may be listed in it."""
-    return path.suffix == ".txt" or path.name == "pyproject.toml"
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _path(value: str | Path | None) -> Path | None:

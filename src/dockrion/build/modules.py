@@ -53,10 +53,6 @@ class Modules:
             found.append(module)
         return found
 
-    def find(self, name: str) -> Module | None:
-        chain = self.chain(name)
-        return chain[-1] if chain and chain[-1].name == name else None
-
     def below(self, module: Module) -> Iterator[Module]:
         """Yield all modules that a package holds, at any depth."""
         if module.folder is None:

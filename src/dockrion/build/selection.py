@@ -23,8 +23,8 @@ CLUTTER: Final = "is nothing for an image"
 class Selection:
     """Collects files below `root`; paths are relative to it, with slashes, `""` is `root` itself.
 
-    `private` stays out whatever it is called, each path for its reason. A link counts as what it leads to, and has to stand
-    both tests: that of its own path and that of its target.
+    `private` stays out whatever it is called, each path for its reason. A link counts as what it leads to, and has to
+    stand both tests: that of its own path and that of its target.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class Selection:
         whole = self._root / path
         is_folder = whole.is_dir()
         reason = _words(reason_for_path(path, is_folder=is_folder)) if path else None
+        if reason is None and (whole / ENVIRONMENT_MARK).exists():
+            reason = CLUTTER
         return reason or self._refusal_of_target(os.path.realpath(whole), is_folder=is_folder)
 
     def excludes(self, path: str) -> bool:
