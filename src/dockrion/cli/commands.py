@@ -27,7 +27,6 @@ COMMANDS = {
     "doctor": "Look for what is wrong.",
     "init": "Start a project, with an agent that runs as it is.",
     "inspect": "Run the agent once and look at its output.",
-    "deploy": "Run the agent with Docker Compose or on Kubernetes.",
     "invoke": "Run the agent at URL once and print its output.",
     "logs": "Print what an agent has logged.",
     "run": "Serve the agent over HTTP.",
