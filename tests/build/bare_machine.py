@@ -14,8 +14,9 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from dockrion.version import VERSION
@@ -57,7 +58,7 @@ class BareMachine:
     def running(self, **environment: str) -> Generator[subprocess.Popen[bytes]]:
         """Start the command as the user of the image, as far as this machine can."""
         process = subprocess.Popen(
-            [*self._as_user(), *self._found(self.command)],
+            [*without_rights(self.user), *self._found(self.command)],
             cwd=self.root / self._workdir.lstrip("/"),
             env={**self.environment, **environment},
             stderr=subprocess.PIPE,
@@ -184,14 +185,6 @@ class BareMachine:
         assert found is not None
         return [found, *command[1:]]
 
-    def _as_user(self) -> list[str]:
-        """Become the image's user, who needs a way through folders of this machine that he may not look into."""
-        if os.geteuid() != 0 or shutil.which("setpriv") is None:
-            return []
-        user, _, group = self.user.partition(":")
-        looking = ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "-all,+dac_read_search"]
-        return ["setpriv", "--reuid", user, "--regid", group, "--clear-groups", *looking]
-
     def _own(self, path: Path, owner: str, *, deep: bool = True) -> None:
         if os.geteuid() != 0:
             return
@@ -208,6 +201,21 @@ class BareMachine:
             f"{self.root}{part}" if part.startswith(("/opt/", "/app")) else part
             for part in text.split(":")
         )
+
+
+@cache
+def without_rights(user: str = "10001:10001") -> Sequence[str]:
+    """Return what starts a command as another user; nothing where this one is not root, or may not do that.
+
+    He may look into folders of this machine that are not his, since this Python and its packages are in one.
+    """
+    uid, _, gid = user.partition(":")
+    looking = ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "-all,+dac_read_search"]
+    command = ["setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", *looking]
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return []
+    tried = subprocess.run([*command, sys.executable, "-c", ""], check=False, capture_output=True)
+    return command if tried.returncode == 0 else []
 
 
 def make_wheel(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from dockrion.build.runtime_files import write_runtime
 from dockrion.spec import read_dockfile
 from dockrion.version import VERSION
+
+from .bare_machine import without_rights
 
 SERVICE = "import os\ndef answer(payload): return {'key': os.environ['RUNTIME_KEY']}"
 # Asks the app as a server would: its lifespan runs, then one request.
@@ -133,3 +136,31 @@ def test_a_file_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
 
     assert (folder / "main.py").stat().st_mtime_ns == before
     assert "changed by hand" not in (folder / "requirements.txt").read_text()
+
+
+def test_what_an_image_has_of_these_files_is_left_alone_where_it_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    if os.geteuid() == 0 and not without_rights():
+        pytest.skip("root may write everywhere, and cannot become somebody else here")
+    folder = written(tmp_path)
+    requirements = folder / "requirements.txt"
+    requirements.write_text("# of the image\n")
+    requirements.chmod(0o444)
+    folder.chmod(0o555)
+    code = (
+        "import sys; from pathlib import Path; from dockrion.spec import read_dockfile\n"
+        "from dockrion.build.runtime_files import write_runtime\n"
+        "path = Path(sys.argv[1]); write_runtime(path, read_dockfile(path).spec)"
+    )
+
+    done = subprocess.run(
+        [*without_rights(), sys.executable, "-c", code, tmp_path / "Dockfile.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o755)
+
+    assert done.returncode == 0, done.stderr
+    assert requirements.read_text() == "# of the image\n"

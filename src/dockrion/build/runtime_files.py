@@ -38,11 +38,11 @@ def write_runtime(dockfile: Path, spec: DockSpec, output_folder: Path | None = N
     """
     folder = dockfile.parent / RUNTIME_FOLDER if output_folder is None else output_folder
     write_main(dockfile, folder)
-    included = _way(dockfile.parent / REQUIREMENTS, folder)
-    write_text(
-        folder / REQUIREMENTS,
-        including_requirements(spec, dockfile.parent, included=included),
-    )
+    requirements = folder / REQUIREMENTS
+    # The one of an image says what is installed there, and belongs to root, or to a file system that is read-only.
+    if os.access(requirements, os.W_OK) or not requirements.exists():
+        included = _way(dockfile.parent / REQUIREMENTS, folder)
+        write_text(requirements, including_requirements(spec, dockfile.parent, included=included))
     return folder
 
 
