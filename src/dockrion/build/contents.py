@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from dockrion.build.import_graph import Reached, follow_imports
 from dockrion.build.modules import Modules
 from dockrion.build.selection import OUTSIDE, SECRET, Selection
 from dockrion.errors import BuildConflictError, DeploymentError, ModuleMissingError, ValidationError
 from dockrion.spec import DockSpec
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def contents_of(
 def exclusions(spec: DockSpec) -> GitIgnoreSpec | None:
     if not spec.build.exclude:
         return None
+    from pathspec import GitIgnoreSpec
+
     for index, pattern in enumerate(spec.build.exclude):
         try:
             GitIgnoreSpec.from_lines([pattern])

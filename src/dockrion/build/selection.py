@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final
 
 from dockrion.build.kept_out import ENVIRONMENT_MARK, reason_for, reason_for_path
 from dockrion.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MAX_FILES: Final = 100_000
 
