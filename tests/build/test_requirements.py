@@ -227,6 +227,10 @@ def test_required_hashes_leave_no_room_for_a_line_without_one(
         ("\nrequests=2\n", "requirements.txt:2: `requests=2` is no requirement: "),
         ("requests \\\n  httpx\n", "requirements.txt:1: `requests   httpx` is no requirement: "),
         ("tool ; python > 3\n", "requirements.txt:1: `tool ; python > 3` is no requirement: "),
+        (
+            "x @ https://[::1/x.zip\n",
+            "requirements.txt:1: `x @ https://[::1/x.zip` is no requirement: ",
+        ),
         ("./lib ; os\n", "requirements.txt:1: `./lib ; os` is no requirement: "),
         ("-r none.txt\n", "requirements.txt:1: `-r none.txt`: none.txt not found"),
         ("-c a/../none.txt\n", "requirements.txt:1: `-c a/../none.txt`: none.txt not found"),

@@ -99,7 +99,7 @@ def _conflict(demands: Sequence[_Demand]) -> str | None:
             [first.specifier, second.specifier]
         ):
             return f"{first.told}, but {second.told}"
-    if can_be_met([demand.specifier for demand in demands]):
+    if len(demands) < 3 or can_be_met([demand.specifier for demand in demands]):
         return None
     return "no version is left: " + ", ".join(demand.told for demand in demands)
 
@@ -111,6 +111,9 @@ def _differ(first: str | None, second: str | None) -> bool:
 def can_be_met(specifiers: Iterable[SpecifierSet]) -> bool:
     """Return whether there can be a version that all of them allow, whichever versions have been released."""
     all_of_them = [one for specifier in specifiers for one in specifier]
+    # Most have but one, which nothing but `<0` makes impossible.
+    if len(all_of_them) < 2 and all(one.operator != "<" for one in all_of_them):
+        return True
     exact = [one.version for one in all_of_them if one.operator == "==="]
     # Between two versions there is always a third, so it is enough to look at and beside those that are named.
     candidates = exact or ["0", f"{_HIGH}", *_near(all_of_them)]

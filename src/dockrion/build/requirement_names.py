@@ -60,6 +60,13 @@ class Wanted:
 
 def parse_wanted(text: str, folder: Path) -> Wanted | str:
     """Return what the requirement asks for, or what is wrong with it; paths are taken from the folder."""
+    try:
+        return _parse(text, folder)
+    except ValueError as exc:  # of a URL, such as one with half an IPv6 address
+        return str(exc)
+
+
+def _parse(text: str, folder: Path) -> Wanted | str:
     if _SCHEME.match(text):
         return _from_place(text, folder, name=None, is_url=True)
     if _looks_like_path(text):
@@ -93,9 +100,9 @@ def local_path(value: str, folder: Path, *, root: Path) -> LocalPath | None:
     if _VARIABLE.search(value):
         return None
     if value.lower().startswith("file:"):
-        value = unquote(urlsplit(value).path)
-        # What `file://${PROJECT_ROOT}` and `file:///${PROJECT_ROOT}` become.
-        value = re.sub("^//+", "/", value)
+        value = unquote(value[len("file:") :].partition("#")[0])
+        # Also what `file://${PROJECT_ROOT}` and `file:///${PROJECT_ROOT}` become.
+        value = re.sub("^//(localhost(?=/))?/*", "/", value)
     path = Path(os.path.normpath(folder.absolute() / value))
     return LocalPath(path, value.startswith("/") and not below_root)
 
