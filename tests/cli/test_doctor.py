@@ -9,6 +9,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from dockrion.cli.doctor import _show, command
+from dockrion.doctor.base import Result, error
 from dockrion.doctor.checks import CHECKS
 
 from .conftest import command_line, dockrion
@@ -73,6 +78,31 @@ def test_an_agent_that_hangs_is_given_up(agent: Agent) -> None:
 
     assert result.code == 0
     assert "it is not loaded after 1 s: it is at service.py, line 2" in result.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-p", "{}"],
+        ["--api-key", "k"],
+        ["--stream", "localhost:1", "-e", ".env"],
+        ["--stream", "localhost:1", "Dockfile.yaml"],
+        ["--stream", "localhost:1", "--api-key", "two\nlines"],
+        ["--stream", "ftp://localhost"],
+        ["--timeout", "0"],
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_usage(arguments: list[str]) -> None:
+    result = CliRunner().invoke(command, arguments)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_what_others_have_said_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    _show([Result("server", error("404 \x1b[2J\nfrom \x07nginx", "look"))])
+
+    assert "✗ server  404  [2J from  nginx\n" in capsys.readouterr().out
 
 
 def test_a_terminal_gets_colours_and_lines_that_fit(agent: Agent) -> None:

@@ -40,6 +40,12 @@ _NARROWEST: Final = 60
 _MOST_SHOWN: Final = 200
 
 
+def _for_header(_ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not (value and value.isascii() and value.isprintable()):
+        raise click.BadParameter("must be printable ASCII: it goes into a header.")
+    return value
+
+
 @click.command()
 @dockfile_argument
 @env_file_option
@@ -51,8 +57,17 @@ _MOST_SHOWN: Final = 200
 )
 @click.option("--no-run", is_flag=True, help="With --stream: do not run the agent.")
 @payload_options
-@click.option("--api-key", metavar="KEY", help="With --stream: a key or token of the agent.")
-@click.option("--origin", help="With --stream: the origin of the pages that are to call it.")
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    callback=_for_header,
+    help="With --stream: a key or token of the agent.",
+)
+@click.option(
+    "--origin",
+    callback=_for_header,
+    help="With --stream: the origin of the pages that are to call it.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -224,6 +239,8 @@ def _show(results: list[Result]) -> None:
 
 def _wrapped(text: str, indent: int) -> str:
     """Return the text in lines that fit the terminal; elsewhere as it is."""
+    # Some of it was said by others: it moves no cursor and makes no lines of its own.
+    text = "".join(char if char.isprintable() else " " for char in text)
     columns = shutil.get_terminal_size().columns
     if not is_terminal(sys.stdout) or columns < _NARROWEST:
         return text

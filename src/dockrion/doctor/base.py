@@ -37,6 +37,11 @@ class Result(NamedTuple):
     check: str
     finding: Finding
 
+    def without(self, secrets: Hider) -> Result:
+        message, hint = self.finding.message, self.finding.hint
+        hidden = None if hint is None else secrets.hide(hint)
+        return Result(self.check, Finding(self.finding.status, secrets.hide(message), hidden))
+
 
 def ok(message: str) -> Finding:
     return Finding(Status.OK, message)

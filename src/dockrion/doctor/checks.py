@@ -55,7 +55,7 @@ async def examine(
         findings = await _look(check, case)
         pending.remove(check.name)
         on_pending(pending)
-        return [Result(check.name, _without_secrets(finding, case)) for finding in findings]
+        return [Result(check.name, finding).without(case.hider) for finding in findings]
 
     async with asyncio.TaskGroup() as tasks:
         made = [tasks.create_task(look(check)) for check in CHECKS]
@@ -80,9 +80,3 @@ async def _look(check: Check, case: Case) -> Sequence[Finding]:
                 "this is a bug of dockrion; --debug shows the traceback",
             )
         ]
-
-
-def _without_secrets(finding: Finding, case: Case) -> Finding:
-    hide = case.hider.hide
-    hint = None if finding.hint is None else hide(finding.hint)
-    return Finding(finding.status, hide(finding.message), hint)

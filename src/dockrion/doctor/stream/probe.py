@@ -23,6 +23,7 @@ from dockrion.doctor.stream.unpaid import (
 )
 from dockrion.runs.schema import Schema
 from dockrion.runtime.sample import sample_payload
+from dockrion.spec import Hider
 
 _ANSWER: Final = httpx2.Timeout(10.0, connect=5.0)
 
@@ -46,7 +47,7 @@ async def probe(asked: Probe) -> list[Result]:
     async with httpx2.AsyncClient(timeout=_ANSWER, headers={"User-Agent": USER_AGENT}) as client:
         found, contact = await reach(client, target, asked.key)
         if contact is None:
-            return _results(found)
+            return _results(found, asked.key)
         (arriving, may_run), cors, size, http = await asyncio.gather(
             look_at_reconnecting(client, contact, has_key=asked.key is not None),
             look_at_cors(client, contact, origin=asked.origin),
@@ -60,11 +61,13 @@ async def probe(asked: Probe) -> list[Result]:
             )
         elif may_run:
             found += await _look_at_stream(client, contact, asked)
-    return _results(found)
+    return _results(found, asked.key)
 
 
-def _results(found: Found) -> list[Result]:
-    return [Result(check, finding) for check, finding in found]
+def _results(found: Found, key: str | None) -> list[Result]:
+    # Whoever answers may repeat what was sent.
+    secrets = Hider([] if key is None else [key])
+    return [Result(check, finding).without(secrets) for check, finding in found]
 
 
 async def _look_at_stream(client: httpx2.AsyncClient, contact: Contact, asked: Probe) -> Found:

@@ -246,14 +246,16 @@ def _values(response: httpx2.Response, name: str) -> list[str]:
 
 async def look_at_body_size(contact: Contact) -> Found:
     """Whether what stands before the server refuses a large body, of which the head alone is sent."""
-    answers = await asyncio.gather(*(_early_answer(contact.target, size) for size in _SIZES))
-    refused = [size for size, answer in zip(_SIZES, answers, strict=True) if answer is not None]
+    try:
+        answers = await asyncio.gather(*(_refusal(contact.target, size) for size in _SIZES))
+    except OSError as exc:
+        return [("body size", skipped(f"no second connection: {reason_of(exc)}"))]
+    refused = {size: said for size, said in zip(_SIZES, answers, strict=True) if said}
     if not refused:
         return [("body size", ok(f"bodies of {_SIZES[0] >> 20} MiB are let in"))]
     least = min(refused)
-    who = answers[_SIZES.index(least)] or b""
     size = f"{least / (1 << 20):.2g} MiB"
-    if b"PAYLOAD_TOO_LARGE" in who:
+    if b"PAYLOAD_TOO_LARGE" in refused[least]:
         return [("body size", info(f"the server itself takes less than {size}"))]
     return [
         (
@@ -268,8 +270,8 @@ async def look_at_body_size(contact: Contact) -> Found:
     ]
 
 
-async def _early_answer(target: Target, size: int) -> bytes | None:
-    """Return the 413 that comes before any of the body is sent; None where there is none."""
+async def _refusal(target: Target, size: int) -> bytes:
+    """Return the 413 that comes before any of the body is sent, or nothing; raise `OSError`."""
     url = target.at(STREAM_PATH)
     head = {
         "Host": url.netloc.decode(),
@@ -280,26 +282,25 @@ async def _early_answer(target: Target, size: int) -> bytes | None:
         **target.credentials,
     }
     lines = [f"POST {url.raw_path.decode()} HTTP/1.1", *(f"{k}: {v}" for k, v in head.items())]
-    writer = None
+    context = ssl.create_default_context() if url.scheme == "https" else None
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        reader, writer = await asyncio.open_connection(url.host, _port(url), ssl=context)
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            context = ssl.create_default_context() if url.scheme == "https" else None
-            reader, writer = await asyncio.open_connection(url.host, _port(url), ssl=context)
-            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
-            await writer.drain()
-        async with asyncio.timeout(_EARLY_SECONDS):
-            answer = await reader.read(4096)
-            if not answer.startswith((b"HTTP/1.1 413", b"HTTP/1.0 413")):
-                return None
-            with suppress(TimeoutError, OSError):
-                async with asyncio.timeout(_EARLY_SECONDS / 2):
-                    answer += await reader.read(4096)
-            return answer
-    except (TimeoutError, OSError):
-        return None
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
+        said = await _heard(reader)
+        if not said.startswith((b"HTTP/1.1 413", b"HTTP/1.0 413")):
+            return b""
+        # The body, which tells whose answer it is, may be a packet of its own.
+        return said + await _heard(reader)
     finally:
-        if writer is not None:
-            writer.close()
+        writer.close()
+
+
+async def _heard(reader: asyncio.StreamReader) -> bytes:
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(_EARLY_SECONDS):
+            return await reader.read(4096)
+    return b""
 
 
 def _port(url: httpx2.URL) -> int:
@@ -313,7 +314,7 @@ async def look_at_http_version(contact: Contact) -> Found:
         try:
             if await _offers_http2(url):
                 return [("http", ok("HTTP/2 is offered: a page may have many streams open"))]
-        except (TimeoutError, OSError) as exc:
+        except OSError as exc:
             return [("http", skipped(f"no second connection: {reason_of(exc)}"))]
     how = (
         "nginx: http2 on; ingress-nginx has it with TLS"
