@@ -223,6 +223,28 @@ async def test_a_cancelled_read_loses_nothing(peer: Peer) -> None:
     assert peer.connections == 2
 
 
+async def test_a_stream_that_is_cancelled_while_it_ends_has_ended(peer: Peer) -> None:
+    """Its connection is waited for a moment, to be used again."""
+    peer.answering = lambda client: client.sendall(
+        STREAM + chunk(frames(0, Started("a", "custom"), DONE))
+    )
+    async with AsyncClient(peer.url) as client, client.stream({}) as events:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(events.result(), 0.1)
+        assert await events.result() == {"x": 1}
+    assert peer.connections == 1
+
+
+async def test_a_stream_whose_opening_is_cancelled_may_have_started_a_run(peer: Peer) -> None:
+    async with AsyncClient(peer.url) as client:
+        events = client.stream({})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(events), 0.1)
+        with pytest.raises(ServiceUnavailableError, match="may have been started or not"):
+            await anext(events)
+    assert peer.connections == 1
+
+
 def test_one_client_serves_many_threads() -> None:
     recording = Recording()
     results: list[list[int | None]] = []

@@ -88,7 +88,7 @@ class Line:
             self._left()
             return None, exc
         except asyncio.CancelledError:
-            if not isinstance(step, Pause):
+            if isinstance(step, Send | Receive | ReceiveAll):
                 self._broken = httpx2.ReadError("its reader was cancelled")
             raise
         except TimeoutError:

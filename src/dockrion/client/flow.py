@@ -121,8 +121,12 @@ def patience_for(answer: Answer, *, is_safe: bool) -> int | None:
 
 
 def unreachable(exc: httpx2.RequestError) -> ServiceUnavailableError:
-    url = exc.request.url.copy_with(query=None)
-    return ServiceUnavailableError(f"{exc.request.method} {without_user(url)}: {why(exc)}")
+    try:
+        request = exc.request
+    except RuntimeError:  # it was cancelled before there was one
+        return ServiceUnavailableError(why(exc))
+    url = without_user(request.url.copy_with(query=None))
+    return ServiceUnavailableError(f"{request.method} {url}: {why(exc)}")
 
 
 def why(exc: Exception) -> str:
