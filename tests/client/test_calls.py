@@ -15,6 +15,7 @@ from dockrion.errors import (
     AuthError,
     ConflictError,
     DockrionError,
+    MethodNotAllowedError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
@@ -131,6 +132,7 @@ def test_credentials_that_cannot_be_sent_are_refused_without_being_shown(
             PermissionDeniedError,
             "You?",
         ),
+        (refusal(405, "METHOD_NOT_ALLOWED"), MethodNotAllowedError, "No."),
         (refusal(500, "AGENT_EXECUTION_ERROR"), AgentExecutionError, "No."),
         (
             answer(404, b"<p>nothing", content_type="text/html; charset=x"),

@@ -61,11 +61,11 @@ class Settings(msgspec.Struct, frozen=True):
     def waits(self, ask: Ask, left: float | None) -> httpx2.Timeout:
         """Return how long each step of a request may take, `left` seconds before the whole must be over."""
         silence = INVOKE_SECONDS if ask.is_slow else self.idle_timeout
-        connect = self.connect_timeout
+        connect, write = self.connect_timeout, self.idle_timeout
         if left is not None:
             silence = left if ask.is_slow else min(silence, left)
-            connect = min(connect, left)
-        return httpx2.Timeout(connect=connect, read=silence, write=self.idle_timeout, pool=connect)
+            connect, write = min(connect, left), min(write, left)
+        return httpx2.Timeout(connect=connect, read=silence, write=write, pool=connect)
 
     def deadline(self, timeout: float | None) -> float | None:
         """Return when a call must be over, on the clock of `monotonic`."""
