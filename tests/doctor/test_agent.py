@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockrion.doctor.agent import look_at_agent
+from dockrion.doctor.agent import _foreign_place, look_at_agent
 from dockrion.doctor.base import Status
 
 from .conftest import MakeCase, only, problems
@@ -79,6 +79,23 @@ async def test_one_that_hangs_is_given_up_with_the_line_where_it_is(
     assert "it is not loaded after 1 s: it is at service.py, line 5" in found.message
     # What it has started goes with it.
     assert _ends(int((tmp_path / "pid").read_text()))
+
+
+def test_where_no_code_of_the_agent_runs_the_package_is_named() -> None:
+    said = (
+        "Timeout (0:00:30)!\n"
+        "Thread 0x00007f01 (most recent call first):\n"
+        '  File "/usr/lib/python3.12/threading.py", line 359 in wait\n'
+        "\n"
+        "Thread 0x00007f02 (most recent call first):\n"
+        '  File "/venv/lib/python3.12/site-packages/pydantic/main.py", line 12 in <module>\n'
+        '  File "/venv/lib/python3.12/site-packages/langgraph/graph/state.py", line 7 in <module>\n'
+        '  File "<frozen importlib._bootstrap>", line 1360 in _find_and_load\n'
+        '  File "/venv/lib/python3.12/site-packages/dockrion/_registry.py", line 40 in get\n'
+    )
+
+    assert _foreign_place(said) == "in the package langgraph"
+    assert _foreign_place("no stack at all") is None
 
 
 def _ends(number: int) -> bool:

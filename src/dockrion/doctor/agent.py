@@ -124,9 +124,9 @@ def _streaming(streams: str) -> list[Finding]:
 
 def _did_not_tell(case: Case, code: int | None, said: str) -> Finding:
     if code is None or _TIME_IS_UP.search(said):
-        place = _own_place(said, case.spec.folder)
+        place = _own_place(said, case.spec.folder) or _foreign_place(said)
         return error(
-            f"it is not loaded after {case.agent_seconds:g} s{f': it is at {place}' if place else ''}",
+            f"it is not loaded after {case.agent_seconds:g} s{f': it is {place}' if place else ''}",
             "nothing may wait for long while a module is imported or a factory runs; --timeout gives it longer",
         )
     if code < 0:
@@ -151,5 +151,20 @@ def _own_place(said: str, folder: Path) -> str | None:
     for match in _FRAME.finditer(said):
         path = Path(match[1])
         if path.is_relative_to(folder) and "site-packages" not in path.parts:
-            return f"{path.relative_to(folder)}, line {match[2]}"
+            return f"at {path.relative_to(folder)}, line {match[2]}"
+    return None
+
+
+def _foreign_place(said: str) -> str | None:
+    """Return the package that was being imported or asked: the first that is neither the agent's own nor dockrion."""
+    for stack in said.split("\n\n"):
+        packages = [
+            parts[parts.index("site-packages") + 1]
+            for match in _FRAME.finditer(stack)
+            if "site-packages" in (parts := Path(match[1]).parts)
+        ]
+        # Stacks start with what was called last.
+        for package in reversed(packages):
+            if not package.startswith("dockrion"):
+                return f"in the package {package}"
     return None
