@@ -19,10 +19,10 @@ _RESOURCES: Final = {
     "limits": {"memory": "1g"},
     "reservations": {"cpus": "0.25", "memory": "256m"},
 }
-# Asks as a caller would, with what every image has.
+# Asks as a caller would, with what every image has; `localhost` is either kind of address.
 _ASK: Final = (
     "import http.client, sys; "
-    "c = http.client.HTTPConnection('127.0.0.1', {port}, timeout=4); "
+    "c = http.client.HTTPConnection('localhost', {port}, timeout=4); "
     "c.request('GET', '/ready'); sys.exit(c.getresponse().status != 200)"
 )
 # The password stands in a file in memory: arguments of a process are for all to see.
