@@ -12,10 +12,11 @@ from packaging.version import Version
 
 from dockrion.build.requirement_conflicts import can_be_met
 
+# One more than those that specifiers name, of either number.
 VERSIONS = [
     Version(f"{major}.{minor}{more}")
     for major, minor, more in product(
-        range(4), range(4), ("", ".0.1", ".5", "rc1", ".post1", ".dev1", ".9.9")
+        range(5), range(5), ("", ".0.1", ".5", "rc1", ".post1", ".dev1", ".9.9")
     )
 ]
 numbers = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda pair: f"{pair[0]}.{pair[1]}")
@@ -49,6 +50,8 @@ def test_can_be_met_says_what_a_search_finds(texts: list[str]) -> None:
         ([">1.0rc1", "<1.0"], False),
         ([">1.0rc1", "<=1.0"], True),
         (["~=2.2.post3", "<2.3"], True),
+        (["~=0.0", "!=0.0.*"], True),
+        (["~=1.4.2", "!=1.4.2", "!=1.4.3"], True),
         (["==2024.*", ">=2024.10"], True),
         (["<0"], False),
         ([">=0", "<=0"], True),

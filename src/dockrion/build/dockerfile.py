@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from dockrion.spec import DockSpec
 from dockrion.spec.fields import Unresolved
@@ -122,23 +122,14 @@ def _labels(spec: DockSpec) -> Iterator[tuple[str, str]]:
         "io.dockrion.framework": ("agent", "framework"),
     }
     for label, loc in named.items():
-        value = _as_written(spec, loc)
+        value = spec.as_written(loc)
         if value:
             yield label, str(value)
-    tags = [str(_as_written(spec, ("metadata", "tags", i))) for i in range(len(spec.metadata.tags))]
+    tags = [str(spec.as_written(("metadata", "tags", i))) for i in range(len(spec.metadata.tags))]
     if tags:
         yield "io.dockrion.tags", ",".join(tags)
     yield "org.opencontainers.image.base.name", f"docker.io/library/{BASE}"
     yield "io.dockrion.version", VERSION
-
-
-def _as_written(spec: DockSpec, loc: Loc) -> Any:
-    """Return a value as it stands in the Dockfile: what a variable holds here is not for an image."""
-    value: Any = spec
-    for part in loc:
-        value = value[part] if isinstance(part, int) else getattr(value, str(part))
-    written = spec.written(loc)
-    return value if written is None else written
 
 
 def _port(spec: DockSpec) -> tuple[int, str]:
@@ -163,7 +154,7 @@ def _host_options(spec: DockSpec) -> list[str]:
 
 def _from_variable(spec: DockSpec, loc: Loc) -> tuple[str | None, str]:
     """Return the variable that a field comes from, and the value where nobody sets it; None, "" for no variable."""
-    written = _as_written(spec, loc)
+    written = spec.as_written(loc)
     if spec.written(loc) is None and not isinstance(written, Unresolved):
         return None, ""
     filled = fill(written, _defaults(spec))

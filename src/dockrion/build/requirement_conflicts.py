@@ -126,7 +126,9 @@ def _near(specifiers: Iterable[Specifier]) -> Iterator[str]:
         epoch, release = f"{named.epoch}!", list(named.release)
         base = epoch + ".".join(map(str, release))
         yield from (str(named), base, f"{base}.0.1", f"{base}.post1", f"{base}.dev1")
-        yield f"{epoch}{_HIGH}"
+        # The last one of each series that it belongs to: of 1.4.2, of 1.4, of 1, and of all.
+        for length in range(len(release) + 1):
+            yield epoch + ".".join(map(str, [*release[:length], _HIGH]))
         yield from (f"{base}rc{_HIGH}", f"{base}.post{_HIGH}")
         while release and not release[-1]:
             release.pop()

@@ -120,6 +120,16 @@ class DockSpec(Section):
         """Return how a value stands in the file that a variable filled in; None for all others."""
         return self._source.written.get(loc)
 
+    def as_written(self, loc: Loc) -> Any:
+        """Return a value as the file has it, None below a section that it has not: what a variable holds is not for others."""
+        written = self.written(loc)
+        if written is not None:
+            return written
+        value: Any = self
+        for part in loc:
+            value = value[part] if isinstance(part, int) else getattr(value, part, None)
+        return value
+
     @field_validator("arguments", mode="after")
     @classmethod
     def _timeout_is_positive(cls, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from dockrion.build.dockerfile import HOME
 from dockrion.build.manifests.names import object_name, text_value
 from dockrion.build.manifests.redis import PASSWORD, variable_for_own_redis
-from dockrion.build.manifests.variables import Variables, as_written, keys_of, variables_of
+from dockrion.build.manifests.variables import Variables, keys_of, variables_of
 from dockrion.build.names import image_name
 from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.runtime.sharing import refuse_without_shared_runs, settings_that_keep_runs
@@ -77,10 +77,10 @@ class Plan:
         }
         yield "agent", self.spec.agent.name
         for name, loc in places.items():
-            if text := as_written(self.spec, loc):
+            if text := str(self.spec.as_written(loc) or ""):
                 yield name, text_value(text)
         tags = range(len(self.spec.metadata.tags))
-        words = [as_written(self.spec, ("metadata", "tags", number)) for number in tags]
+        words = [str(self.spec.as_written(("metadata", "tags", number))) for number in tags]
         if words:
             yield "tags", text_value(", ".join(words))
 

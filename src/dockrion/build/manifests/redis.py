@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from dockrion.build.manifests.variables import as_written
 from dockrion.spec import Dockfile
 
 # The service of the compose file, and the name under which the others reach it.
@@ -24,7 +23,7 @@ def variable_for_own_redis(dockfile: Dockfile) -> str | None:
     """
     if dockfile.spec.streaming.backend != "redis":
         return None
-    whole = _WHOLE.fullmatch(as_written(dockfile.spec, ("streaming", "redis", "url")))
+    whole = _WHOLE.fullmatch(str(dockfile.spec.as_written(("streaming", "redis", "url"))))
     if whole is None:
         return None
     value = dockfile.environment.values.get(whole[1], "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from dockrion.errors import DeploymentError
 from dockrion.spec import DEFAULT, SHELL, Dockfile, DockSpec
@@ -59,7 +59,7 @@ def variables_of(dockfile: Dockfile, *, files: Collection[str]) -> Variables:
     fixed: dict[str, str] = {}
     baked: set[str] = set()
     for loc in _BAKED:
-        for name in fill(as_written(spec, loc), {}).used:
+        for name in fill(str(spec.as_written(loc) or ""), {}).used:
             if name in credentials:
                 raise _shown(loc, name)
             baked.add(name)
@@ -84,15 +84,6 @@ def variables_of(dockfile: Dockfile, *, files: Collection[str]) -> Variables:
         ),
         of_callers=tuple(sorted({*of_auth} - declared - {*spec.variables})),
     )
-
-
-def as_written(spec: DockSpec, loc: Loc) -> str:
-    """Return a value as it stands in the Dockfile: what a variable holds here is nobody else's."""
-    value: Any = spec
-    for part in loc:
-        value = value[part] if isinstance(part, int) else getattr(value, part, None)
-    written = spec.written(loc)
-    return str(value or "") if written is None else written
 
 
 def keys_of(spec: DockSpec) -> list[str]:
