@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dockrion.cli.dockfile import DEFAULT_NAME, dockfile_argument, find_dockfile
+from dockrion.cli.dockfile import DEFAULT_NAME, dockfile_argument, find_dockfile, reading_only
 from dockrion.cli.failures import debug_option
 from dockrion.cli.init import AUTH_MODES, BACKENDS, PRESETS
 from dockrion.cli.showing import done
@@ -152,17 +152,18 @@ def secrets(ctx: click.Context, arguments: tuple[str, ...], optional: bool, forc
 def _change(path: Path, change: Callable[[DockfileText], None]) -> bool:
     """Change the Dockfile, in one step; return whether anything is new, raise and leave it alone otherwise."""
     dockfile = find_dockfile(path)
-    from dockrion.scaffold.writing import write_whole
-    from dockrion.spec.editing import DockfileText, problems_of
+    with reading_only():
+        from dockrion.scaffold.writing import write_whole
+        from dockrion.spec.editing import DockfileText, problems_of
 
-    text = DockfileText.read(dockfile)
-    before = str(text)
-    change(text)
-    after = str(text)
-    if after == before:
-        return False
-    known = problems_of(dockfile, before)
-    problems = [problem for problem in problems_of(dockfile, after) if problem not in known]
+        text = DockfileText.read(dockfile)
+        before = str(text)
+        change(text)
+        after = str(text)
+        if after == before:
+            return False
+        known = problems_of(dockfile, before)
+        problems = [problem for problem in problems_of(dockfile, after) if problem not in known]
     if problems:
         error = ValidationError("\n".join(problems))
         error.add_note(f"{dockfile} would not be valid, so nothing was changed")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dockrion.cli.asking import NoAnswerError, ask, can_ask, confirm
-from dockrion.cli.dockfile import DEFAULT_NAME
+from dockrion.cli.dockfile import DEFAULT_NAME, reading_only
 from dockrion.cli.failures import debug_option
 from dockrion.cli.showing import done, next_steps
 from dockrion.cli.values import FieldValue, SecretNames, as_events, as_words
@@ -123,7 +123,8 @@ def command(name: str | None, output: str, force: bool, **options: Any) -> None:
         return
     if name is None:
         name = _ask_for_the_rest(dockfile, options)
-    files, spec, choices = _project(dockfile, name, options)
+    with reading_only():
+        files, spec, choices = _project(dockfile, name, options)
     from dockrion.scaffold.writing import write_all
 
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockrion.cli.dockfile import dockfile_argument, find_dockfile
+from dockrion.cli.dockfile import dockfile_argument, find_dockfile, reading_only
 from dockrion.cli.failures import EXIT_ERROR, debug_option
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ _PLACE = re.compile(r".+?:\d+:\d+: ")
 def command(ctx: click.Context, path: Path, verbose: bool, quiet: bool, as_json: bool) -> None:
     """Check a Dockfile without loading the agent; every problem comes at once, with its line."""
     dockfile = find_dockfile(path)
-    from dockrion.spec import dump, unbuilt_features, validate_dockspec
+    with reading_only():
+        from dockrion.spec import dump, unbuilt_features, validate_dockspec
 
-    report = validate_dockspec(dockfile)
+        report = validate_dockspec(dockfile)
     spec: DockSpec | None = report["spec"]
     if spec is not None:
         unbuilt = [f"{line}; `dockrion run` will refuse it" for line in unbuilt_features(spec)]
