@@ -32,6 +32,9 @@ COLUMNS = 100
 LATER = (
     *(f"dockrion.cli.{name}" for name in COMMANDS),
     "dockrion.build.image",
+    "dockrion.build.manifests.applying",
+    "dockrion.build.manifests.compose",
+    "dockrion.build.manifests.kubernetes",
     "dockrion.client",
     "dockrion.doctor.checks",
     "dockrion.runtime.app",
