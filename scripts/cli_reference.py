@@ -53,7 +53,7 @@ def _section(name: str, command: click.Command) -> Iterator[str]:
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     yield f"\n## {name}\n\n    {usage}\n\n{_prose(command.help or '')}\n"
     options = [one for one in command.params if isinstance(one, click.Option)]
-    rows = [_row(one, context) for one in options if one.name is not None]
+    rows = [_row(one, context) for one in options]
     if rows:
         yield "\n| option | |\n|---|---|\n"
         yield from rows
