@@ -109,21 +109,27 @@ def dockrion_command() -> str:
 
 
 @contextmanager
-def serving(kind: str, agent: str) -> Generator[Server]:
-    """Serve `agents:<agent>`, or `graphs:<name>` for `graph-<name>`, in a process of its own, as long as the block runs."""
+def serving(
+    kind: str, agent: str, *, sections: str = "", variables: dict[str, str] | None = None
+) -> Generator[Server]:
+    """Serve `agents:<agent>`, or `graphs:<name>` for `graph-<name>`, in a process of its own, as long as the block runs.
+
+    `sections` are further ones of the Dockfile, `variables` of the environment.
+    """
     with tempfile.TemporaryDirectory(prefix="dockrion-bench-") as folder:
         log_path = Path(folder, "server.log")
         port = _free_port()
         with log_path.open("wb") as log:
             began = time.perf_counter()
             process = subprocess.Popen(
-                _command(kind, agent, port, Path(folder)),
+                _command(kind, agent, port, Path(folder), sections),
                 cwd=folder,
                 env={
                     **os.environ,
                     "BENCH_AGENT": agent,
                     "LOG_LEVEL": "warn",
                     "DOCKRION_API_KEY": KEY,
+                    **(variables or {}),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -139,7 +145,7 @@ def serving(kind: str, agent: str) -> Generator[Server]:
             _stop(process)
 
 
-def _command(kind: str, agent: str, port: int, folder: Path) -> list[str]:
+def _command(kind: str, agent: str, port: int, folder: Path, sections: str) -> list[str]:
     if kind == DOCKRION:
         agent, guarded, _ = agent.partition(GUARDED)
         graph = agent.removeprefix("graph-") if agent.startswith("graph-") else None
@@ -149,7 +155,7 @@ def _command(kind: str, agent: str, port: int, folder: Path) -> list[str]:
             if graph is None
             else f"framework: langgraph\n  entrypoint: graphs:{graph}"
         )
-        dockfile = _DOCKFILE.format(agent=named) + (_GUARDS if guarded else "")
+        dockfile = _DOCKFILE.format(agent=named) + (_GUARDS if guarded else "") + sections
         Path(folder, "Dockfile.yaml").write_text(dockfile)
         return [dockrion_command(), "run", "Dockfile.yaml", "--port", str(port)]
     return [

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
                 accept(server, "asking", asks=True)
                 plain = run_to(server, "plain", "COMPLETED", "FAILED")
                 run_to(server, "asking", "INTERRUPTED")
+            worker_log = log.read_text()
             url = f"{server.url}/runs/asking/resume"
             answer = httpx.post(url, json="yes", headers=ANSWERING)
             assert answer.status_code == 202, answer.text
@@ -66,13 +67,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             server.signal(signal.SIGTERM)
             assert server.wait() == 0, server.log
             # What a process has is sent when it ends, at the latest.
-            yield Seen(list(collector.spans), plain, log.read_text())
+            yield Seen(list(collector.spans), plain, worker_log)
         finally:
             server.kill()
 
 
 @contextmanager
-def working(folder: Path) -> Iterator[Path]:
+def working(folder: Path) -> Generator[Path]:
     """Have a worker at work on the runs of the folder's Dockfile; yield its log."""
     log = folder / "worker.log"
     with log.open("wb") as file:

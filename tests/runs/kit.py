@@ -18,6 +18,7 @@ from dockrion.runs.output import OutputRules
 from dockrion.runs.run import Run, RunRules
 from dockrion.runs.runner import RunLimits, Runner
 from dockrion.runs.sentence import ErrorSentences
+from dockrion.runs.spans import RunTracing
 from dockrion.runs.threads import WorkerThreads
 from dockrion.telemetry.base import Tracer
 
@@ -50,7 +51,9 @@ def runner_for_agent(
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20, outgoing=outgoing),
             sentences=ErrorSentences(reveal=True, secrets=secrets, outgoing=outgoing),
             observer=observer or Unobserved(),
-            tracer=tracer,
+            tracing=None
+            if tracer is None
+            else RunTracing(tracer, "test", framework="custom", version=None),
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),

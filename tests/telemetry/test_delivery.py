@@ -18,8 +18,6 @@ from dockrion.telemetry.otel.sending import Batching, Sender
 from dockrion.testing import app_for, post, request, running
 from tests.telemetry.collector import Collector, collecting
 
-SCOPE = ("test", "1")
-
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
@@ -35,12 +33,12 @@ class Counting:
         self.lost += spans
 
 
-def sender_to(url: str, counting: Counting, **batching: Any) -> Sender:
+def sender_to(url: str, counting: Counting, **batching: Any) -> Sender[bytes]:
     destination = Destination(name="otlp", url=url, headers={}, timeout_seconds=30)
     return Sender(
         destination,
         Batching(**batching),
-        pack=lambda items: b"".join(span for _, span in items),
+        pack=b"".join,
         lost=counting.lose,
     )
 
@@ -97,15 +95,15 @@ async def test_what_there_is_no_room_for_is_dropped_and_counted(collector: Colle
     counting = Counting()
     sender = sender_to(collector.url, counting, most=3, batch=100, seconds=60)
     for _ in range(5):
-        sender.put((SCOPE, b""))
-    assert (counting.lost, sender.has_room) == (2, False)
+        sender.put(b"")
+    assert counting.lost == 2
 
     sender.start()
     await sender.close(10)
 
     assert counting.lost == 2
     assert len(collector.paths) == 1
-    sender.put((SCOPE, b""))
+    sender.put(b"")
     assert counting.lost == 3
 
 
@@ -113,7 +111,7 @@ async def test_a_full_batch_is_sent_at_once(collector: Collector) -> None:
     sender = sender_to(collector.url, Counting(), batch=4, seconds=3600)
     sender.start()
     for _ in range(4):
-        sender.put((SCOPE, b""))
+        sender.put(b"")
     await anyio.to_thread.run_sync(collector.wait_for_requests, 1)
     await sender.close(10)
 
@@ -127,7 +125,7 @@ async def test_it_is_tried_again_and_said_once(
     collector.status = 503
     sender = sender_to(collector.url, counting, seconds=0.01)
     sender.start()
-    sender.put((SCOPE, b""))
+    sender.put(b"")
     await anyio.to_thread.run_sync(collector.wait_for_requests, 2)
     collector.status = 200
     with anyio.fail_after(10):

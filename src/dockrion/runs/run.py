@@ -44,9 +44,9 @@ from dockrion.runs.log import RunLog
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.output import JoinedTokens, OutputRules
 from dockrion.runs.sentence import ErrorSentences
-from dockrion.runs.spans import RunSpan
+from dockrion.runs.spans import RunSpan, RunTracing
 from dockrion.runs.telling import terminal_of, violated
-from dockrion.telemetry.base import Cause, Tracer, Usage
+from dockrion.telemetry.base import Cause, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +61,8 @@ class RunRules(msgspec.Struct, frozen=True):
     output: OutputRules
     sentences: ErrorSentences
     observer: RunObserver
-    # Of the agent, where its author says so.
-    version: str | None = None
-    tracer: Tracer | None = None
+    # Where nothing is traced there is none.
+    tracing: RunTracing | None = None
 
 
 class Worker(Protocol):
@@ -197,8 +196,8 @@ class Run:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self.began = True
         self._started_at = perf_counter()
-        if self.rules.tracer is not None:
-            self.span = RunSpan(self, self.rules.tracer)
+        if self.rules.tracing is not None:
+            self.span = self.rules.tracing.begin(self)
         if not streams:
             return
         attempt = None

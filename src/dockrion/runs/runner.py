@@ -85,6 +85,7 @@ class Runner:
         self._turns = Turns(limits.max_concurrency, limits.max_queue)
         self._active: dict[str, Run] = {}
         self._asks = RunAsks(self._active.get)
+        self._tracer = None if rules.tracing is None else rules.tracing.tracer
         self._meter = RunMeter(self._active.get, rules.observer)
         # The agents' tasks: some outlive their run, when their code ignores a cancel.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,7 +152,7 @@ class Runner:
             asker=self._asks if can_ask else None,
             attempt=1 if accepted is None else accepted.attempt,
             trace_id=None if cause is None else trace_id_of(cause),
-            tracer=self._rules.tracer,
+            tracer=self._tracer,
             meter=self._meter,
         )
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, Outcome, RunStatus
 from dockrion.runs.ending import LOST
 from dockrion.telemetry import genai
-from dockrion.telemetry.base import Tracer, Usage, earlier_of
+from dockrion.telemetry.base import Span, Tracer, Usage, earlier_of
 
 if TYPE_CHECKING:
     from dockrion.runs.run import Run
@@ -21,28 +21,35 @@ _STATUS: Final[dict[type[Outcome], str]] = {
 }
 
 
-class RunSpan:
-    """Made where the run begins, maybe on a thread; everything below it is its child."""
+class RunTracing:
+    """Starts the spans of an agent's runs."""
 
+    def __init__(self, tracer: Tracer, agent: str, *, framework: str, version: str | None) -> None:
+        self.tracer: Final = tracer
+        self._name = f"invoke_agent {agent}"
+        self._shared = genai.agent_attributes(agent, framework=framework, version=version)
+
+    def begin(self, run: Run) -> RunSpan:
+        """Start the span of a run that begins now, maybe on a thread; everything below it is its child."""
+        context, cause = run.context, run.cause
+        attributes = genai.run_attributes(
+            context.run_id, thread_id=context.thread_id, attempt=context.attempt
+        )
+        span = self.tracer.span(self._name, attributes, cause=cause, shared=self._shared)
+        if context.trace_id is None:
+            context.trace_id = span.trace_id
+        earlier = earlier_of(cause)
+        if earlier is not None:
+            span.follows(earlier)
+        return RunSpan(span)
+
+
+class RunSpan:
     __slots__ = ("_span", "_usage")
 
-    def __init__(self, run: Run, tracer: Tracer) -> None:
-        context, rules = run.context, run.rules
-        attributes = genai.agent_attributes(
-            rules.agent_name,
-            framework=rules.framework,
-            version=rules.version,
-            run_id=context.run_id,
-            thread_id=context.thread_id,
-            attempt=context.attempt,
-        )
-        self._span = tracer.span(f"invoke_agent {rules.agent_name}", attributes, cause=run.cause)
+    def __init__(self, span: Span) -> None:
+        self._span = span
         self._usage = _NOTHING
-        if context.trace_id is None:
-            context.trace_id = self._span.trace_id
-        earlier = earlier_of(run.cause)
-        if earlier is not None:
-            self._span.follows(earlier)
 
     def enter(self) -> None:
         """Make it current for the agent: in its task, or its thread."""

@@ -33,6 +33,7 @@ from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.service import RunService
+from dockrion.runs.spans import RunTracing
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.backends import backend_of, run_service
 from dockrion.runtime.backends.base import Backend
@@ -340,8 +341,7 @@ class AgentHost:
                 output=self._output,
                 sentences=self._sentences(),
                 observer=self.traffic,
-                version=spec.metadata.version,
-                tracer=self.tracing.tracer,
+                tracing=self._run_tracing(agent.framework),
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),
@@ -358,6 +358,13 @@ class AgentHost:
         if self.runs is not None:
             await self.runs.work(runner)
         self.runner = runner
+
+    def _run_tracing(self, framework: str) -> RunTracing | None:
+        tracer, spec = self.tracing.tracer, self.spec
+        if tracer is None:
+            return None
+        version = spec.metadata.version
+        return RunTracing(tracer, spec.agent.name, framework=framework, version=version)
 
     def _sentences(self) -> ErrorSentences:
         return ErrorSentences(

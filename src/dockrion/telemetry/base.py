@@ -14,6 +14,16 @@ Kind: TypeAlias = Literal["server", "client", "internal"]
 Attributes: TypeAlias = Mapping[str, str | bool | int | float | Sequence[str] | None]
 
 
+class Shared(dict[str, "str | bool | int | float"]):
+    """Attributes that many spans have in common: made once, and written once."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, attributes: Mapping[str, str | bool | int | float | None]) -> None:
+        super().__init__({name: one for name, one in attributes.items() if one is not None})
+        self.written: bytes | None = None
+
+
 class Span(Protocol):
     """One operation, from its start on; used from any thread. After its end nothing is done to it any more."""
 
@@ -63,6 +73,7 @@ class Tracer(Protocol):
         *,
         kind: Kind = "internal",
         cause: Cause = None,
+        shared: Shared | None = None,
     ) -> Span: ...
 
 

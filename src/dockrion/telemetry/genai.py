@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dockrion.telemetry.base import Attributes, Usage
+from dockrion.telemetry.base import Attributes, Shared, Usage
 
 RUN_ID: Final = "dockrion.run.id"
 REQUEST_ID: Final = "dockrion.request.id"
@@ -39,16 +39,21 @@ _PROVIDERS: Final[Mapping[str, str]] = {
 }
 
 
-def agent_attributes(
-    agent: str, *, framework: str, version: str | None, run_id: str, thread_id: str, attempt: int
-) -> Attributes:
+def agent_attributes(agent: str, *, framework: str, version: str | None) -> Shared:
+    return Shared(
+        {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": agent,
+            "gen_ai.agent.version": version,
+            "dockrion.framework": framework,
+        }
+    )
+
+
+def run_attributes(run_id: str, *, thread_id: str, attempt: int) -> Attributes:
     return {
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": agent,
-        "gen_ai.agent.version": version,
         "gen_ai.conversation.id": thread_id,
         RUN_ID: run_id,
-        "dockrion.framework": framework,
         "dockrion.run.attempt": attempt if attempt > 1 else None,
     }
 

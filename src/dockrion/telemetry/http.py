@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dockrion.telemetry.base import Attributes, Span
+from dockrion.telemetry.base import Shared, Span
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_MAX_KNOWN: Final = 256
 
 
 def shown_method(method: str) -> str:
@@ -18,35 +19,59 @@ def shown_method(method: str) -> str:
     return method if method in _METHODS else "HTTP"
 
 
-def request_attributes(
-    scope: Mapping[str, Any], headers: Mapping[bytes, bytes], route: str
-) -> Attributes:
+class RequestAttributes:
+    """Makes those of requests; what many of them have in common is made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Shared] = {}
+
+    def of(
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], route: str
+    ) -> tuple[Shared, dict[str, Any]]:
+        """Return what is common, and what is the caller's."""
+        key = (
+            route,
+            scope["method"],
+            scope["path"],
+            headers.get(b"host"),
+            scope.get("scheme"),
+            scope.get("http_version"),
+        )
+        shared = self._known.get(key)
+        if shared is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            shared = self._known[key] = _common(scope, headers.get(b"host"), route)
+        own: dict[str, Any] = {}
+        client = scope.get("client")
+        if client:
+            own["client.address"] = client[0]
+        agent = headers.get(b"user-agent")
+        if agent is not None:
+            own["user_agent.original"] = agent.decode("latin-1")[:512]
+        return shared, own
+
+
+def _common(scope: Mapping[str, Any], host: bytes | None, route: str) -> Shared:
     method: str = scope["method"]
-    attributes: dict[str, str | int] = {
-        "http.request.method": method if method in _METHODS else "_OTHER",
-        "http.route": route,
-        "url.path": scope["path"],
-        "url.scheme": scope.get("scheme", "http"),
-        "network.protocol.version": scope.get("http_version", "1.1"),
-    }
-    host = headers.get(b"host")
-    if host is not None:
-        _add_server(attributes, host.decode("latin-1"))
-    client = scope.get("client")
-    if client:
-        attributes["client.address"] = client[0]
-    agent = headers.get(b"user-agent")
-    if agent is not None:
-        attributes["user_agent.original"] = agent.decode("latin-1")[:512]
-    return attributes
+    address, port = (None, None) if host is None else _address(host.decode("latin-1"))
+    return Shared(
+        {
+            "http.request.method": method if method in _METHODS else "_OTHER",
+            "http.route": route,
+            "url.path": scope["path"],
+            "url.scheme": scope.get("scheme", "http"),
+            "network.protocol.version": scope.get("http_version", "1.1"),
+            "server.address": address,
+            "server.port": port,
+        }
+    )
 
 
-def _add_server(attributes: dict[str, str | int], host: str) -> None:
+def _address(host: str) -> tuple[str, int | None]:
     address, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and len(port) <= 5:
-        attributes["server.address"], attributes["server.port"] = address, int(port)
-    else:
-        attributes["server.address"] = host
+    is_port = colon and port.isascii() and port.isdigit() and len(port) <= 5
+    return (address, int(port)) if is_port else (host, None)
 
 
 def answered(span: Span, status: int, *, code: str | None, failed: bool) -> None:
@@ -54,8 +79,7 @@ def answered(span: Span, status: int, *, code: str | None, failed: bool) -> None
 
     `code` is that of the error, if any. A stream that ended with one was answered with 200.
     """
-    span.note({"http.response.status_code": status})
     if failed:
         span.fail(code or str(status))
-    elif code is not None:
-        span.note({"error.type": code})
+        code = None
+    span.note({"http.response.status_code": status, "error.type": code})

@@ -60,18 +60,27 @@ class Tracing:
             await self._exporting.close(CLOSING_SECONDS)
 
     def _join_others(self) -> None:
-        # Who has not imported it has set up nothing.
-        if self._off or self._joined or "opentelemetry.trace" not in sys.modules:
-            return
-        from dockrion.telemetry.otel.tracer import OtelTracer, provider_of_others
-
-        provider: Any = provider_of_others()
+        provider = None if self._off or self._joined else _provider_of_others()
         if provider is None:
             return
+        from dockrion.telemetry.otel.tracer import OtelTracer, OthersTracer
+
         self._joined = True
-        self.tracer = OtelTracer(provider.get_tracer("dockrion", VERSION), clean=self._clean)
+        others = OthersTracer(provider.get_tracer("dockrion", VERSION), self._clean)
+        self.tracer = OtelTracer(others, clean=self._clean)
         if self._exporting is not None:
             self._exporting.take_from(provider)
+
+
+def _provider_of_others() -> Any:
+    """Return what somebody else has set up for this process to trace with; who has not imported it, has not."""
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+        return None
+    return None if getattr(provider, "is_dockrions", False) else provider
 
 
 def open_tracing(

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from opentelemetry.trace import Link, Status, TraceState
 
+from dockrion.telemetry.base import Shared
 from dockrion.telemetry.genai import IDS
 from dockrion.telemetry.otel.spans import LightSpan
 
@@ -40,6 +41,7 @@ class SpanEncoder:
         # Most attributes of most spans are the same ones. Two, since `True` equals 1 where it is a key.
         self._texts: dict[tuple[str, str], bytes] = {}
         self._numbers: dict[tuple[str, int], bytes] = {}
+        self._names: dict[str, bytes] = {}
 
     def request(
         self, resource: Mapping[str, Any], scopes: Mapping[tuple[str, str], Sequence[bytes]]
@@ -62,10 +64,11 @@ class SpanEncoder:
                 span.span_id.to_bytes(8, "big"),
                 _state(state) if state else b"",
                 b"\x22\x08" + parent.to_bytes(8, "big") if parent else b"",
-                _text(0x2A, self._shown("", span.name)),
+                self._names.get(span.name) or self._name(span.name),
                 # Ours count from 0, those of the protocol from 1.
                 bytes((0x30, span.kind.value + 1)),
                 _times.pack(0x39, span.started_ns, 0x41, span.ended_ns),
+                b"" if span.shared is None else self._shared(span.shared),
                 self._attributes(0x4A, span.attributes),
                 b"\x50" + _varint(span.dropped) if span.dropped else b"",
                 self._happenings(span) if span.happenings else b"",
@@ -88,8 +91,18 @@ class SpanEncoder:
         lead = bytes((tag,))
         return lead + lead.join(parts) if parts else b""
 
+    def _name(self, name: str) -> bytes:
+        part = _text(0x2A, self._shown("", name))
+        _remember(self._names, name, part)
+        return part
+
+    def _shared(self, shared: Shared) -> bytes:
+        if shared.written is None:
+            shared.written = self._attributes(0x4A, shared)
+        return shared.written
+
     def _string(self, name: str, value: str) -> bytes:
-        part = _pair(name, _text(0x0A, self._shown(name, value)))
+        part = _pair_of_text(name, self._shown(name, value))
         if name not in IDS and len(value) <= _MAX_KNOWN_CHARS:
             _remember(self._texts, (name, value), part)
         return part
@@ -171,6 +184,15 @@ def _pair(name: str, value: bytes) -> bytes:
     """Return a `KeyValue` behind its length, without the tag that says what it belongs to."""
     pair = _text(0x0A, name) + _part(0x12, value)
     return _varint(len(pair)) + pair
+
+
+def _pair_of_text(name: str, text: str) -> bytes:
+    key, value = name.encode("utf-8", "replace"), text.encode("utf-8", "replace")
+    keys, values = len(key), len(value)
+    if keys + values > 0x70:
+        return _pair(name, _text(0x0A, text))
+    # As nearly always: each length is one byte.
+    return b"%c\x0a%c%b\x12%c\x0a%c%b" % (keys + values + 6, keys, key, values + 2, values, value)
 
 
 def _text(tag: int, text: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,13 +17,15 @@ from opentelemetry.trace import TraceState
 from dockrion.spec import process_setting
 from dockrion.telemetry.destinations import Destination
 from dockrion.telemetry.otel.encoding import SpanEncoder
-from dockrion.telemetry.otel.sending import Batching, Item, Scope, Sender
+from dockrion.telemetry.otel.sending import Batching, Sender
 from dockrion.telemetry.otel.spans import LightSpan, LightTracer
-from dockrion.telemetry.otel.tracer import OtelTracer
+from dockrion.telemetry.otel.tracer import Clean, OtelTracer
 from dockrion.version import VERSION
 
+# Whose spans they are: a name and a version.
+Scope = tuple[str, str]
 SCOPE: Final[Scope] = ("dockrion", VERSION)
-Clean = Callable[[str, str], str]
+_SPANS_A_TURN: Final = 32
 
 
 class Exporting:
@@ -38,7 +41,7 @@ class Exporting:
         # Reads the variables of the sampler.
         self._provider = SharedProvider(resource)
         self._others = Others(self._put)
-        self.tracer = OtelTracer(LightTracer(self._provider.sampler, self._done))
+        self.tracer = OtelTracer(LightTracer(self._provider.sampler, self._put))
         self._counts = threading.Lock()
         self.lost = 0
         batching = _batching()
@@ -75,32 +78,29 @@ class Exporting:
             for sender in self._senders:
                 closing.create_task(sender.close(seconds))
 
-    def _done(self, span: LightSpan) -> None:
-        self._put(SCOPE, span)
-
-    def _put(self, scope: Scope, span: LightSpan) -> None:
-        item: Item | None = None
+    def _put(self, span: LightSpan) -> None:
         for sender in self._senders:
-            # What will be dropped is not encoded.
-            if item is None and sender.has_room:
-                item = (scope, self._encoder.span(span))
-            sender.put(item)
+            sender.put(span)
 
     def _lose(self, spans: int) -> None:
         with self._counts:
             self.lost += spans
 
-    def _pack(self, items: Sequence[Item]) -> bytes:
+    def _pack(self, spans: Sequence[LightSpan]) -> bytes:
+        """Make a request of spans, in a sender's thread."""
         by_scope: dict[Scope, list[bytes]] = {}
-        for scope, span in items:
-            by_scope.setdefault(scope, []).append(span)
+        for number, span in enumerate(spans):
+            by_scope.setdefault(span.scope or SCOPE, []).append(self._encoder.span(span))
+            if number % _SPANS_A_TURN == 0:
+                # Else the loop's thread waits for up to five milliseconds.
+                time.sleep(0)
         return self._encoder.request(self._resource, by_scope)
 
 
 class Others(SpanProcessor):
     """Hands on spans that were made with the SDK."""
 
-    def __init__(self, put: Callable[[Scope, LightSpan], None] | None = None) -> None:
+    def __init__(self, put: Callable[[LightSpan], None] | None = None) -> None:
         self.put = put
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -108,9 +108,7 @@ class Others(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         if self.put is not None and span.context is not None and span.context.trace_flags.sampled:
-            scope = span.instrumentation_scope
-            named = SCOPE if scope is None else (scope.name, scope.version or "")
-            self.put(named, light_of(span))
+            self.put(light_of(span))
 
 
 class SharedProvider(TracerProvider):
@@ -139,6 +137,8 @@ def light_of(span: ReadableSpan) -> LightSpan:
         parent_id=0 if parent is None else parent.span_id,
         parent_is_remote=parent is not None and parent.is_remote,
     )
+    scope = span.instrumentation_scope
+    light.scope = None if scope is None else (scope.name, scope.version or "")
     light.span_id = context.span_id
     light.status = span.status
     light.links = list(span.links)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import httpx2
 import msgspec
@@ -25,9 +25,7 @@ from dockrion.telemetry.destinations import Destination
 
 logger = logging.getLogger(__name__)
 
-# Encoded, of the scope.
-Scope = tuple[str, str]
-Item = tuple[Scope, bytes]
+T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LAST_PAUSE_SECONDS: Final = 30.0
@@ -45,22 +43,22 @@ class Batching(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 5.0
 
 
-class Sender:
-    """One for a destination. `pack` makes a request of spans; `lost` is told how many are."""
+class Sender(Generic[T]):
+    """One for a destination. `pack` makes the body of a request out of spans; `lost` is told how many are."""
 
     def __init__(
         self,
         destination: Destination,
         batching: Batching,
         *,
-        pack: Callable[[Sequence[Item]], bytes],
+        pack: Callable[[Sequence[T]], bytes],
         lost: Callable[[int], None],
     ) -> None:
         self._to = destination
         self._batching = batching
         self._pack = pack
         self._lost = lost
-        self._queue: deque[Item] = deque()
+        self._queue: deque[T] = deque()
         self._awake = threading.Event()
         self._closing = threading.Event()
         # Since the thread has been started: set when it is over.
@@ -71,16 +69,12 @@ class Sender:
         self._fails = False
         self._lost_since = 0
 
-    @property
-    def has_room(self) -> bool:
-        return len(self._queue) < self._batching.most
-
-    def put(self, item: Item | None) -> None:
-        """Take a span to be sent, or drop it; None is one that nobody had room for. From any thread."""
-        if item is None or not self.has_room or self._closing.is_set():
+    def put(self, span: T) -> None:
+        """Take a span to be sent, or drop it. From any thread."""
+        if len(self._queue) >= self._batching.most or self._closing.is_set():
             self._lose(1)
             return
-        self._queue.append(item)
+        self._queue.append(span)
         if len(self._queue) >= self._batching.batch and not self._awake.is_set():
             self._awake.set()
 
@@ -128,8 +122,8 @@ class Sender:
             self._deliver([self._queue.popleft() for _ in range(count)])
             self._on_its_way = 0
 
-    def _deliver(self, items: Sequence[Item]) -> None:
-        body = self._pack(items)
+    def _deliver(self, spans: Sequence[T]) -> None:
+        body = self._pack(spans)
         if self._to.compresses:
             body = gzip.compress(body, 5)
         pause = _FIRST_PAUSE_SECONDS
@@ -142,7 +136,7 @@ class Sender:
             if is_final or tried == _TRIES or self._closing.wait(pause):
                 break
             pause = min(2 * pause, _LAST_PAUSE_SECONDS)
-        self._lose(len(items))
+        self._lose(len(spans))
 
     def _post(self, body: bytes) -> tuple[str | None, bool]:
         """Send it once; return what was wrong, and whether it is of no use to try again."""

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
+    DEFAULT_ON,
     ParentBased,
     ParentBasedTraceIdRatio,
     Sampler,
@@ -33,6 +34,7 @@ from opentelemetry.trace import (
     TraceState,
 )
 
+from dockrion.telemetry.base import Shared
 from dockrion.telemetry.otel.current import still_open
 
 # Beyond it, what is added to a span is counted and left out.
@@ -52,6 +54,7 @@ class LightSpan(trace.Span):
 
     __slots__ = (
         "_context",
+        "_hex",
         "attributes",
         "done",
         "dropped",
@@ -63,6 +66,8 @@ class LightSpan(trace.Span):
         "name",
         "parent_id",
         "parent_is_remote",
+        "scope",
+        "shared",
         "span_id",
         "started_ns",
         "state",
@@ -82,12 +87,18 @@ class LightSpan(trace.Span):
         state: TraceState,
         parent_id: int = 0,
         parent_is_remote: bool = False,
+        shared: Shared | None = None,
     ) -> None:
+        """`attributes` are the span's own, those of `shared` are left as they are."""
         self.done = done
         self.name = name
         self.kind = kind
+        # Where it is not ours: who has made it.
+        self.scope: tuple[str, str] | None = None
         self.attributes = attributes
+        self.shared = shared
         self.trace_id = trace_id
+        self._hex: str | None = None
         self.span_id = getrandbits(64) or 1
         self.flags = flags
         self.state = state
@@ -110,12 +121,21 @@ class LightSpan(trace.Span):
             )
         return context
 
+    @property
+    def trace_id_hex(self) -> str:
+        if self._hex is None:
+            self._hex = f"{self.trace_id:032x}"
+        return self._hex
+
     def is_recording(self) -> bool:
         return not self.ended_ns
 
     def set_attribute(self, key: str, value: Any) -> None:
         if self.ended_ns:
             return
+        if self.shared is not None and key in self.shared:
+            self.attributes = {**self.shared, **self.attributes}
+            self.shared = None
         if len(self.attributes) >= MAX_ITEMS and key not in self.attributes:
             self.dropped += 1
             return
@@ -182,43 +202,42 @@ class LightTracer:
     def __init__(self, sampler: Sampler, done: Callable[[LightSpan], None]) -> None:
         self._sampler = sampler
         self._asked_once = type(sampler) in _ASKED_ONCE
+        # Everything, but what a caller does not sample.
+        self._is_usual = sampler is DEFAULT_ON
         self._done = done
 
-    def start_span(
-        self, name: str, context: Context, kind: SpanKind, attributes: dict[str, Any]
+    def start(
+        self,
+        name: str,
+        around: Context,
+        kind: SpanKind,
+        *,
+        shared: Shared | None,
+        own: dict[str, Any],
     ) -> trace.Span:
-        parent = still_open(trace.get_current_span(context))
+        parent = still_open(trace.get_current_span(around)) if around else trace.INVALID_SPAN
         if type(parent) is LightSpan and self._asked_once:
             return LightSpan(
                 self._done,
                 name,
                 kind,
-                attributes,
+                own,
                 trace_id=parent.trace_id,
                 flags=parent.flags,
                 state=parent.state,
                 parent_id=parent.span_id,
+                shared=shared,
             )
-        return self._decided(name, context, kind, attributes, above=parent.get_span_context())
-
-    def _decided(
-        self,
-        name: str,
-        context: Context,
-        kind: SpanKind,
-        attributes: dict[str, Any],
-        *,
-        above: SpanContext,
-    ) -> trace.Span:
+        above = parent.get_span_context()
         known = above.is_valid
         trace_id = above.trace_id if known else getrandbits(128) or 1
         flags = int(above.trace_flags) if known else _RANDOM
-        if known and not above.is_remote and self._asked_once:
-            is_wanted, state = above.trace_flags.sampled, above.trace_state
-        else:
-            said = self._sampler.should_sample(context, trace_id, name, kind, attributes, ())
+        is_wanted, state = not known or above.trace_flags.sampled, above.trace_state
+        if not self._is_usual and not (known and not above.is_remote and self._asked_once):
+            attributes = {**(shared or {}), **own}
+            said = self._sampler.should_sample(around, trace_id, name, kind, attributes, ())
             is_wanted, state = said.decision.is_recording(), said.trace_state or _NO_STATE
-            attributes = {**cast("Any", said).attributes}
+            shared, own = None, {**cast("Any", said).attributes}
         if not is_wanted:
             unsampled = TraceFlags(flags & ~TraceFlags.SAMPLED)
             return NonRecordingSpan(
@@ -228,10 +247,11 @@ class LightTracer:
             self._done,
             name,
             kind,
-            attributes,
+            own,
             trace_id=trace_id,
             flags=flags | TraceFlags.SAMPLED,
             state=state,
             parent_id=above.span_id if known else 0,
             parent_is_remote=known and above.is_remote,
+            shared=shared,
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from dockrion.telemetry.base import Attributes, Carrier, Cause, Kind, Span
-from dockrion.telemetry.http import request_attributes, shown_method
+from dockrion.telemetry.base import Attributes, Carrier, Cause, Kind, Shared, Span
+from dockrion.telemetry.http import RequestAttributes, shown_method
 from dockrion.telemetry.otel.current import CurrentSpan
 from dockrion.telemetry.w3c import carrier_in
+
+# Gets the name of an attribute, or nothing, and a text.
+Clean: TypeAlias = Callable[[str, str], str]
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
     "server": SpanKind.SERVER,
@@ -21,23 +24,50 @@ _KINDS: Final[Mapping[Kind, SpanKind]] = {
 }
 
 
-class StartsSpans(Protocol):
-    """What is needed of an OpenTelemetry tracer."""
+class Starter(Protocol):
+    """What starts spans of OpenTelemetry."""
 
-    def start_span(
-        self, name: str, context: Context, kind: SpanKind, attributes: Any, /
+    def start(
+        self,
+        name: str,
+        around: Context,
+        kind: SpanKind,
+        *,
+        shared: Shared | None,
+        own: dict[str, Any],
     ) -> trace.Span: ...
 
 
-class OtelTracer:
-    """`Tracer` over one of OpenTelemetry."""
+class OthersTracer:
+    """A tracer of OpenTelemetry that somebody else has set up; texts pass `clean` before it gets them."""
 
-    def __init__(
-        self, tracer: StartsSpans, *, clean: Callable[[str, str], str] | None = None
-    ) -> None:
-        """With `clean` texts pass it here: whoever sends them does not."""
+    def __init__(self, tracer: trace.Tracer, clean: Clean | None) -> None:
         self._tracer = tracer
         self._clean = clean
+
+    def start(
+        self,
+        name: str,
+        around: Context,
+        kind: SpanKind,
+        *,
+        shared: Shared | None,
+        own: dict[str, Any],
+    ) -> trace.Span:
+        attributes: dict[str, Any] = {**(shared or {}), **own}
+        if self._clean is not None:
+            name = self._clean("", name)
+            attributes = {key: cleaned(self._clean, key, one) for key, one in attributes.items()}
+        return self._tracer.start_span(name, around, kind, attributes)
+
+
+class OtelTracer:
+    """`Tracer` over a starter; with `clean`, what is said of a span later passes it here."""
+
+    def __init__(self, starter: Starter, *, clean: Clean | None = None) -> None:
+        self._starter = starter
+        self._clean = clean
+        self._requests = RequestAttributes()
         # Those of OTEL_PROPAGATORS.
         self._fields = tuple(sorted(propagate.get_global_textmap().fields))
         self._looked_for = tuple(name.encode() for name in self._fields)
@@ -45,14 +75,15 @@ class OtelTracer:
     def request(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], route: str) -> Span:
         around = get_current()
         # Where something around the app traces requests, it has read the headers.
-        if trace.get_current_span(around) is trace.INVALID_SPAN:
+        if not around or trace.get_current_span(around) is trace.INVALID_SPAN:
             for name in self._looked_for:
                 if name in headers:
                     around = propagate.extract(carrier_in(headers, self._fields) or {}, around)
                     break
-        attributes = request_attributes(scope, headers, route)
+        shared, own = self._requests.of(scope, headers, route)
         name = f"{shown_method(scope['method'])} {route}"
-        return self._start(name, around, SpanKind.SERVER, attributes)
+        span = self._starter.start(name, around, SpanKind.SERVER, shared=shared, own=own)
+        return self._made(span, trace.set_span_in_context(span, around))
 
     def span(
         self,
@@ -61,37 +92,25 @@ class OtelTracer:
         *,
         kind: Kind = "internal",
         cause: Cause = None,
+        shared: Shared | None = None,
     ) -> Span:
+        own: dict[str, Any] = {key: one for key, one in attributes.items() if one is not None}
+        around = get_current() if cause is None else _inside(cause)
+        span = current = self._starter.start(name, around, _KINDS[kind], shared=shared, own=own)
         if cause is None:
-            return self._start(name, get_current(), _KINDS[kind], attributes, outlived=True)
-        if isinstance(cause, OtelSpan):
-            around = cause.context
-        elif isinstance(cause, dict):
-            around = propagate.extract(cause, Context())
-        else:
-            around = propagate.extract(cause.carrier(), Context())
-        return self._start(name, around, _KINDS[kind], attributes)
-
-    def _start(
-        self,
-        name: str,
-        around: Context,
-        kind: SpanKind,
-        attributes: Attributes,
-        *,
-        outlived: bool = False,
-    ) -> OtelSpan:
-        """`outlived`: code in which it is current may go on when it has ended."""
-        given: Any = {name: value for name, value in attributes.items() if value is not None}
-        clean = self._clean
-        if clean is not None:
-            given = {key: cleaned(clean, key, value) for key, value in given.items()}
-            name = clean("", name)
-        span = current = self._tracer.start_span(name, around, kind, given)
-        if outlived:
+            # Code in which it is current may go on when it has ended.
             current = CurrentSpan(span, trace.get_current_span(around))
-        inside = trace.set_span_in_context(current, around)
+        return self._made(span, trace.set_span_in_context(current, around))
+
+    def _made(self, span: trace.Span, inside: Context) -> OtelSpan:
+        clean = self._clean
         return OtelSpan(span, inside) if clean is None else CleanedSpan(span, inside, clean)
+
+
+def _inside(cause: Span | Carrier) -> Context:
+    if isinstance(cause, OtelSpan):
+        return cause.context
+    return propagate.extract(cause if isinstance(cause, dict) else cause.carrier(), Context())
 
 
 class OtelSpan:
@@ -106,7 +125,9 @@ class OtelSpan:
 
     @property
     def trace_id(self) -> str:
-        return trace.format_trace_id(self.span.get_span_context().trace_id)
+        # Ours has it ready. Its module needs the SDK, which whoever is joined need not have.
+        ready: str | None = getattr(self.span, "trace_id_hex", None)
+        return ready or trace.format_trace_id(self.span.get_span_context().trace_id)
 
     def note(self, attributes: Attributes) -> None:
         for name, value in attributes.items():
@@ -147,9 +168,7 @@ class CleanedSpan(OtelSpan):
 
     __slots__ = ("_clean",)
 
-    def __init__(
-        self, span: trace.Span, context: Context, clean: Callable[[str, str], str]
-    ) -> None:
+    def __init__(self, span: trace.Span, context: Context, clean: Clean) -> None:
         super().__init__(span, context)
         self._clean = clean
 
@@ -163,17 +182,9 @@ class CleanedSpan(OtelSpan):
         )
 
 
-def cleaned(clean: Callable[[str, str], str], name: str, value: Any) -> Any:
+def cleaned(clean: Clean, name: str, value: Any) -> Any:
     if isinstance(value, str):
         return clean(name, value)
     if isinstance(value, list | tuple):
         return [cleaned(clean, name, one) for one in cast("Sequence[Any]", value)]
     return value
-
-
-def provider_of_others() -> trace.TracerProvider | None:
-    """Return what somebody else has set up for this process to trace with."""
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
-        return None
-    return None if getattr(provider, "is_dockrions", False) else provider
