@@ -55,7 +55,7 @@ QUESTIONS = [
         "dockrion schema",
     ),
     ("What does the error code OVERLOADED mean?", "docs/errors.md", "Codes", "max_queue"),
-    ("Where are the Prometheus metrics?", "docs/observability.md", "Metrics", "GET /metrics"),
+    ("Where are the Prometheus metrics?", "docs/metrics.md", "Metrics", "GET /metrics"),
     ("Are secrets in the logs?", "docs/observability.md", "Logs", "replaced by `***`"),
     (
         "How much memory does an idle stream take?",

@@ -51,9 +51,7 @@ def runner_for_agent(
             output=output or OutputRules(None, strict=True, max_bytes=1 << 20, outgoing=outgoing),
             sentences=ErrorSentences(reveal=True, secrets=secrets, outgoing=outgoing),
             observer=observer or Unobserved(),
-            tracing=None
-            if tracer is None
-            else RunTracing(tracer, "test", framework="custom", version=None),
+            tracing=None if tracer is None else RunTracing(tracer, "test", framework="custom"),
         ),
         threads=WorkerThreads(threads),
         events_filter=EventsFilter(allowed),

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dockrion.errors import PolicyViolationError
 from dockrion.events.context import StreamContext
+from dockrion.telemetry.base import Usage
 from dockrion.testing import ScriptedAgent, app_for, post, request, running
 from dockrion.version import VERSION
 
@@ -382,3 +384,58 @@ def test_workers_that_share_a_folder_answer_for_all(tmp_path: Path) -> None:
     # What the dead one was doing ended with it.
     assert value(samples, "active_streams") == 0
     assert by_label(samples, "runs", "status") == {"COMPLETED": 3}
+
+
+async def test_what_models_report_is_counted_by_kind_and_cost() -> None:
+    async def tell(payload: Any, context: StreamContext) -> dict[str, Any]:
+        usage = Usage(input=100, output=20, cache_read=40, cache_write=10, reasoning=5, cost=0.25)
+        context.used(usage)
+        # From a thread, as models in sync nodes do.
+        await asyncio.to_thread(context.used, usage)
+        return {}
+
+    async with running(app_for(tell)) as app:
+        await call(app, "/invoke", {})
+        samples = await scrape(app)
+
+    assert by_label(samples, "tokens_total", "kind") == {
+        "input": 200,
+        "output": 40,
+        "cache_read": 80,
+        "cache_write": 20,
+        "reasoning": 10,
+    }
+    assert value(samples, "cost_total") == 0.5
+
+
+FAMILIES = {
+    "dockrion_requests",
+    "dockrion_request_latency_seconds",
+    "dockrion_active_requests",
+    "dockrion_active_streams",
+    "dockrion_time_to_first_token_seconds",
+    "dockrion_events",
+    "dockrion_tokens",
+    "dockrion_cost",
+    "dockrion_policy_violations",
+    "dockrion_runs",
+    "dockrion_queue_depth",
+    "dockrion_abandoned_threads",
+    "dockrion_loop_blocks",
+    "dockrion_lost_spans",
+}
+
+
+@pytest.mark.parametrize("dropped", [None, "latency", "tokens", "cost"])
+async def test_every_family_is_there_but_those_that_the_dockfile_drops(dropped: str | None) -> None:
+    switches = {} if dropped is None else {dropped: False}
+    async with running(app_for(speak, observability={"metrics": switches})) as app:
+        await call(app, "/invoke/stream", {})
+        async with request(app, "GET", "/metrics") as exchange:
+            text = (await exchange.read()).decode()
+
+    named = {"latency": "dockrion_request_latency_seconds"}.get(
+        dropped or "", f"dockrion_{dropped}"
+    )
+    families = {family.name for family in text_string_to_metric_families(text)}
+    assert families == FAMILIES - {named}

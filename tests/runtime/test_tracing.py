@@ -327,3 +327,24 @@ async def test_a_caller_who_leaves_ends_the_spans(collector: Collector) -> None:
     run = one(collector.spans, "invoke_agent test")
     assert (run.status, run.attributes["dockrion.run.status"]) == ("UNSET", "CANCELLED")
     assert one(collector.spans, "POST /invoke/stream").status == "UNSET"
+
+
+async def test_langfuse_gets_who_asked_for_what_in_which_session(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADA_KEY", "a-key-of-ada")
+    app = app_for(
+        speak,
+        observability={
+            "langfuse": {"public_key": "pk-1", "secret_key": "sk-1", "host": collector.url}
+        },
+        auth={"api_keys": {"keys": [{"name": "ada", "env_var": "ADA_KEY"}]}},
+    )
+    async with running(app) as app:
+        await call(app, "/invoke?thread_id=t1", **{"x-api-key": "a-key-of-ada"})
+
+    assert collector.paths == ["/api/public/otel/v1/traces"]
+    assert collector.headers[0]["authorization"] == "Basic cGstMTpzay0x"
+    run = one(collector.spans, "invoke_agent test").attributes
+    assert run["langfuse.trace.name"] == "test"
+    assert (run["session.id"], run["user.id"]) == ("t1", "ada")

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from dockrion.runtime.watchdog import _culprit
-from dockrion.testing import app_for, post, running
+from dockrion.testing import app_for, post, request, running
 
 LINE_OF_THE_BLOCK = "while not noticed.wait(0.01)"
 
@@ -39,10 +39,14 @@ async def test_code_that_blocks_the_loop_is_named_by_file_and_line() -> None:
     try:
         app = app_for(agent, expose={"limits": {"block_warning_ms": 30}})
         with anyio.fail_after(20):
-            async with running(app) as live, post(live, "/invoke", {}) as exchange:
-                await exchange.read()
+            async with running(app) as live:
+                async with post(live, "/invoke", {}) as exchange:
+                    await exchange.read()
+                async with request(live, "GET", "/metrics") as exchange:
+                    metrics = (await exchange.read()).decode()
     finally:
         watchdog_logger.removeHandler(handler)
+    assert "\ndockrion_loop_blocks_total 1.0\n" in metrics
     [record] = records
     fields = vars(record)
     assert fields["file"] == __file__

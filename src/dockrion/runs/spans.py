@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from dockrion.events.identity import ANONYMOUS
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, Outcome, RunStatus
 from dockrion.runs.ending import LOST
 from dockrion.telemetry import genai
@@ -24,8 +25,19 @@ _STATUS: Final[dict[type[Outcome], str]] = {
 class RunTracing:
     """Starts the spans of an agent's runs."""
 
-    def __init__(self, tracer: Tracer, agent: str, *, framework: str, version: str | None) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        agent: str,
+        *,
+        framework: str,
+        version: str | None = None,
+        for_langfuse: bool = False,
+    ) -> None:
+        """`for_langfuse`: with what Langfuse wants to know of a trace."""
         self.tracer: Final = tracer
+        self._agent = agent
+        self._for_langfuse = for_langfuse
         self._name = f"invoke_agent {agent}"
         self._shared = genai.agent_attributes(agent, framework=framework, version=version)
 
@@ -35,6 +47,10 @@ class RunTracing:
         attributes = genai.run_attributes(
             context.run_id, thread_id=context.thread_id, attempt=context.attempt
         )
+        if self._for_langfuse:
+            user = None if context.identity.id == ANONYMOUS.id else context.identity.id
+            extra = genai.langfuse_attributes(self._agent, session=context.thread_id, user=user)
+            attributes = {**attributes, **extra}
         span = self.tracer.span(self._name, attributes, cause=cause, shared=self._shared)
         if context.trace_id is None:
             context.trace_id = span.trace_id

@@ -363,8 +363,13 @@ class AgentHost:
         tracer, spec = self.tracing.tracer, self.spec
         if tracer is None:
             return None
-        version = spec.metadata.version
-        return RunTracing(tracer, spec.agent.name, framework=framework, version=version)
+        return RunTracing(
+            tracer,
+            spec.agent.name,
+            framework=framework,
+            version=spec.metadata.version,
+            for_langfuse=spec.observability.langfuse is not None,
+        )
 
     def _sentences(self) -> ErrorSentences:
         return ErrorSentences(

@@ -58,6 +58,11 @@ def run_attributes(run_id: str, *, thread_id: str, attempt: int) -> Attributes:
     }
 
 
+def langfuse_attributes(agent: str, *, session: str, user: str | None) -> Attributes:
+    """What Langfuse shows of a trace (https://langfuse.com/integrations/native/opentelemetry)."""
+    return {"langfuse.trace.name": agent, "session.id": session, "user.id": user}
+
+
 def model_attributes(
     operation: str, *, model: str | None, provider: str | None, asked: Mapping[str, Any]
 ) -> Attributes:
