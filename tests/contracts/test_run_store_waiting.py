@@ -489,3 +489,27 @@ async def test_the_latest_reader_of_a_direct_run_is_known(store: RunStore, other
     assert (await record_of(other)).read_until == until_then
     await store.reading("r1", 90)
     assert (await record_of(other)).read_until > until_then
+
+
+async def test_what_a_run_is_traced_to_is_kept_and_changes_with_an_answer(store: RunStore) -> None:
+    first = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "tenant=é"}
+    answered = {"traceparent": f"00-{'c' * 32}-{'d' * 16}-01"}
+    claim = await claimed(store, trace=first)
+    assert claim.record.trace == first
+
+    await store.interrupt(claim, [entry(0)], [question("i")], claimed=False)
+    assert (await record_of(store)).trace == first
+    resumed = await store.resume("r1", {"i": 1}, still=(), trace=answered)
+
+    assert resumed is not None
+    assert resumed.trace == answered
+    again = await store.claim("r1")
+    assert again is not None
+    assert again.record.trace == answered
+
+
+async def test_a_run_need_not_be_traced(store: RunStore) -> None:
+    claim = await claimed(store)
+    await store.interrupt(claim, [entry(0)], [question("i")], claimed=False)
+    resumed = await store.resume("r1", {"i": 1}, still=())
+    assert (claim.record.trace, resumed and resumed.trace) == (None, None)

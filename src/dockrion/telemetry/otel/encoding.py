@@ -80,7 +80,8 @@ class SpanEncoder:
         )
 
     def _attributes(self, tag: int, attributes: Mapping[str, Any]) -> bytes:
-        texts, numbers, parts = self._texts, self._numbers, list[bytes]()
+        texts, numbers = self._texts, self._numbers
+        parts: list[bytes] = []
         for name, value in attributes.items():
             if type(value) is str:
                 parts.append(texts.get((name, value)) or self._string(name, value))
