@@ -97,9 +97,10 @@ def _measure(agent: str, unit: str, load: dict[str, Any], *, collector: Collecto
         "OTEL_BSP_SCHEDULE_DELAY": str(int(SEND_SECONDS * 1000)),
     }
     with serving(DOCKRION, agent, sections=sections, variables=variables) as server:
-        small = {"payload": {"n": 5}, "connections": 16, "requests": 20}
-        warm = load["payload"] | {"n": 2000} if unit == "s/million" else load["payload"]
-        loadclient.run(Load(port=server.port, **{**load, **small, "payload": warm}))
+        warm: dict[str, Any] = {**load, "connections": 16, "requests": 20}
+        if unit == "s/million":
+            warm["payload"] = {"n": 2000}
+        loadclient.run(Load(port=server.port, **warm))
         before = server.cpu_seconds()
         report = loadclient.run(Load(port=server.port, **load))
         time.sleep(2 * SEND_SECONDS)
