@@ -14,10 +14,9 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"expose.streaming": "websocket"}, ["expose.streaming: websocket"]),
     ({"expose.streaming": ["sse", "websocket"]}, ["expose.streaming: websocket"]),
     (
-        {"expose.protocols": ["mcp", "openai"]},
-        ["expose.protocols: openai", "expose.protocols: mcp"],
+        {"expose.protocols": ["mcp", "openai", "a2a"]},
+        ["expose.protocols: a2a", "expose.protocols: mcp"],
     ),
-    ({"expose.chat": {}}, ["expose.chat"]),
 ]
 
 NOTHING: list[dict[str, Any]] = [
@@ -28,6 +27,7 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
+    {"expose.protocols": ["openai"], "expose.chat": {}},
     {
         "expose.chat": None,
         "expose.root_path": None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from dockrion.spec.dockspec import DockSpec
+from dockrion.spec.io_schema import properties_of, text_key
 
 
 class Shapes(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,17 +40,3 @@ def shapes_of(spec: DockSpec) -> Shapes:
         else text_key(output),
         nodes=None if nodes is None else frozenset(nodes),
     )
-
-
-def text_key(schema: Mapping[str, Any] | None) -> str:
-    """Return the property that takes joined tokens: the one string property of the schema, else `content`."""
-    strings = [
-        name
-        for name, rule in properties_of(schema).items()
-        if isinstance(rule, Mapping) and cast("Mapping[str, Any]", rule).get("type") == "string"
-    ]
-    return strings[0] if len(strings) == 1 else "content"
-
-
-def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", (schema or {}).get("properties") or {})

@@ -93,6 +93,13 @@ def _frame(run_id: str, sequence: int, timestamp: str, event: Event) -> bytes:
     )
 
 
+def frame(data: bytes, *, event: bytes | None = None, event_id: bytes | None = None) -> bytes:
+    """Frame data of another protocol: one line of JSON. `event_id` may be a place for `%` to fill, as `data` may have."""
+    head = b"" if event is None else b"event: %b\n" % event
+    tail = b"\n\n" if event_id is None else b"\nid: %b\n\n" % event_id
+    return head + b"data: " + data + tail
+
+
 def heartbeat(run_id: str, timestamp: str) -> bytes:
     """Frame a `heartbeat` event, which belongs to one connection: no id, no sequence."""
     data = encode({"type": "heartbeat", "run_id": run_id, "timestamp": timestamp})

@@ -238,9 +238,17 @@ class Channels:
         self._feeds: dict[str, Feed] = {}
         self._closing = False
 
-    def follow(self, run_id: str, start: int, *, stops_at_questions: bool = False) -> Reader:
+    def follow(
+        self,
+        run_id: str,
+        start: int,
+        *,
+        seen: int | None = None,
+        stops_at_questions: bool = False,
+    ) -> Reader:
         """Follow a run that is there from sequence `start` on. The reader must be left.
 
+        `seen`: what comes before that one its caller knows, questions too; without it, what comes before `start`.
         Raises `TooManySubscribersError`.
         """
         channel = self._channels.get(run_id)
@@ -254,7 +262,13 @@ class Channels:
                 f"The run {run_id!r} has {len(channel.readers)} readers already "
                 "(streaming.connection.max_subscribers_per_run)."
             )
-        reader = Reader(channel, start, self, stops_at_questions=stops_at_questions)
+        reader = Reader(
+            channel,
+            start,
+            self,
+            seen=start if seen is None else seen,
+            stops_at_questions=stops_at_questions,
+        )
         first = not channel.readers
         channel.add(reader)
         if first and self.on_followers is not None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Literal
 
-from dockrion.adapters.shapes import text_key
 from dockrion.errors import InvalidOutputError
 from dockrion.events.jsonable import encode, plain_and_size, well_formed
 from dockrion.events.model import Event, Token
@@ -15,6 +14,7 @@ from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.values import is_large
 from dockrion.runs.schema import Schema
+from dockrion.spec.io_schema import text_key
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ class Reader:
         "_closing",
         "_nudged",
         "_rules",
-        "_start",
+        "_seen",
         "_store",
         "_waiter",
         "ended",
@@ -52,7 +52,13 @@ class Reader:
     )
 
     def __init__(
-        self, channel: Channel, position: int, channels: Channels, *, stops_at_questions: bool
+        self,
+        channel: Channel,
+        position: int,
+        channels: Channels,
+        *,
+        seen: int,
+        stops_at_questions: bool,
     ) -> None:
         self._channel = channel
         self._rules = channels.rules
@@ -61,7 +67,8 @@ class Reader:
         self._closing = False
         self._waiter: asyncio.Future[None] | None = None
         self.observer = channels.observer
-        self.position = self._start = position
+        self.position = position
+        self._seen = seen
         self.stops_at_questions = stops_at_questions
         self.heartbeat_due = False
         # Whether its caller has gone: there is nobody to read for.
@@ -135,7 +142,7 @@ class Reader:
             self.outcome = channel.outcome
             return True
         # One who comes back to a run that waits gets what follows the answer.
-        new = self.position > self._start
+        new = self.position > self._seen
         if self.stops_at_questions and new and channel.waits(self.position):
             self.outcome = Interrupted([])
             return True

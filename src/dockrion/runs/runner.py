@@ -74,6 +74,7 @@ class Runner:
         self._rules = rules
         self._threads = threads
         self._filter = events_filter
+        self._filter_with_tokens = EventsFilter(events_filter.allowed | {"token"})
         self._arguments = MappingProxyType(dict(arguments))
         self._stages = stages
         self._clock = timestamps
@@ -122,6 +123,7 @@ class Runner:
         accepted: Accepted | None = None,
         can_ask: bool = True,
         cause: Cause = None,
+        needs_tokens: bool = False,
     ) -> Run:
         """Start a run, whose one reader the caller is; it must read to the last batch, or `stop` it.
 
@@ -129,6 +131,7 @@ class Runner:
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
         and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
         Without `can_ask`, nobody is there who could answer the agent's questions. `cause` is what it is traced to.
+        With `needs_tokens`, its reader gets tokens whatever the Dockfile's filter says.
         """
         if accepted is None:
             self.refuse_if_full(run_id)
@@ -144,7 +147,7 @@ class Runner:
             thread_id=thread_id,
             arguments=self._arguments,
             identity=identity,
-            events_filter=self._filter if streams else _SEND_NOTHING,
+            events_filter=self._filter_of(streams=streams, needs_tokens=needs_tokens),
             outbox=outbox,
             request_id=request_id,
             describe=self._rules.sentences.brief,
@@ -166,6 +169,11 @@ class Runner:
                 self.ended(run)
                 raise
         return run
+
+    def _filter_of(self, *, streams: bool, needs_tokens: bool) -> EventsFilter:
+        if not streams:
+            return _SEND_NOTHING
+        return self._filter_with_tokens if needs_tokens else self._filter
 
     def refuse_if_full(self, run_id: str | None) -> None:
         """Raise what `start` would raise now for a run with that id."""

@@ -61,7 +61,10 @@ class ServiceRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunCall(msgspec.Struct, frozen=True):
-    """What a caller asks for, read and checked; without a `run_id` the run gets a new one."""
+    """What a caller asks for, read and checked; without a `run_id` the run gets a new one.
+
+    With `needs_tokens`, a run that its caller streams has tokens whatever the Dockfile's filter says: they are the reply.
+    """
 
     payload: Any
     run_id: str | None
@@ -69,6 +72,7 @@ class RunCall(msgspec.Struct, frozen=True):
     identity: Identity
     request_id: str | None
     cause: Cause = None
+    needs_tokens: bool = False
 
 
 class RunService:
@@ -246,6 +250,7 @@ class RunService:
                 streams=True,
                 accepted=Accepted(),
                 cause=call.cause,
+                needs_tokens=call.needs_tokens,
             )
         except DockrionError as exc:
             # Since the last look. Nobody else may begin it.
@@ -254,8 +259,13 @@ class RunService:
         executor.adopt(run, claim, paced=True)
         return self.channels.follow(new.run_id, 0, stops_at_questions=True)
 
-    async def follow_direct(self, run_id: str, identity: Identity, *, after: int) -> Reader | None:
-        """Go on after that event; None when it was the last one. Raises `GoneError` where that cannot be done."""
+    async def follow_direct(
+        self, run_id: str, identity: Identity, *, after: int, from_start: bool = False
+    ) -> Reader | None:
+        """Go on after that event; None when it was the last one. Raises `GoneError` where that cannot be done.
+
+        `from_start` reads what came before it, too: for what is written must be known what has been.
+        """
         record = await self.store.get(run_id)
         if record is None or not identity.may_see_runs_of(record.owner):
             raise GoneError(f"The run {run_id!r} is not held here (any more).")
@@ -264,7 +274,8 @@ class RunService:
         if record.is_final and after == record.end - 1:
             return None
         await self._windows.read_here(record)
-        return self.channels.follow(run_id, after + 1, stops_at_questions=True)
+        first = 0 if from_start else after + 1
+        return self.channels.follow(run_id, first, seen=after + 1, stops_at_questions=True)
 
     async def refuse_known(self, run_id: str) -> None:
         """Raise `ConflictError` for an id that a kept run has."""

@@ -29,6 +29,7 @@ from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.metrics import metrics_router
+from dockrion.runtime.endpoints.protocols import protocols_of
 from dockrion.runtime.endpoints.run_events import follow_run
 from dockrion.runtime.endpoints.runs import PATHS, RunsPaths
 from dockrion.runtime.endpoints.status import status_router
@@ -103,6 +104,7 @@ class DockrionApp(FastAPI):
         self._root_path = host.spec.expose.root_path
         self._direct = _direct(host)
         self._runs = RunsPaths(host, follow_run) if host.spec.streaming.async_runs else None
+        self._protocols = protocols_of(host)
         routers = (status_router(host), metrics_router(Metrics(host), host.gate), docs_router(host))
         for router in routers:
             self.include_router(router, include_in_schema=False)
@@ -110,6 +112,7 @@ class DockrionApp(FastAPI):
         self._paths = [
             *self._direct,
             *(PATHS if self._runs is not None else ()),
+            *(path for protocol in self._protocols for path in protocol.paths),
             *(r.path for r in ours if isinstance(r, Route)),
         ]
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
@@ -151,11 +154,17 @@ class DockrionApp(FastAPI):
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
         direct = self._direct
         runs = self._runs
+        protocols = self._protocols
         host = self._host
         ours = frozenset(self._paths)
 
+        def of_protocols(path: str) -> ASGIApp | None:
+            return next((found for one in protocols if (found := one.find(path))), None)
+
         def is_ours(path: str) -> bool:
-            return path in ours or (runs is not None and runs.find(path) is not None)
+            if path in ours or (runs is not None and runs.find(path) is not None):
+                return True
+            return of_protocols(path) is not None
 
         # Not a coroutine itself: an idle stream pays for each frame between the server and its endpoint.
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -163,6 +172,8 @@ class DockrionApp(FastAPI):
                 path = path_of(scope)
                 endpoint = direct.get(path)
                 if endpoint is not None:
+                    return endpoint(scope, receive, send)
+                if protocols and (endpoint := of_protocols(path)) is not None:
                     return endpoint(scope, receive, send)
                 if path.endswith("/") and is_ours(path.rstrip("/")):
                     return send_redirect(send, scope)

@@ -152,6 +152,10 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
+def is_thread_id(text: str) -> bool:
+    return _THREAD_ID.fullmatch(text) is not None
+
+
 def decode_payload(
     body: bytes, *, name: str = "The body", wanted: str = "the agent's input"
 ) -> Any:

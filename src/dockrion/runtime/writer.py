@@ -67,7 +67,7 @@ class StreamWriter:
                     run.beat()
                     body, last = self._wire.heartbeat(), False
                 else:
-                    body, last = self._wire.encode(batch), batch.is_last
+                    last = batch.is_last
                     if last and batch.events[-1] is CALLER_LEFT:
                         return
                     if last and self._keep is not None and isinstance(batch.events[-1], Interrupt):
@@ -75,7 +75,13 @@ class StreamWriter:
                         run.outbox.flush = None
                         self.is_kept = await self._keep(run, batch)
                         if not self.is_kept:
-                            body = self._wire.encode(_unkept(batch))
+                            batch = _unkept(batch)
+                    body = self._wire.encode(batch)
+                    if last and isinstance(batch.events[-1], Interrupt):
+                        body += self._wire.paused()
+                    elif not body and not last:
+                        # A protocol does not show everything.
+                        continue
                 stream.sending()
                 await self._send(
                     {"type": "http.response.body", "body": body, "more_body": not last}
@@ -95,8 +101,10 @@ class StreamWriter:
         batch = self._run.take()
         if batch is None:
             return True
-        self._stream.sending()
         body = self._wire.encode(batch)
+        if not body:
+            return True
+        self._stream.sending()
         sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
         try:
             waits_for = sending.send(None)

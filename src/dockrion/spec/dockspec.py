@@ -19,6 +19,7 @@ from pydantic import ValidationError as PydanticValidationError
 from dockrion.spec.agent import AgentSpec
 from dockrion.spec.auth import AuthSpec
 from dockrion.spec.build import BuildSpec, MetadataSpec
+from dockrion.spec.chat import chat_problems
 from dockrion.spec.doubts import doubts
 from dockrion.spec.env import process_environment
 from dockrion.spec.expose import ExposeSpec
@@ -154,6 +155,9 @@ class DockSpec(Section):
         except PydanticValidationError as exc:
             add_problems(exc, cls, source)
             spec = None
+        if spec is not None:
+            for loc, problem in chat_problems(spec):
+                source.add(loc, problem)
         if spec is None or source.problems:
             raise invalid(source) from None
         spec._source = source

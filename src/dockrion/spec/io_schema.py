@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator
 
@@ -39,3 +40,17 @@ class IoSchemaSpec(Section):
         if found := complaints(schema):
             raise bad_values(found)
         return schema
+
+
+def text_key(schema: Mapping[str, Any] | None) -> str:
+    """Return the property that takes joined tokens: the one string property of the schema, else `content`."""
+    strings = [
+        name
+        for name, rule in properties_of(schema).items()
+        if isinstance(rule, Mapping) and cast("Mapping[str, Any]", rule).get("type") == "string"
+    ]
+    return strings[0] if len(strings) == 1 else "content"
+
+
+def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", (schema or {}).get("properties") or {})

@@ -28,8 +28,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("expose.streaming", values=("websocket",)),
-    Row("expose.protocols", values=("openai", "ag-ui", "ai-sdk", "a2a", "mcp")),
-    Row("expose.chat"),
+    Row("expose.protocols", values=("ag-ui", "ai-sdk", "a2a", "mcp")),
 )
 
 

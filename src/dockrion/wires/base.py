@@ -1,17 +1,21 @@
-"""The seam of protocols."""
+"""The seams of protocols."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
+
+from dockrion.errors import DockrionError
 from dockrion.events.model import Batch
 
 
 class Wire(Protocol):
     """Writes the events of one run for one connection: one object for each request, fed in order.
 
-    `encode` gives the bytes of a whole batch, for one write. `heartbeat` gives what keeps an idle connection
-    alive; it belongs to the connection, not to the run.
+    `encode` gives the bytes of a whole batch, for one write; how the events are cut into batches changes no byte.
+    `heartbeat` gives what keeps an idle connection alive; it belongs to the connection, not to the run.
+    `paused` gives what ends a stream whose run goes on when its questions, which are out, are answered.
     """
 
     @property
@@ -20,3 +24,52 @@ class Wire(Protocol):
     def encode(self, batch: Batch) -> bytes: ...
 
     def heartbeat(self) -> bytes: ...
+
+    def paused(self) -> bytes: ...
+
+
+class AnswerWire(Wire, Protocol):
+    """A wire that can also say everything at once: `answer`, after the last batch, is the body of a plain answer."""
+
+    def answer(self) -> Any: ...
+
+
+class WireRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wire is told of its run. With `cursors`, its frames carry `id: <run_id>:<sequence>` lines to come back with."""
+
+    run_id: str
+    thread_id: str | None
+    streams: bool
+    cursors: bool
+
+
+class WireCall(Protocol):
+    """What one request asks for, read and checked as far as the protocol goes; makes the wire of its run."""
+
+    @property
+    def payload(self) -> Any: ...
+
+    @property
+    def thread_id(self) -> str | None: ...
+
+    @property
+    def streams(self) -> bool: ...
+
+    def wire(self, run: WireRun) -> AnswerWire: ...
+
+
+class WirePath(Protocol):
+    """How one path of a protocol reads its requests. Values in, values out: no I/O.
+
+    `read` gets the body as JSON data and raises `ValidationError`. `read_again` gets the body of a caller who comes
+    back to a run of its own (None: it is no JSON), and must not refuse it. `refusal` is the body of an error's answer.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    def read(self, body: Any) -> WireCall: ...
+
+    def read_again(self, body: Any) -> WireCall: ...
+
+    def refusal(self, error: DockrionError) -> Any: ...

@@ -30,6 +30,10 @@ class NativeWire:
             return sse.heartbeat(self._run_id, self._timestamps())
         return sse.COMMENT_HEARTBEAT
 
+    def paused(self) -> bytes:
+        # The questions are events, and say it.
+        return b""
+
     def timeout(self) -> bytes:
         return sse.timeout(self._run_id, self._timestamps())
 

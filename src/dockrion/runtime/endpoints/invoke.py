@@ -7,13 +7,22 @@ each request), but inside any middleware that the user adds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
-from dockrion.events.model import Batch, Cancelled, Complete, Failed, Interrupted, RunStatus
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Complete,
+    Failed,
+    Interrupted,
+    Outcome,
+    RunStatus,
+)
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
@@ -57,22 +66,7 @@ class InvokeEndpoint:
             await self._answer(run, request, receive, send)
 
     async def _answer(self, run: Run, request: Request, receive: Receive, send: Send) -> None:
-        clock = self._host.streams
-        clock.watch(run, receive)
-        is_kept = False
-        try:
-            batch = await run.next()
-            while batch is None or not batch.is_last:
-                batch = await run.next()
-            outcome = run.outcome
-            if self._host.answered is not None and isinstance(outcome, Interrupted):
-                is_kept = await keep_waiting(self._host, run, batch)
-                if not is_kept:
-                    outcome = UNKEPT
-        finally:
-            clock.unwatch(run)
-            if not is_kept:
-                run.leave()
+        outcome = await read_to_end(self._host, run, receive)
         headers = [(b"x-run-id", run.run_id.encode()), *request.answer_headers]
         match outcome:
             case Complete(output=output, metadata=metadata):
@@ -142,6 +136,38 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
                 source.leave()
 
 
+async def read_to_end(
+    host: AgentHost,
+    run: Run,
+    receive: Receive,
+    *,
+    read: Callable[[Batch], object] | None = None,
+) -> Outcome | None:
+    """Read a run whose caller waits for its answer; return how it ended, which may be that it waits. `read` gets each batch."""
+    clock = host.streams
+    clock.watch(run, receive)
+    is_kept = False
+    try:
+        while True:
+            batch = await run.next()
+            if batch is None:
+                continue
+            if read is not None:
+                read(batch)
+            if batch.is_last:
+                break
+        outcome = run.outcome
+        if host.answered is not None and isinstance(outcome, Interrupted):
+            is_kept = await keep_waiting(host, run, batch)
+            if not is_kept:
+                outcome = UNKEPT
+        return outcome
+    finally:
+        clock.unwatch(run)
+        if not is_kept:
+            run.leave()
+
+
 async def keep_waiting(host: AgentHost, run: Run, batch: Batch) -> bool:
     """Keep a run that waits for answers; false when that cannot be, so that it ends with its request."""
     assert host.answered is not None
@@ -162,27 +188,23 @@ async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Re
     identity = await let_in(host, request)
     last_event = request.last_event()
     if last_event is not None:
-        return await _resume(host, request, receive, last_event, identity=identity)
+        # It is no matter what the body says, but the connection is for the next request too.
+        await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+        return await go_on(host, last_event, identity=identity)
     call = await read_call(host, request, receive, identity=identity)
     if host.kept is not None:
         return await host.kept.start_direct(call)
     return await start_run(host, call, streams=True)
 
 
-async def _resume(
-    host: AgentHost,
-    request: Request,
-    receive: Receive,
-    last_event: tuple[str, int],
-    *,
-    identity: Identity,
+async def go_on(
+    host: AgentHost, last_event: tuple[str, int], *, identity: Identity, from_start: bool = False
 ) -> Reader:
-    # It is no matter what the body says, but the connection is for the next request too.
-    await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+    """Return a place in a held run, for a caller who comes back to it. Raises `SeenAllError`, `GoneError`."""
     run_id, sequence = last_event
     if host.runs is None:
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
-    reader = await host.runs.follow_direct(run_id, identity, after=sequence)
+    reader = await host.runs.follow_direct(run_id, identity, after=sequence, from_start=from_start)
     if reader is None:
         raise SeenAllError(run_id)
     return reader
@@ -205,14 +227,22 @@ async def let_in(host: AgentHost, request: Request) -> Identity:
 
 
 async def read_call(
-    host: AgentHost, request: Request, receive: Receive, *, identity: Identity
+    host: AgentHost,
+    request: Request,
+    receive: Receive,
+    *,
+    identity: Identity,
+    read: Callable[[Any], Any] | None = None,
 ) -> RunCall:
-    """Read and check what one invocation asks for; the agent is there then."""
+    """Read and check what one invocation asks for; the agent is there then.
+
+    `read` makes the payload of a body that is none itself, and raises `ValidationError`.
+    """
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-    payload = decode_payload(body)
+    payload = decode_payload(body) if read is None else read(decode_payload(body))
     check_payload(host.input_schema, payload)
     if host.runner is None:
         await host.wait_for_runner()
@@ -237,16 +267,21 @@ async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:
         request_id=call.request_id,
         streams=streams,
         cause=call.cause,
+        needs_tokens=call.needs_tokens,
     )
 
 
 async def refuse_method(send: Send, request: Request, *, takes: Sequence[str] = ("POST",)) -> None:
     """Answer a request with a method that its path does not take."""
+    error = wrong_method(request, takes)
+    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
+
+
+def wrong_method(request: Request, takes: Sequence[str]) -> MethodNotAllowedError:
     path, method = request.scope["path"], request.scope["method"]
     *others, last = takes
     named = f"{', '.join(others)} and {last}" if others else last
-    error = MethodNotAllowedError(f"{path} takes {named}, not {method}.")
-    await send_error(send, error, request.request_id, [(b"allow", ", ".join(takes).encode())])
+    return MethodNotAllowedError(f"{path} takes {named}, not {method}.")
 
 
 async def answer_nobody(send: Send) -> None:

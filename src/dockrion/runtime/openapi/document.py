@@ -13,6 +13,7 @@ from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
 from dockrion.runtime.openapi.operations import OPERATIONS
 from dockrion.runtime.openapi.parts import RUN_METADATA, Operation
 from dockrion.runtime.openapi.run_operations import RUN_OPERATIONS, run_schemas
+from dockrion.runtime.openapi.wire_operations import WIRE_OPERATIONS, WIRE_SCHEMAS
 from dockrion.spec import DockSpec
 from dockrion.spec.fields import is_list, is_mapping
 from dockrion.version import VERSION
@@ -64,7 +65,7 @@ def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) ->
     """Return the OpenAPI 3.1 document of an app that serves `paths`; those that are pages are not in it."""
     served = set(paths)
     described: dict[str, dict[str, Any]] = {}
-    for operation in (*OPERATIONS, *RUN_OPERATIONS):
+    for operation in (*OPERATIONS, *RUN_OPERATIONS, *WIRE_OPERATIONS):
         if operation.path in served:
             methods = described.setdefault(operation.path, {})
             methods[operation.method] = _operation(operation, spec, security)
@@ -108,7 +109,10 @@ def _operation(operation: Operation, spec: DockSpec, security: Security) -> dict
         errors = (*errors, *security.errors)
     if operation.protected and operation.counted and _has_limits(spec):
         errors = (*errors, RateLimitError)
-    responses: dict[str, Any] = {**described["responses"], **failures(errors)}
+    responses: dict[str, Any] = {
+        **described["responses"],
+        **failures(errors, schema=operation.error_schema),
+    }
     for response in responses.values():
         request_id = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
         response["headers"] = {**response.get("headers", {}), **request_id}
@@ -132,6 +136,7 @@ def _schemas(spec: DockSpec, paths: dict[str, Any]) -> dict[str, Any]:
         **ERROR_SCHEMAS,
         **event_schemas(spec),
         **run_schemas(spec),
+        **WIRE_SCHEMAS,
         "RunMetadata": RUN_METADATA,
     }
     schemas = agent_schemas(spec)

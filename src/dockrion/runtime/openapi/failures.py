@@ -51,17 +51,21 @@ _RATE_LIMIT: Final = {
 _RETRY_AFTER: Final = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 
 
-def failures(errors: Iterable[type[DockrionError]]) -> dict[str, Any]:
-    """Return the responses for these errors, one for each status."""
+def failures(errors: Iterable[type[DockrionError]], *, schema: str | None = None) -> dict[str, Any]:
+    """Return the responses for these errors, one for each status; all in the shape of `schema`, where it is given."""
     by_status: dict[int, list[type[DockrionError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
-    return {str(status): _response(status, by_status[status]) for status in sorted(by_status)}
+    return {
+        str(status): _response(status, by_status[status], schema) for status in sorted(by_status)
+    }
 
 
-def _response(status: int, errors: list[type[DockrionError]]) -> dict[str, Any]:
+def _response(status: int, errors: list[type[DockrionError]], named: str | None) -> dict[str, Any]:
     codes = sorted({error.code for error in errors})
-    if issubclass(errors[0], AuthError | RateLimitError):
+    if named is not None:
+        schema = reference(named)
+    elif issubclass(errors[0], AuthError | RateLimitError):
         shape = {"properties": {"detail": {"properties": {"code": {"enum": codes}}}}}
         schema = {"allOf": [reference("AuthError"), shape]}
     else:

@@ -29,6 +29,7 @@ class Operation(NamedTuple):
     """`errors` are those that every caller may get, and `held_errors` where direct streams can be resumed.
 
     With `protected`, callers without credentials get others; where `counted`, those who call too often, too.
+    `error_schema` is the shape of all of them where a protocol has its own.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Operation(NamedTuple):
     protected: bool = False
     held_errors: Errors = ()
     counted: bool = True
+    error_schema: str | None = None
 
 
 REFUSALS: Final[Errors] = (

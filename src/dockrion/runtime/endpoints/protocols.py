@@ -1,0 +1,33 @@
+"""Names of protocols to what answers their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from dockrion._registry import Registry
+from dockrion.runtime.asgi import ASGIApp
+from dockrion.runtime.host import AgentHost
+
+
+class ProtocolPaths(Protocol):
+    """The paths of one protocol: `paths` as the API document names them; `find` gives what answers one."""
+
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+
+    def find(self, path: str) -> ASGIApp | None: ...
+
+
+PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
+    "protocols",
+    {
+        "openai": "dockrion.runtime.endpoints.openai:OpenAIPaths",
+    },
+    extras={},
+)
+
+
+def protocols_of(host: AgentHost) -> list[ProtocolPaths]:
+    """Return those that the Dockfile asks for."""
+    return [PROTOCOLS.get(name)(host) for name in host.spec.expose.protocols]

@@ -1,0 +1,213 @@
+"""`POST` of other protocols: the runs of `/invoke` and `/invoke/stream`, asked for and told in other words."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from dockrion.errors import DockrionError, ValidationError, error_for
+from dockrion.events.model import Cancelled, Complete, Failed, Interrupted
+from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runs.reader import Reader
+from dockrion.runs.run import Run
+from dockrion.runs.service import RunCall
+from dockrion.runtime.asgi import Receive, Scope, Send
+from dockrion.runtime.endpoints.connection import Connection
+from dockrion.runtime.endpoints.invoke import (
+    SeenAllError,
+    answer_nobody,
+    answer_nothing,
+    go_on,
+    keep_waiting,
+    let_in,
+    read_call,
+    read_to_end,
+    start_run,
+    wrong_method,
+)
+from dockrion.runtime.host import AgentHost
+from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_thread_id
+from dockrion.runtime.responses import Headers, error_headers, send_json, start_stream
+from dockrion.runtime.traffic import Call
+from dockrion.runtime.wire_writer import Retold, write_retold
+from dockrion.runtime.writer import StreamWriter
+from dockrion.wires.base import AnswerWire, WireCall, WirePath, WireRun
+
+# Clients of some protocols send a call again by themselves when it fails, and an agent would be paid for twice.
+_NOT_AGAIN: Final = (b"x-should-retry", b"false")
+
+
+class Told(NamedTuple):
+    """What is streamed, and in whose words; its caller has `seen` so many events of it."""
+
+    source: Run | Reader
+    wire: AnswerWire
+    seen: int = 0
+
+
+class Known(NamedTuple):
+    """What can be answered at once: a run that nobody waits for."""
+
+    run_id: str
+    body: Any
+
+
+class WiredEndpoint:
+    """One for each path."""
+
+    def __init__(self, host: AgentHost, path: WirePath) -> None:
+        self.host: Final = host
+        self.path: Final = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        if scope["method"] != "POST":
+            await self.refuse(send, wrong_method(request, ["POST"]), request, [(b"allow", b"POST")])
+            return
+        with self.host.traffic.begin(self.path.path, request.request_id) as call:
+            try:
+                opened, streams = await self._open(request, receive)
+            except CallerLeftError:
+                call.left()
+                await answer_nobody(send)
+            except SeenAllError as exc:
+                call.status, call.run_id = 204, exc.run_id
+                await answer_nothing(send, request, exc.run_id)
+            except DockrionError as exc:
+                call.refused(exc)
+                await self.refuse(send, exc, request)
+            else:
+                await self._tell(opened, call, request, receive, send, streams=streams)
+
+    async def begin(self, asked: WireCall, call: RunCall) -> Told | Known:
+        """Start the run that is asked for."""
+        kept = self.host.kept if asked.streams else None
+        source = (
+            await start_run(self.host, call, streams=True)
+            if kept is None
+            else await kept.start_direct(call)
+        )
+        return Told(source, wire_of(asked, source, thread_id=call.thread_id))
+
+    async def refuse(
+        self, send: Send, error: DockrionError, request: Request, headers: Headers | None = None
+    ) -> None:
+        """Answer with an error, as the protocol has them."""
+        extra = [*request.answer_headers, *(headers or ()), *error_headers(error)]
+        body = self.path.refusal(error)
+        await send_json(send, error.status, body, request.request_id, extra)
+
+    async def _open(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
+        host = self.host
+        identity = await let_in(host, request)
+        last_event = request.last_event()
+        if last_event is not None:
+            body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+            reader = await go_on(host, last_event, identity=identity, from_start=True)
+            assert host.runs is not None, "it has given the reader"
+            record = await host.runs.store.get(reader.run_id)
+            thread_id = None if record is None else record.thread_id
+            again = self.path.read_again(_json_of(body))
+            wire = wire_of(again, reader, thread_id=thread_id)
+            return Told(reader, wire, seen=last_event[1] + 1), True
+        read: list[WireCall] = []
+
+        def payload_of(body: Any) -> Any:
+            read.append(self.path.read(body))
+            return read[0].payload
+
+        call = await read_call(host, request, receive, identity=identity, read=payload_of)
+        [asked] = read
+        thread_id = call.thread_id or _checked(asked.thread_id)
+        call = msgspec.structs.replace(call, thread_id=thread_id, needs_tokens=True)
+        return await self.begin(asked, call), asked.streams
+
+    async def _tell(
+        self,
+        opened: Told | Known,
+        call: Call,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        *,
+        streams: bool,
+    ) -> None:
+        if isinstance(opened, Known):
+            call.status, call.run_id = 200, opened.run_id
+            headers = [(b"x-run-id", opened.run_id.encode()), *request.answer_headers]
+            await send_json(send, 200, opened.body, request.request_id, headers)
+            return
+        call.run = opened.source
+        if streams:
+            await stream(self.host, opened, request, receive, send)
+        else:
+            assert isinstance(opened.source, Run), "what is answered at once is not followed"
+            await self._answer(opened.source, opened.wire, request, receive, send)
+
+    async def _answer(
+        self, run: Run, wire: AnswerWire, request: Request, receive: Receive, send: Send
+    ) -> None:
+        outcome = await read_to_end(self.host, run, receive, read=wire.encode)
+        headers = [(b"x-run-id", run.run_id.encode())]
+        match outcome:
+            case Complete() | Interrupted():
+                if isinstance(outcome, Interrupted):
+                    wire.paused()
+                headers += request.answer_headers
+                await send_json(send, 200, wire.answer(), request.request_id, headers)
+            case Failed(code=code, error=message, details=details):
+                error = error_for(code, message, details=details)
+                await self.refuse(send, error, request, [*headers, _NOT_AGAIN])
+            case Cancelled() if outcome is not CALLER_LEFT:
+                error = error_for("CONFLICT", f"The run was cancelled: {outcome.reason}")
+                await self.refuse(send, error, request, [*headers, _NOT_AGAIN])
+            case _:
+                await answer_nobody(send)
+
+
+async def stream(
+    host: AgentHost, told: Told, request: Request, receive: Receive, send: Send
+) -> None:
+    """Send the frames of a run as they come, and leave it."""
+    source, wire = told.source, told.wire
+    writer: StreamWriter | None = None
+    try:
+        async with Connection(host, source, request.scope, receive) as open_stream:
+            await start_stream(send, request, wire.content_type, source.run_id)
+            if isinstance(source, Run):
+                keep = None if host.answered is None else partial(keep_waiting, host)
+                writer = StreamWriter(source, wire, open_stream, send, keep=keep)
+                await writer.write()
+            else:
+                now = host.timestamps.now
+                retold = Retold(source, wire, seen=told.seen, timestamps=now)
+                await write_retold(retold, source, open_stream, send)
+    finally:
+        if writer is None or not writer.is_kept:
+            source.leave()
+
+
+def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> AnswerWire:
+    """Return the wire of a run; it has cursors where its caller can come back with them."""
+    run = WireRun(
+        run_id=source.run_id,
+        thread_id=thread_id,
+        streams=asked.streams,
+        cursors=isinstance(source, Reader),
+    )
+    return asked.wire(run)
+
+
+def _checked(thread_id: str | None) -> str | None:
+    if thread_id is not None and not is_thread_id(thread_id):
+        raise ValidationError("The id of the conversation must be 1 to 256 printable characters.")
+    return thread_id
+
+
+def _json_of(body: bytes) -> Any:
+    try:
+        return decode_payload(body)
+    except ValidationError:
+        return None

@@ -1,0 +1,87 @@
+"""Writing a kept run in the words of a protocol: frames that are kept are events again, and then what the wire makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from dockrion.events.decoding import batches_of
+from dockrion.events.model import Batch, Failed, Interrupted
+from dockrion.runs.kept import Piece
+from dockrion.runs.reader import FORGOTTEN, Gap, Reader
+from dockrion.runtime.asgi import Send
+from dockrion.runtime.streams import OpenStream
+from dockrion.wires.base import Wire
+
+_HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTING_DOWN")
+
+
+class Retold:
+    """Feeds a wire with what a reader reads, from the beginning of the run. Only what comes after the first `seen`
+    events is for the caller.
+    """
+
+    def __init__(
+        self, reader: Reader, wire: Wire, *, seen: int, timestamps: Callable[[], str]
+    ) -> None:
+        self._reader = reader
+        self._wire = wire
+        self._seen = seen
+        self._timestamps = timestamps
+        self.broken = False
+
+    def frames(self, read: Piece | Gap | None) -> bytes:
+        reader = self._reader
+        if isinstance(read, Gap):
+            self.broken = True
+            lost = f"The events {read.first} to {read.last} of the run are kept no more."
+            return self._last(Failed(lost, "GONE"))
+        body = b""
+        if isinstance(read, Piece):
+            body = b"".join(self._encoded(read))
+        elif reader.heartbeat_due and not reader.ended:
+            reader.heartbeat_due = False
+            reader.beat()
+            body = self._wire.heartbeat()
+        if reader.ended:
+            body += self._ending()
+        return body
+
+    def _encoded(self, piece: Piece) -> Iterator[bytes]:
+        for batch in batches_of(piece.body, end=piece.end):
+            known = max(0, self._seen - batch.first)
+            if known:
+                self._wire.encode(Batch(batch.events[:known], batch.first, batch.timestamp))
+            rest = batch.events[known:]
+            if rest:
+                yield self._wire.encode(Batch(rest, batch.first + known, batch.timestamp))
+
+    def _ending(self) -> bytes:
+        outcome = self._reader.outcome
+        if isinstance(outcome, Interrupted):
+            return self._wire.paused()
+        if outcome is FORGOTTEN:
+            return self._last(FORGOTTEN)
+        # Without an outcome the run goes on elsewhere: no protocol may take silence for a good end.
+        return self._last(_HANDED_OVER) if outcome is None else b""
+
+    def _last(self, failure: Failed) -> bytes:
+        return self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
+
+
+async def write_retold(retold: Retold, reader: Reader, stream: OpenStream, send: Send) -> None:
+    """Send until the last event is out, or the caller gone; in its request's task."""
+    more = True
+    while more:
+        read = await reader.next()
+        if reader.gone:
+            return
+        body = retold.frames(read)
+        more = not (reader.ended or retold.broken)
+        if not body and more:
+            continue
+        stream.sending()
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+        stream.sent()
+        # What was sent must not live on while the stream is silent.
+        del read, body
