@@ -10,11 +10,18 @@ from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Sta
 from dockrion.testing import read_sse
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
+from dockrion.wires.openai_chat import ChatWire
+from dockrion.wires.openai_items import ResponsesWire
+from tests.wires.kit import EVERYTHING, chat_of, run_of
 
 TIME = "2026-11-24T11:00:00.000Z"
+CHAT = chat_of()
 WIRES: dict[str, Callable[[], Wire]] = {
     "native": lambda: NativeWire("r1", heartbeat_events=True, timestamps=lambda: TIME),
     "native, comments": lambda: NativeWire("r1", heartbeat_events=False, timestamps=lambda: TIME),
+    "openai, chat": lambda: ChatWire(CHAT, run_of(), with_usage=True),
+    "openai, chat, held": lambda: ChatWire(CHAT, run_of(cursors=True), with_usage=True),
+    "openai, responses": lambda: ResponsesWire(CHAT, run_of(), "resp_r_1", echo={}),
 }
 every = pytest.mark.parametrize("make", WIRES.values(), ids=WIRES)
 TOKENS: list[Event] = [Token("a"), Token('"\n'), Token("\u2028é😀")]
@@ -22,7 +29,7 @@ TOKENS: list[Event] = [Token("a"), Token('"\n'), Token("\u2028é😀")]
 
 @every
 def test_cutting_a_batch_in_two_changes_no_byte(make: Callable[[], Wire]) -> None:
-    events = [Started("a", "custom"), *TOKENS]
+    events = [*EVERYTHING[:4], *TOKENS, *EVERYTHING[4:]]
     whole = make().encode(Batch(events, 0, TIME))
     for cut in range(1, len(events)):
         wire = make()
@@ -38,7 +45,9 @@ def test_cutting_a_batch_in_two_changes_no_byte(make: Callable[[], Wire]) -> Non
     [Complete({"a": 1}, 0.1, {}), Failed("no", "AGENT_EXECUTION_ERROR"), Cancelled("left")],
 )
 def test_every_ending_is_written(make: Callable[[], Wire], terminal: Event) -> None:
-    assert make().encode(Batch([terminal], 5, TIME))
+    wire = make()
+    wire.encode(Batch([Started("a", "custom")], 0, TIME))
+    assert wire.encode(Batch([terminal], 5, TIME))
 
 
 @every
@@ -49,6 +58,7 @@ def test_a_heartbeat_between_batches_changes_no_event(make: Callable[[], Wire]) 
     second = wire.encode(Batch(TOKENS[1:], 1, TIME))
     events = [event for event in read_sse(first + beat + second) if event.event != "heartbeat"]
     assert events == read_sse(first + second)
+    assert events
 
 
 @every

@@ -46,10 +46,21 @@ WIRE_SCHEMAS: Final[dict[str, Any]] = {
     "OpenAIMessage": {
         "type": "object",
         "properties": {
-            "role": TEXT,
-            "content": {"description": "A text, or a list of parts."},
+            "role": {"enum": ["user", "assistant", "system", "developer", "tool"]},
+            "content": {
+                "anyOf": [
+                    TEXT,
+                    {"type": "array", "minItems": 1, "items": reference("OpenAIPart")},
+                ]
+            },
         },
-        "required": ["role"],
+        "required": ["role", "content"],
+    },
+    "OpenAIPart": {
+        "type": "object",
+        "description": "A text, or what else agents take that get whole messages.",
+        "properties": {"type": TEXT, "text": TEXT},
+        "required": ["type"],
     },
     "OpenAIResponse": {
         "type": "object",
@@ -174,15 +185,19 @@ def _models(_spec: DockSpec) -> dict[str, Any]:
     }
 
 
-def _model(_spec: DockSpec) -> dict[str, Any]:
+def _model(spec: DockSpec) -> dict[str, Any]:
     content = json_body(reference("OpenAIModel"))
     return {
         **_asked("getModel", "The agent, as a model"),
-        "parameters": [{"name": "model", "in": "path", "required": True, "schema": TEXT}],
+        "parameters": [
+            {"name": "model", "in": "path", "required": True, "schema": {"enum": [spec.agent.name]}}
+        ],
         "responses": {"200": {"description": "The agent.", "content": content}},
     }
 
 
+# What is in `data` is for the protocol to say.
+_EVENT: Final = {"type": "object", "properties": {"data": TEXT}, "required": ["data"]}
 _RESPONSE_ID: Final = {"name": "response_id", "in": "path", "required": True, "schema": TEXT}
 _OPENAI: Final = "OpenAIError"
 
@@ -240,6 +255,6 @@ def _asked(name: str, summary: str) -> dict[str, Any]:
 
 
 def _told(says: str, schema: dict[str, Any], *, run: bool = True) -> dict[str, Any]:
-    content = {**json_body(schema), "text/event-stream": {"schema": TEXT}}
+    content = {**json_body(schema), "text/event-stream": {"schema": _EVENT}}
     headers = {"headers": {"X-Run-ID": header("RunId")}} if run else {}
     return {"description": says, **headers, "content": content}

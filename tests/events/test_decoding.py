@@ -1,0 +1,61 @@
+"""Kept frames are events again."""
+
+from __future__ import annotations
+
+from dockrion.events import sse
+from dockrion.events.decoding import batches_of
+from dockrion.events.model import (
+    KINDS,
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+
+TIME = "2026-11-24T11:00:00.000Z"
+LATER = "2026-11-24T11:00:00.001Z"
+EVENTS: list[Event] = [
+    Started("a", "custom"),
+    Started("a", "custom", 2),
+    Token('x"\n\n%é'),
+    Token("", "stop", "node", "m1"),
+    Step("n", 1.5, ["a"], None),
+    Progress("p", 1.0),
+    Checkpoint("c", [None, {"type": "token"}]),
+    ToolCall("t", None, {"a": 1}),
+    ToolResult("t", "c1", None, 2.0, "no"),
+    Policy("tools", "no", "t"),
+    Custom("mine", {"event": "data: x"}),
+    Interrupt({"ask": 1}, "i1"),
+    Complete({"a": 1.5}, 0.25, {"agent": "a"}),
+    Failed("e", "TIMEOUT", [1]),
+    Cancelled("left"),
+]
+
+
+def test_every_kind_of_event_comes_back_as_it_was() -> None:
+    assert {type(event) for event in EVENTS} == set(KINDS)
+    body = sse.frames("r_1", Batch(EVENTS, 7, TIME))
+    assert batches_of(body, end=7 + len(EVENTS)) == [Batch(EVENTS, 7, TIME)]
+
+
+def test_events_of_two_moments_are_two_batches() -> None:
+    body = sse.frames("r", Batch(EVENTS[:3], 0, TIME)) + sse.frames(
+        "r", Batch(EVENTS[3:5], 3, LATER)
+    )
+    assert batches_of(body, end=5) == [Batch(EVENTS[:3], 0, TIME), Batch(EVENTS[3:5], 3, LATER)]
+
+
+def test_no_frames_are_no_events() -> None:
+    assert batches_of(b"", end=3) == []
