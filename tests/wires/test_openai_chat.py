@@ -15,14 +15,10 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 START = Started("a", "custom")
 
 
-def chunks(*events: Event, usage: bool = False, cursors: bool = False) -> list[Any]:
-    wire = ChatWire(chat_of(), run_of(cursors=cursors), with_usage=usage)
-    data = [event.data for event in told(wire, *events)]
-    assert data.pop() == "[DONE]"
-    return [
-        event.json()
-        for event in told(ChatWire(chat_of(), run_of(), with_usage=usage), *events)[:-1]
-    ]
+def chunks(*events: Event, usage: bool = False) -> list[Any]:
+    *data, done = told(ChatWire(chat_of(), run_of(), with_usage=usage), *events)
+    assert done.data == "[DONE]"
+    return [event.json() for event in data]
 
 
 def choices(*events: Event) -> list[Any]:
