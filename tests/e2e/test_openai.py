@@ -1,0 +1,303 @@
+"""The real clients of OpenAI's protocols against a real server: `openai`, from PyPI, and `langchain-openai`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+
+from .cutting import cutting
+from .readers import CLIENTS
+from .server import Server, agent_source
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+
+    from .conftest import StartServer
+    from .puppet import Puppet
+
+KEY = "sk-of-the-test"
+CONTINUE = {"connection": {"on_disconnect": "continue"}}
+SECTIONS: dict[str, Any] = {"expose": {"protocols": ["openai"]}, "auth": {"mode": "api_key"}}
+STRUNG = """
+
+async def chat(payload, context):
+    said = payload["messages"][-1]["content"]
+    return await handle({"puppet": int(said)}, context)
+"""
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, since its log has what the agent raises when it is told to fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKRION_API_KEY", KEY)
+        sections = {**SECTIONS, "streaming": CONTINUE}
+        folder = tmp_path_factory.mktemp("chatting")
+        one = Server(folder, agent_source("chatting"), handler="handle", sections=sections)
+    yield one
+    one.kill()
+
+
+@pytest.fixture(scope="module")
+def strung_chat(server: StartServer) -> Server:
+    """Whoever talks to it says the port of a puppet's strings."""
+    expose = {"protocols": ["openai"]}
+    return server(agent_source("puppet") + STRUNG, handler="chat", expose=expose)
+
+
+def client_of(url: str, key: str = KEY, **options: Any) -> openai.OpenAI:
+    http_client = openai.DefaultHttpxClient(trust_env=False)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=http_client, **options)
+
+
+@pytest.fixture
+def client(chatting: Server) -> Iterator[openai.OpenAI]:
+    with client_of(chatting.url) as one:
+        yield one
+
+
+def say(text: str) -> list[ChatCompletionMessageParam]:
+    return [{"role": "user", "content": text}]
+
+
+def read(stream: Iterable[Any], seen: list[Any]) -> None:
+    """Read to the end, or to what goes wrong."""
+    for event in stream:
+        seen.append(event)
+
+
+def test_the_agent_is_a_model(client: openai.OpenAI) -> None:
+    [model] = client.models.list().data
+    assert model.id == "e2e"
+    assert client.models.retrieve("e2e") == model
+    with pytest.raises(openai.NotFoundError, match="There is no model 'gpt'"):
+        client.models.retrieve("gpt")
+
+
+def test_a_chat_completion_is_the_reply(client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model="e2e", messages=say("one two"))
+    reply = raw.parse()
+    assert reply.choices[0].message.content == "one two "
+    assert reply.choices[0].finish_reason == "stop"
+    assert reply.id == f"chatcmpl-{raw.headers['x-run-id']}"
+    assert reply._request_id == raw.headers["x-request-id"]
+
+
+def test_a_stream_is_the_reply_in_pieces(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="e2e", messages=say("one two"), stream=True)
+    chunks = list(stream)
+    assert [chunk.choices[0].delta.content for chunk in chunks] == ["", "one ", "two ", None]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "stop"]
+    assert chunks[0].choices[0].delta.role == "assistant"
+
+
+def test_the_clients_own_accumulator_makes_the_same_reply(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(model="e2e", messages=say("one two")) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert final.choices[0].message.content == "one two "
+    assert {"chunk", "content.delta", "content.done"} <= kinds
+
+
+def test_an_agent_that_fails_raises_and_is_not_called_again(
+    client: openai.OpenAI, chatting: Server
+) -> None:
+    calls = chatting.folder / "calls"
+    before = calls.read_text().count("fail\n") if calls.exists() else 0
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="e2e", messages=say("fail"))
+    assert caught.value.code == "AGENT_EXECUTION_ERROR"
+    assert "RuntimeError: I cannot" in caught.value.message
+    with pytest.raises(openai.InternalServerError):
+        client.responses.create(model="e2e", input="fail")
+    assert calls.read_text().count("fail\n") == before + 2
+
+
+def test_an_agent_that_fails_in_a_stream_raises_after_what_it_said(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="e2e", messages=say("fail"), stream=True)
+    seen: list[Any] = []
+    with pytest.raises(openai.APIError, match="RuntimeError: I cannot") as caught:
+        read(stream, seen)
+    assert [chunk.choices[0].delta.content for chunk in seen] == ["", "Well, "]
+    assert caught.value.code == "AGENT_EXECUTION_ERROR"
+
+
+def test_bad_requests_and_keys_raise_what_the_client_has_for_them(
+    client: openai.OpenAI, chatting: Server
+) -> None:
+    with pytest.raises(openai.BadRequestError) as bad:
+        client.chat.completions.create(model="e2e", messages=[])
+    assert (bad.value.param, bad.value.code) == ("messages", "VALIDATION_ERROR")
+    with client_of(chatting.url, "wrong") as other:
+        with pytest.raises(openai.AuthenticationError, match="Invalid API key"):
+            other.chat.completions.create(model="e2e", messages=say("x"))
+        with pytest.raises(openai.AuthenticationError):
+            other.models.list()
+
+
+def test_a_caller_who_closes_the_stream_stops_the_agent(
+    strung_chat: Server, puppet: Puppet
+) -> None:
+    with client_of(strung_chat.url) as client:
+        said = say(str(puppet.payload["puppet"]))
+        stream = client.chat.completions.create(model="e2e", messages=said, stream=True)
+        assert next(stream).choices[0].delta.content == ""
+        puppet.token("first")
+        assert next(stream).choices[0].delta.content == "first"
+        stream.close()
+        assert puppet.left(within=2) == "CancelledError"
+
+
+def test_a_caller_who_gives_up_waiting_stops_the_agent(strung_chat: Server, puppet: Puppet) -> None:
+    with client_of(strung_chat.url, timeout=0.5, max_retries=0) as client:
+        with pytest.raises(openai.APITimeoutError):
+            client.chat.completions.create(model="e2e", messages=say(str(puppet.payload["puppet"])))
+        assert puppet.left(within=2) == "CancelledError"
+
+
+def test_a_response_is_the_reply(client: openai.OpenAI) -> None:
+    response = client.responses.create(model="e2e", input="one two")
+    assert response.output_text == "one two "
+    assert response.status == "completed"
+    assert response.id.startswith("resp_")
+
+
+def test_a_streamed_response_has_its_events_in_order(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="e2e", input="one two") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    assert final.output_text == "one two "
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.delta for event in events if event.type == "response.output_text.delta"] == [
+        "one ",
+        "two ",
+    ]
+
+
+def test_tools_of_the_agent_are_calls_that_are_over(client: openai.OpenAI) -> None:
+    response = client.responses.create(model="e2e", input="tool")
+    call, message = response.output
+    assert call.type == "mcp_call"
+    assert (call.name, call.arguments, call.output) == ("add", '{"a":1,"b":2}', "3")
+    assert message.type == "message"
+    reply = client.chat.completions.create(model="e2e", messages=say("tool"))
+    assert reply.choices[0].message.tool_calls is None
+    assert reply.choices[0].message.content == "It is 3."
+
+
+def test_the_next_response_goes_on_in_the_thread(client: openai.OpenAI) -> None:
+    first = client.responses.create(model="e2e", input="thread")
+    second = client.responses.create(model="e2e", input="thread", previous_response_id=first.id)
+    third = client.responses.create(model="e2e", input="thread", previous_response_id=second.id)
+    other = client.responses.create(model="e2e", input="thread")
+    assert first.output_text == second.output_text == third.output_text != other.output_text
+
+
+def test_a_response_whose_connection_was_cut_goes_on_after_its_last_event(
+    chatting: Server,
+) -> None:
+    words = " ".join(map(str, range(30)))
+    for cut in (0, 1500, 4000):
+        with cutting(chatting.port, [cut]) as url, client_of(url, max_retries=0) as client:
+            seen: list[Any] = []
+            stream = client.responses.create(model="e2e", input=words, stream=True)
+            with pytest.raises(openai.APIConnectionError):
+                read(stream, seen)
+            first = seen[0].response
+            rest = list(
+                client.responses.retrieve(
+                    first.id, stream=True, starting_after=seen[-1].sequence_number
+                )
+            )
+        numbers = [event.sequence_number for event in [*seen, *rest]]
+        assert numbers == list(range(len(numbers)))
+        assert rest[-1].type == "response.completed"
+        assert rest[-1].response.output_text == f"{words} "
+
+
+def test_a_background_response_can_be_waited_for_and_cancelled(
+    strung_chat: Server, puppet: Puppet
+) -> None:
+    with client_of(strung_chat.url) as client:
+        port = str(puppet.payload["puppet"])
+        response = client.responses.create(model="e2e", input=port, background=True)
+        assert response.status in ("queued", "in_progress")
+        puppet.token("first")
+        stream = client.responses.retrieve(response.id, stream=True)
+        deltas = (event for event in stream if event.type == "response.output_text.delta")
+        assert next(deltas).delta == "first"
+        assert client.responses.cancel(response.id).status == "cancelled"
+        assert puppet.left(within=2) == "CancelledError"
+        assert client.responses.retrieve(response.id).status == "cancelled"
+
+
+async def test_the_async_client_streams_too(chatting: Server) -> None:
+    http_client = openai.DefaultAsyncHttpxClient(trust_env=False)
+    async with openai.AsyncOpenAI(
+        base_url=f"{chatting.url}/v1", api_key=KEY, http_client=http_client
+    ) as client:
+        stream = await client.chat.completions.create(
+            model="e2e", messages=say("one two"), stream=True
+        )
+        texts = [chunk.choices[0].delta.content async for chunk in stream]
+    assert texts == ["", "one ", "two ", None]
+
+
+def chain(chatting: Server, **options: Any) -> ChatOpenAI:
+    return ChatOpenAI(
+        model="e2e",
+        base_url=f"{chatting.url}/v1",
+        api_key=KEY,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+        http_async_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("responses", [False, True])
+def test_langchain_talks_to_the_agent_as_to_a_model(chatting: Server, responses: bool) -> None:
+    model = chain(chatting, use_responses_api=responses)
+    assert model.invoke("one two").text == "one two "
+    assert [chunk.text for chunk in model.stream("one two") if chunk.text] == ["one ", "two "]
+    with pytest.raises(openai.APIError, match="I cannot"):
+        model.invoke("fail")
+
+
+@pytest.mark.node
+def test_the_client_of_npm_gets_the_same(chatting: Server) -> None:
+    words = " ".join(map(str, range(30)))
+    with cutting(chatting.port, [2500]) as cut:
+        told = {"url": chatting.url, "key": KEY, "cutting": cut, "words": words}
+        ran = subprocess.run(
+            ["node", "openai.mjs"],
+            cwd=CLIENTS,
+            input=json.dumps(told),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    seen = json.loads(ran.stdout)
+    assert seen["models"] == ["e2e"]
+    assert seen["reply"] == seen["accumulated"] == "one two "
+    assert seen["pieces"] == ["", "one ", "two ", None]
+    assert seen["raised"]["pieces"] == ["", "Well, "]
+    assert seen["raised"]["error"][:2] == ["APIError", "AGENT_EXECUTION_ERROR"]
+    assert seen["failed"][:2] == ["InternalServerError", "AGENT_EXECUTION_ERROR"]
+    assert seen["refused"][:2] == ["BadRequestError", "VALIDATION_ERROR"]
+    assert seen["unknown"][:2] == ["AuthenticationError", "AUTH_ERROR"]
+    assert seen["types"][0] == "response.created"
+    assert seen["types"][-1] == "response.completed"
+    assert (seen["items"], seen["text"]) == (["mcp_call", "message"], "It is 3.")
+    assert seen["cut"] == {
+        "error": True,
+        "numbers": list(range(len(seen["cut"]["numbers"]))),
+        "text": f"{words} ",
+    }
