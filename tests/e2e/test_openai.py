@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -301,3 +303,19 @@ def test_the_client_of_npm_gets_the_same(chatting: Server) -> None:
         "numbers": list(range(len(seen["cut"]["numbers"]))),
         "text": f"{words} ",
     }
+
+
+def test_the_snippets_of_the_page_run(
+    chatting: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    page = (Path(__file__).parents[2] / "docs" / "openai.md").read_text()
+    snippets = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
+    code = "\n".join(snippets).replace("http://127.0.0.1:8080", chatting.url)
+    names: dict[str, Any] = {}
+    exec(code.replace("<your key>", KEY), names)
+    assert len(snippets) == 3
+    shown = capsys.readouterr().out
+    assert shown.startswith("one two \none two 2 response.output_item.added\n")
+    assert shown.endswith(" response.completed\n")
+    names["client"].close()

@@ -47,14 +47,20 @@ EVENTS: list[Event] = [
 def test_every_kind_of_event_comes_back_as_it_was() -> None:
     assert {type(event) for event in EVENTS} == set(KINDS)
     body = sse.frames("r_1", Batch(EVENTS, 7, TIME))
-    assert batches_of(body, end=7 + len(EVENTS)) == [Batch(EVENTS, 7, TIME)]
+    batches = batches_of(body, end=7 + len(EVENTS))
+    assert [event for batch in batches for event in batch.events] == EVENTS
+    assert {batch.timestamp for batch in batches} == {TIME}
 
 
-def test_events_of_two_moments_are_two_batches() -> None:
-    body = sse.frames("r", Batch(EVENTS[:3], 0, TIME)) + sse.frames(
-        "r", Batch(EVENTS[3:5], 3, LATER)
+def test_each_batch_has_the_sequence_and_the_time_of_its_first_event() -> None:
+    body = sse.frames("r", Batch(EVENTS[:3], 4, TIME)) + sse.frames(
+        "r", Batch(EVENTS[3:5], 7, LATER)
     )
-    assert batches_of(body, end=5) == [Batch(EVENTS[:3], 0, TIME), Batch(EVENTS[3:5], 3, LATER)]
+    assert batches_of(body, end=9) == [
+        Batch(EVENTS[:2], 4, TIME),
+        Batch(EVENTS[2:4], 6, TIME),
+        Batch(EVENTS[4:5], 8, LATER),
+    ]
 
 
 def test_no_frames_are_no_events() -> None:

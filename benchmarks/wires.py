@@ -1,0 +1,96 @@
+"""What a token costs in the words of each protocol: prints JSON. CPU of the app, in memory, without a server or client.
+
+`paced` lets each token leave by itself, as a model's do; `burst` lets them leave in batches. `held` are runs that are
+kept, so that their callers may come back. `ratio` is to the native stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from dockrion.testing import app_for, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+TOKENS = 20_000
+ROUNDS = 3
+CHAT = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+PATHS: dict[str, tuple[str, Any]] = {
+    "native": ("/invoke/stream", {}),
+    "openai, chat completions": ("/v1/chat/completions", CHAT),
+    "openai, responses": ("/v1/responses", {"input": "hi", "stream": True}),
+}
+
+
+async def paced(_payload: Any) -> AsyncGenerator[str]:
+    for _ in range(TOKENS):
+        yield " token"
+        await asyncio.sleep(0)
+
+
+async def burst(_payload: Any) -> AsyncGenerator[str]:
+    for _ in range(TOKENS):
+        yield " token"
+
+
+def main() -> None:
+    result = {
+        f"{agent.__name__}{', held' if held else ''}": asyncio.run(measure(agent, held=held))
+        for agent in (paced, burst)
+        for held in (False, True)
+    }
+    print(json.dumps(result, indent=2))
+
+
+async def measure(agent: Any, *, held: bool) -> dict[str, Any]:
+    connection = {"on_disconnect": "continue" if held else "cancel"}
+    app = app_for(agent, expose={"protocols": ["openai"]}, streaming={"connection": connection})
+    best = dict.fromkeys(PATHS, float("inf"))
+    async with running(app):
+        for _ in range(ROUNDS):
+            for name, (path, body) in PATHS.items():
+                best[name] = min(best[name], await cpu(app, path, body))
+    return {
+        name: {
+            "cpu_s_per_million_tokens": round(seconds * 1e6 / TOKENS, 2),
+            "ratio": round(seconds / best["native"], 2),
+        }
+        for name, seconds in best.items()
+    }
+
+
+async def cpu(app: Any, path: str, body: Any) -> float:
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+    }
+    messages = iter([{"type": "http.request", "body": json.dumps(body).encode()}])
+    never = asyncio.Event()
+
+    async def receive() -> Any:
+        message = next(messages, None)
+        if message is None:
+            await never.wait()
+        return message
+
+    async def send(_message: Any) -> None:
+        pass
+
+    began = time.process_time()
+    await app(scope, receive, send)
+    return time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
