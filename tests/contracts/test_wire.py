@@ -8,6 +8,7 @@ import pytest
 
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
 from dockrion.testing import read_sse
+from dockrion.wires.ag_ui_events import AgUiWire, Told
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
 from dockrion.wires.openai_chat import ChatWire
@@ -19,6 +20,8 @@ CHAT = chat_of()
 WIRES: dict[str, Callable[[], Wire]] = {
     "native": lambda: NativeWire("r1", heartbeat_events=True, timestamps=lambda: TIME),
     "native, comments": lambda: NativeWire("r1", heartbeat_events=False, timestamps=lambda: TIME),
+    "ag-ui": lambda: AgUiWire(CHAT, run_of(), Told("t", "r")),
+    "ag-ui, held": lambda: AgUiWire(CHAT, run_of(cursors=True), Told("t", "r")),
     "openai, chat": lambda: ChatWire(CHAT, run_of(), with_usage=True),
     "openai, chat, held": lambda: ChatWire(CHAT, run_of(cursors=True), with_usage=True),
     "openai, responses": lambda: ResponsesWire(CHAT, run_of(), "resp_r_1", echo={}),

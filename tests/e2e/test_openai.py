@@ -251,24 +251,20 @@ async def test_the_async_client_streams_too(chatting: Server) -> None:
     assert texts == ["", "one ", "two ", None]
 
 
-def chain(chatting: Server, **options: Any) -> ChatOpenAI:
-    return ChatOpenAI(
-        model="e2e",
-        base_url=f"{chatting.url}/v1",
-        api_key=KEY,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-        http_async_client=openai.DefaultAsyncHttpxClient(trust_env=False),
-        **options,
-    )
-
-
 @pytest.mark.parametrize("responses", [False, True])
 def test_langchain_talks_to_the_agent_as_to_a_model(chatting: Server, responses: bool) -> None:
-    model = chain(chatting, use_responses_api=responses)
-    assert model.invoke("one two").text == "one two "
-    assert [chunk.text for chunk in model.stream("one two") if chunk.text] == ["one ", "two "]
-    with pytest.raises(openai.APIError, match="I cannot"):
-        model.invoke("fail")
+    with openai.DefaultHttpxClient(trust_env=False) as http_client:
+        model = ChatOpenAI(
+            model="e2e",
+            base_url=f"{chatting.url}/v1",
+            api_key=KEY,
+            http_client=http_client,
+            use_responses_api=responses,
+        )
+        assert model.invoke("one two").text == "one two "
+        assert [chunk.text for chunk in model.stream("one two") if chunk.text] == ["one ", "two "]
+        with pytest.raises(openai.APIError, match="I cannot"):
+            model.invoke("fail")
 
 
 @pytest.mark.node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -28,6 +28,7 @@ class Wire(Protocol):
     def paused(self) -> bytes: ...
 
 
+@runtime_checkable
 class AnswerWire(Wire, Protocol):
     """A wire that can also say everything at once: `answer`, after the last batch, is the body of a plain answer."""
 
@@ -44,7 +45,11 @@ class WireRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WireCall(Protocol):
-    """What one request asks for, read and checked as far as the protocol goes; makes the wire of its run."""
+    """What one request asks for, read and checked as far as the protocol goes; makes the wire of its run: an
+    `AnswerWire`, where it does not stream.
+
+    With `is_input`, its payload is the agent's input, and has to fit; else it is what a run goes on with.
+    """
 
     @property
     def payload(self) -> Any: ...
@@ -55,7 +60,10 @@ class WireCall(Protocol):
     @property
     def streams(self) -> bool: ...
 
-    def wire(self, run: WireRun) -> AnswerWire: ...
+    @property
+    def is_input(self) -> bool: ...
+
+    def wire(self, run: WireRun) -> Wire: ...
 
 
 class WirePath(Protocol):

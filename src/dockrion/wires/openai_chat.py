@@ -50,6 +50,7 @@ class ChatCall(msgspec.Struct, frozen=True):
     streams: bool
     with_usage: bool
     thread_id: str | None = None
+    is_input: bool = True
 
     def wire(self, run: WireRun) -> ChatWire:
         return ChatWire(self.chat, run, with_usage=self.with_usage)

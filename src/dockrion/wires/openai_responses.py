@@ -64,6 +64,7 @@ class ResponsesCall(msgspec.Struct, frozen=True, kw_only=True):
     thread_id: str | None = None
     echo: dict[str, Any] = {}
     starting_after: int = -1
+    is_input: bool = True
 
     def wire(self, run: WireRun) -> ResponsesWire:
         thread_id = run.run_id if run.thread_id is None else run.thread_id

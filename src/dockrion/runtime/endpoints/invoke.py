@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockrion.errors import DockrionError, GoneError, MethodNotAllowedError, error_for
 from dockrion.events.identity import Identity
@@ -218,6 +218,13 @@ class SeenAllError(Exception):
         self.run_id = run_id
 
 
+class Payload(NamedTuple):
+    """What an agent gets: its input, or, of a run that goes on, the answers to its questions."""
+
+    value: Any
+    is_input: bool
+
+
 async def let_in(host: AgentHost, request: Request) -> Identity:
     """Return who calls, and count the call: before anything is read for it."""
     identity = await host.gate.identify(request.scope)
@@ -232,18 +239,21 @@ async def read_call(
     receive: Receive,
     *,
     identity: Identity,
-    read: Callable[[Any], Any] | None = None,
+    read: Callable[[Any], Payload] | None = None,
 ) -> RunCall:
     """Read and check what one invocation asks for; the agent is there then.
 
-    `read` makes the payload of a body that is none itself, and raises `ValidationError`.
+    `read` finds the payload in a body that is none itself, and raises `ValidationError`.
     """
     request.check_media_type(request.scope["path"])
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-    payload = decode_payload(body) if read is None else read(decode_payload(body))
-    check_payload(host.input_schema, payload)
+    payload, is_input = decode_payload(body), True
+    if read is not None:
+        payload, is_input = read(payload)
+    if is_input:
+        check_payload(host.input_schema, payload)
     if host.runner is None:
         await host.wait_for_runner()
     request_id = request.request_id.decode("latin-1")

@@ -24,7 +24,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import error_headers, send_json
 from dockrion.runtime.wire_writer import Retold
-from dockrion.wires.base import AnswerWire, WireCall, WireRun
+from dockrion.wires.base import WireCall, WireRun
 from dockrion.wires.chat import Chat, wrong
 from dockrion.wires.openai_chat import ChatCompletions
 from dockrion.wires.openai_parts import refusal
@@ -160,13 +160,10 @@ class ResponsesEndpoint(WiredEndpoint):
             raise NotFoundError(f"There is no response {response_id[:80]!r}.")
         return await (await runs_of(self.host)).get(known.run_id, identity)
 
-    def _at_once(self, asked: WireCall, record: RunRecord) -> dict[str, Any]:
+    def _at_once(self, asked: ResponsesCall, record: RunRecord) -> dict[str, Any]:
         """Return a response that has nothing yet."""
-        run = WireRun(
-            run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False
-        )
         status = "queued" if record.status is RunStatus.ACCEPTED else "in_progress"
-        body = asked.wire(run).answer()
+        body = asked.wire(_run_of(record)).answer()
         return {**body, "status": status, "created_at": int(record.created_at)}
 
     async def _told(self, record: RunRecord) -> dict[str, Any]:
@@ -177,7 +174,7 @@ class ResponsesEndpoint(WiredEndpoint):
         runs = await runs_of(self.host)
         reader = runs.channels.follow(record.run_id, 0, stops_at_questions=True)
         try:
-            wire = wire_of(call, reader, thread_id=record.thread_id)
+            wire = call.wire(_run_of(record))
             retold = Retold(reader, wire, seen=0, timestamps=self.host.timestamps.now)
             while not (reader.ended or retold.broken):
                 retold.frames(await reader.next())
@@ -191,10 +188,7 @@ class ResponsesEndpoint(WiredEndpoint):
         """Return what is left of a response whose first events are trimmed: its end."""
         assert record.result is not None, "whoever asks has looked"
         result = msgspec.json.decode(record.result, type=_Result)
-        run = WireRun(
-            run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False
-        )
-        wire: AnswerWire = call.wire(run)
+        wire = call.wire(_run_of(record))
         ended = (
             Complete(result.output, 0.0, result.metadata)
             if result.error is None
@@ -202,6 +196,10 @@ class ResponsesEndpoint(WiredEndpoint):
         )
         wire.encode(Batch([ended], 0, _TIMES.text_of(record.created_at)))
         return wire.answer()
+
+
+def _run_of(record: RunRecord) -> WireRun:
+    return WireRun(run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False)
 
 
 class _Error(msgspec.Struct):

@@ -16,6 +16,7 @@ from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection
 from dockrion.runtime.endpoints.invoke import (
+    Payload,
     SeenAllError,
     answer_nobody,
     answer_nothing,
@@ -33,7 +34,7 @@ from dockrion.runtime.responses import Headers, error_headers, send_json, start_
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.wire_writer import Retold, write_retold
 from dockrion.runtime.writer import StreamWriter
-from dockrion.wires.base import AnswerWire, WireCall, WirePath, WireRun
+from dockrion.wires.base import AnswerWire, Wire, WireCall, WirePath, WireRun
 
 # Clients of some protocols send a call again by themselves when it fails, and an agent would be paid for twice.
 _NOT_AGAIN: Final = (b"x-should-retry", b"false")
@@ -43,7 +44,7 @@ class Told(NamedTuple):
     """What is streamed, and in whose words; its caller has `seen` so many events of it."""
 
     source: Run | Reader
-    wire: AnswerWire
+    wire: Wire
     seen: int = 0
 
 
@@ -114,9 +115,9 @@ class WiredEndpoint:
             return Told(reader, wire, seen=last_event[1] + 1), True
         read: list[WireCall] = []
 
-        def payload_of(body: Any) -> Any:
+        def payload_of(body: Any) -> Payload:
             read.append(self.path.read(body))
-            return read[0].payload
+            return Payload(read[0].payload, is_input=read[0].is_input)
 
         call = await read_call(host, request, receive, identity=identity, read=payload_of)
         [asked] = read
@@ -144,6 +145,7 @@ class WiredEndpoint:
             await stream(self.host, opened, request, receive, send)
         else:
             assert isinstance(opened.source, Run), "what is answered at once is not followed"
+            assert isinstance(opened.wire, AnswerWire), "the protocol has such answers"
             await self._answer(opened.source, opened.wire, request, receive, send)
 
     async def _answer(
@@ -189,7 +191,7 @@ async def stream(
             source.leave()
 
 
-def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> AnswerWire:
+def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> Wire:
     """Return the wire of a run; it has cursors where its caller can come back with them."""
     run = WireRun(
         run_id=source.run_id,

@@ -28,6 +28,7 @@ from dockrion.runtime.openapi.parts import (
 from dockrion.spec import DockSpec
 
 WIRE_SCHEMAS: Final[dict[str, Any]] = {
+    "AgUiError": closed({"type": {"const": "RUN_ERROR"}, "message": TEXT, "code": TEXT}),
     "OpenAIError": closed(
         {
             "error": closed(
@@ -90,6 +91,31 @@ _READS: Final[Errors] = (
 )
 _FLAG: Final = {"type": "boolean", "default": False}
 _MESSAGES: Final = {"type": "array", "minItems": 1, "items": reference("OpenAIMessage")}
+
+
+def _ag_ui(spec: DockSpec) -> dict[str, Any]:
+    fields = {
+        "threadId": {**TEXT, "minLength": 1, "description": "The conversation."},
+        "runId": {**TEXT, "minLength": 1, "description": "What the page calls this run."},
+        "messages": {"type": "array", "items": reference("OpenAIMessage")},
+        "resume": {"type": "array", "items": {"type": "object"}},
+    }
+    required = ["threadId", "runId", "messages"]
+    body = {"type": "object", "properties": fields, "required": required}
+    answer = {
+        "description": "The events of AG-UI, each as soon as the agent emits it.",
+        "headers": {"X-Run-ID": header("RunId")},
+        "content": {"text/event-stream": {"schema": _EVENT}},
+    }
+    return {
+        **_asked("runAgUi", "Run the agent for a page that speaks AG-UI"),
+        "parameters": options(spec),
+        "requestBody": {"required": True, "content": json_body(body)},
+        "responses": {
+            "200": answer,
+            **(SEEN_ALL if spec.streaming.connection.holds_runs else {}),
+        },
+    }
 
 
 def _chat(spec: DockSpec) -> dict[str, Any]:
@@ -202,6 +228,14 @@ _RESPONSE_ID: Final = {"name": "response_id", "in": "path", "required": True, "s
 _OPENAI: Final = "OpenAIError"
 
 WIRE_OPERATIONS: Final = (
+    Operation(
+        "/ag-ui",
+        "post",
+        _ag_ui,
+        (*REFUSALS, NotFoundError, GoneError, TooManySubscribersError),
+        protected=True,
+        error_schema="AgUiError",
+    ),
     Operation(
         "/v1/chat/completions",
         "post",

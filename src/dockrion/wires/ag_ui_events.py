@@ -1,0 +1,262 @@
+"""The events of a run as AG-UI's."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, assert_never
+
+import msgspec
+
+from dockrion.events import sse
+from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.wires.base import WireRun
+from dockrion.wires.chat import Chat, question_text
+
+PROTOCOL_VERSION: Final = "1.0"
+# Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
+STATE: Final = "state"
+STATE_DELTA: Final = "state_delta"
+# Whose output is a state.
+_GRAPHS: Final = "langgraph"
+
+Channel = tuple[str | None, str | None]
+
+
+class Told(NamedTuple):
+    """What the page calls the conversation and this part of it; without, they have the names of the run."""
+
+    thread_id: str | None = None
+    run_id: str | None = None
+
+
+class QuestionId(NamedTuple):
+    """A question as the page knows it: the run that goes on when it is answered is in its id."""
+
+    run_id: str
+    interrupt_id: str
+
+    def __str__(self) -> str:
+        return f"{self.run_id}:{self.interrupt_id}"
+
+    @classmethod
+    def read(cls, text: str) -> QuestionId | None:
+        run_id, colon, interrupt_id = text.partition(":")
+        return cls(run_id, interrupt_id) if run_id and colon and interrupt_id else None
+
+
+class AgUiWire:
+    """Each text of the agent's is a message, told apart by node and message id; what a handler says itself goes on in
+    a new one after a tool call. The page's run ends with the questions of a run that waits.
+    """
+
+    content_type: bytes = b"text/event-stream"
+
+    def __init__(self, chat: Chat, run: WireRun, told: Told) -> None:
+        self._chat = chat
+        self._run_id = run.run_id
+        thread_id = run.run_id if run.thread_id is None else run.thread_id
+        self._boundary = {
+            "threadId": told.thread_id or thread_id,
+            "runId": told.run_id or run.run_id,
+        }
+        self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
+        self._sequence = 0
+        self._parts: list[bytes] = []
+        self._begun = False
+        self._framework = ""
+        self._spoke = False
+        # Those that are open, with the frame of their next text.
+        self._messages: dict[Channel, _Message] = {}
+        # Ids of the event that is looked at.
+        self._made = 0
+        # Calls without a result, by the tool's name and the id that the agent gives them.
+        self._calls: list[tuple[str, str | None, str]] = []
+        self._asked: list[Interrupt] = []
+
+    def encode(self, batch: Batch) -> bytes:
+        if not self._begun:
+            self._begun = True
+            self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
+        parts, messages = self._parts, self._messages
+        self._sequence = batch.first
+        for event in batch.events:
+            told = len(parts)
+            self._made = 0
+            if type(event) is Token:
+                if self._asked:
+                    self._asked.clear()
+                channel = (event.node, event.message_id)
+                if event.content:
+                    message = messages.get(channel) or self._open(channel)
+                    parts.append(message.frame % encode_text(event.content))
+                if event.finish_reason is not None:
+                    self._close(channel)
+            else:
+                self._take(event)
+            if self._cursor is not None and len(parts) > told:
+                parts[-1] = parts[-1][:-1] + b"id: " + self._cursor % self._sequence + b"\n\n"
+            self._sequence += 1
+        return self._taken()
+
+    def heartbeat(self) -> bytes:
+        return sse.COMMENT_HEARTBEAT
+
+    def paused(self) -> bytes:
+        questions = [
+            {
+                "id": str(QuestionId(self._run_id, one.interrupt_id)),
+                "reason": "input_required",
+                "message": question_text(one.value),
+                "metadata": {"value": one.value},
+            }
+            for one in self._asked
+        ]
+        self._close_all()
+        self._finish({"type": "interrupt", "interrupts": questions})
+        return self._taken()
+
+    def _take(self, event: Event) -> None:
+        if self._asked and type(event) is not Interrupt:
+            # They have been answered.
+            self._asked.clear()
+        match event:
+            case Started():
+                self._framework = event.framework
+            case Step(node_name=name):
+                self._say("STEP_STARTED", {"stepName": name})
+                self._say("STEP_FINISHED", {"stepName": name})
+            case ToolCall():
+                self._call(event)
+            case ToolResult():
+                self._called(event)
+            case Progress() | Checkpoint() | Policy():
+                name = type(event).__name__.lower()
+                self._say("CUSTOM", {"name": name, "value": msgspec.structs.asdict(event)})
+            case Custom(name=name, data=data):
+                self._custom(name, data)
+            case Interrupt():
+                self._asked.append(event)
+            case Complete():
+                self._complete(event)
+            case Failed(error=message, code=code):
+                self._say("RUN_ERROR", {"message": message, "code": code})
+            case Cancelled():
+                self._close_all()
+                self._finish({"type": "cancelled"})
+            case Token():
+                pass
+            case _:
+                assert_never(event)
+
+    def _custom(self, name: str, data: Any) -> None:
+        if name == STATE:
+            self._say("STATE_SNAPSHOT", {"snapshot": data})
+        elif name == STATE_DELTA and isinstance(data, list):
+            self._say("STATE_DELTA", {"delta": data})
+        else:
+            self._say("CUSTOM", {"name": name, "value": data})
+
+    def _complete(self, event: Complete) -> None:
+        reply = "" if self._spoke else self._chat.reply(event.output)
+        if reply:
+            message = self._open(_OWN)
+            self._parts.append(message.frame % encode_text(reply))
+        self._close_all()
+        output: Any = event.output
+        if self._framework == _GRAPHS and isinstance(output, dict):
+            self._say("STATE_SNAPSHOT", {"snapshot": output})
+        self._finish({"type": "success"}, result=event.output)
+
+    def _finish(self, outcome: dict[str, Any], **more: Any) -> None:
+        self._say("RUN_FINISHED", {**self._boundary, "outcome": outcome, **more})
+
+    # Text
+
+    def _open(self, channel: Channel) -> _Message:
+        self._spoke = True
+        message_id = self._new_id("msg")
+        self._say("TEXT_MESSAGE_START", {"messageId": message_id, "role": "assistant"})
+        # An id has no characters that `%` would fill.
+        data = encode({"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id})[:-1]
+        message = _Message(message_id, sse.frame(data + b',"delta":%b}'))
+        self._messages[channel] = message
+        return message
+
+    def _close(self, channel: Channel) -> None:
+        message = self._messages.pop(channel, None)
+        if message is not None:
+            self._say("TEXT_MESSAGE_END", {"messageId": message.id})
+
+    def _close_all(self) -> None:
+        for channel in list(self._messages):
+            self._close(channel)
+        for _, _, call_id in self._calls:
+            # A call without a result is one that the page would make itself.
+            self._result(call_id, "")
+        self._calls.clear()
+
+    # Tools
+
+    def _call(self, event: ToolCall) -> None:
+        self._close(_OWN)
+        call_id = self._new_id("call")
+        self._calls.append((event.tool, event.call_id, call_id))
+        arguments = encode(event.arguments).decode()
+        self._say("TOOL_CALL_START", {"toolCallId": call_id, "toolCallName": event.tool})
+        self._say("TOOL_CALL_ARGS", {"toolCallId": call_id, "delta": arguments})
+        self._say("TOOL_CALL_END", {"toolCallId": call_id})
+
+    def _called(self, event: ToolResult) -> None:
+        for call in self._calls:
+            if call[:2] == (event.tool, event.call_id):
+                break
+        else:
+            # The Dockfile's filter lets results pass, and no calls.
+            return
+        self._calls.remove(call)
+        output = event.output if isinstance(event.output, str) else encode(event.output).decode()
+        self._result(call[2], output if event.error is None else event.error)
+
+    def _result(self, call_id: str, content: str) -> None:
+        fields = {"messageId": self._new_id("msg"), "toolCallId": call_id, "role": "tool"}
+        self._say("TOOL_CALL_RESULT", {**fields, "content": content})
+
+    # Frames
+
+    def _new_id(self, kind: str) -> str:
+        """Return an id that nothing else has, and that is the same whoever tells the run again, from wherever."""
+        self._made += 1
+        return f"{kind}_{self._run_id}_{self._sequence}_{self._made}"
+
+    def _say(self, kind: str, fields: dict[str, Any]) -> None:
+        self._parts.append(sse.frame(encode({"type": kind, **fields})))
+
+    def _taken(self) -> bytes:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
+
+
+class _Message(NamedTuple):
+    id: str
+    frame: bytes
+
+
+# Of what a handler says itself.
+_OWN: Final[Channel] = (None, None)
