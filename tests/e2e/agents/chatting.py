@@ -21,6 +21,10 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> AsyncIterat
     if said == "thread":
         yield context.thread_id
         return
+    if said == "ask":
+        answer = await context.ask("Really?")
+        yield f"You said {answer}."
+        return
     if said == "tool":
         yield {"type": "tool_call", "tool": "add", "call_id": "c1", "arguments": {"a": 1, "b": 2}}
         yield {"type": "tool_result", "tool": "add", "call_id": "c1", "output": 3}
