@@ -25,6 +25,7 @@ from dockrion.runtime.openapi.parts import (
     json_body,
     options,
 )
+from dockrion.runtime.requests import THREAD_ID
 from dockrion.spec import DockSpec
 
 WIRE_SCHEMAS: Final[dict[str, Any]] = {
@@ -95,13 +96,19 @@ _MESSAGES: Final = {"type": "array", "minItems": 1, "items": reference("OpenAIMe
 
 def _ag_ui(spec: DockSpec) -> dict[str, Any]:
     fields = {
-        "threadId": {**TEXT, "minLength": 1, "description": "The conversation."},
+        "threadId": {**TEXT, "pattern": f"^{THREAD_ID}$", "description": "The conversation."},
         "runId": {**TEXT, "minLength": 1, "description": "What the page calls this run."},
         "messages": {"type": "array", "items": reference("OpenAIMessage")},
         "resume": {"type": "array", "items": {"type": "object"}},
     }
-    required = ["threadId", "runId", "messages"]
-    body = {"type": "object", "properties": fields, "required": required}
+    new = {"properties": {"messages": {"minItems": 1}, "resume": {"maxItems": 0}}}
+    answers = {"properties": {"resume": {"minItems": 1}}, "required": ["resume"]}
+    body = {
+        "type": "object",
+        "properties": fields,
+        "required": ["threadId", "runId", "messages"],
+        "anyOf": [new, answers],
+    }
     answer = {
         "description": "The events of AG-UI, each as soon as the agent emits it.",
         "headers": {"X-Run-ID": header("RunId")},
