@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from dockrion.errors import ValidationError
 from dockrion.events.context import StreamContext
+from dockrion.telemetry.base import Usage
 from dockrion.testing import ScriptedAgent, SSEEvent, app_for, post, read_sse, request, running
 
 CHAT = "/v1/chat/completions"
@@ -186,6 +187,25 @@ async def test_calls_are_counted_under_their_paths() -> None:
     counted = [line for line in metrics.splitlines() if line.startswith("dockrion_requests_total{")]
     assert len(counted) == 2
     assert all(f'endpoint="{path}",status="200"' in "".join(counted) for path in (CHAT, RESPONSES))
+
+
+async def test_what_models_have_used_is_told() -> None:
+    async def agent(payload: Any, context: StreamContext) -> Any:
+        context.used(Usage(input=3, output=4))
+        yield "x"
+        context.used(Usage(input=1, output=1))
+
+    body = {**HI, "stream": True, "stream_options": {"include_usage": True}}
+    async with running(served(agent)) as app:
+        async with post(app, RESPONSES, ASKED) as exchange:
+            response = await exchange.json()
+        async with post(app, CHAT, body) as exchange:
+            streamed = read_sse(await exchange.read())
+        async with post(app, "/invoke", {}) as exchange:
+            metadata = (await exchange.json())["metadata"]
+    assert response["usage"]["total_tokens"] == 9
+    assert streamed[-2].json()["usage"]["total_tokens"] == 9
+    assert metadata["usage"] == {"input_tokens": 4, "output_tokens": 5}
 
 
 async def test_the_agent_is_the_one_model() -> None:

@@ -75,6 +75,7 @@ def test_the_ends_of_a_run_have_the_names_of_the_page() -> None:
         **names,
         "outcome": {"type": "success"},
         "result": {"content": "x"},
+        "usage": [{"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}],
     }
 
 

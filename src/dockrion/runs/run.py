@@ -104,6 +104,7 @@ class Run:
         "_stages",
         "_started_at",
         "_tokens",
+        "_usage",
         "_violation",
         "_waits_since",
         "_worker",
@@ -144,6 +145,8 @@ class Run:
         self._violation: Failed | None = None
         self._made_at = self._started_at = perf_counter()
         self._tokens = JoinedTokens(rules.output.max_bytes)
+        # What its models have told of themselves.
+        self._usage: Usage | None = None
         self._worker: Worker | None = None
         # Whether the agent may have done something already.
         self.began = False
@@ -452,10 +455,18 @@ class Run:
             "framework": self.rules.framework,
             "run_id": self.run_id,
             "latency_seconds": round(perf_counter() - self._started_at, 6),
+            **self._used_so_far(),
         }
+
+    def _used_so_far(self) -> dict[str, Any]:
+        usage = self._usage
+        if usage is None:
+            return {}
+        return {"usage": {"input_tokens": usage.input, "output_tokens": usage.output}}
 
     def used(self, usage: Usage) -> None:
         """Count what a model used. On the loop's thread."""
+        self._usage = usage if self._usage is None else self._usage + usage
         if self.span is not None:
             self.span.used(usage)
         self.rules.observer.used(usage)

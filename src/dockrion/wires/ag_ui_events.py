@@ -26,7 +26,7 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, question_text
+from dockrion.wires.chat import Chat, counts_of, question_text
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
@@ -181,7 +181,9 @@ class AgUiWire:
         output: Any = event.output
         if self._framework == _GRAPHS and isinstance(output, dict):
             self._say("STATE_SNAPSHOT", {"snapshot": output})
-        self._finish({"type": "success"}, result=event.output)
+        counts = counts_of(event.metadata)
+        used = {} if counts is None else {"usage": [_usage(*counts)]}
+        self._finish({"type": "success"}, result=event.output, **used)
 
     def _finish(self, outcome: dict[str, Any], **more: Any) -> None:
         self._say("RUN_FINISHED", {**self._boundary, "outcome": outcome, **more})
@@ -251,6 +253,10 @@ class AgUiWire:
         body = b"".join(self._parts)
         self._parts.clear()
         return body
+
+
+def _usage(read: int, written: int) -> dict[str, int]:
+    return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
 
 
 class _Message(NamedTuple):

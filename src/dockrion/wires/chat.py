@@ -54,14 +54,14 @@ class Chat:
 def messages_of(value: Any, *, field: str) -> list[Message]:
     """Check what all protocols ask of messages: objects, each with a `role`."""
     if not isinstance(value, list) or not value:
-        raise wrong(field, f"must be a list with at least one message, got {_kind(value)}")
+        raise wrong(field, f"must be a list with at least one message, got {kind_of(value)}")
     for number, message in enumerate(cast("list[Any]", value)):
         at = f"{field}[{number}]"
         if not isinstance(message, dict):
-            raise wrong(at, f"must be an object with `role` and `content`, got {_kind(message)}")
+            raise wrong(at, f"must be an object with `role` and `content`, got {kind_of(message)}")
         role = cast("Message", message).get("role")
         if not isinstance(role, str):
-            raise wrong(f"{at}.role", f"must be a string such as `user`, got {_kind(role)}")
+            raise wrong(f"{at}.role", f"must be a string such as `user`, got {kind_of(role)}")
     return cast("list[Message]", value)
 
 
@@ -74,6 +74,18 @@ def with_joined_text(message: Message) -> Message:
 def question_text(value: Any) -> str:
     """Return what an agent asks as people read it."""
     return value if isinstance(value, str) else encode(value).decode()
+
+
+def counts_of(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return how many tokens models have read and written for a run, where its framework has told."""
+    usage = metadata.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    known = cast("Mapping[str, Any]", usage)
+    read, written = known.get("input_tokens"), known.get("output_tokens")
+    if isinstance(read, int) and isinstance(written, int):
+        return read, written
+    return None
 
 
 def wrong(field: str, message: str) -> ValidationError:
@@ -95,7 +107,7 @@ def _text_of(message: Message, *, field: str) -> str:
             f"{field}.content",
             f"this agent takes text alone, got parts of type {', '.join(others)}",
         )
-    raise wrong(f"{field}.content", f"must be a text or a list of parts, got {_kind(content)}")
+    raise wrong(f"{field}.content", f"must be a text or a list of parts, got {kind_of(content)}")
 
 
 def _texts(content: Any) -> list[str] | None:
@@ -112,7 +124,7 @@ def _texts(content: Any) -> list[str] | None:
 
 
 def _type_of(part: Any) -> Any:
-    return cast("Message", part).get("type") if isinstance(part, dict) else _kind(part)
+    return cast("Message", part).get("type") if isinstance(part, dict) else kind_of(part)
 
 
 def _said(value: Any) -> str | None:
@@ -131,7 +143,7 @@ def _joined(texts: Iterable[str] | None) -> str | None:
     return None if texts is None else "".join(texts)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     match value:
         case None:
             return "nothing"
@@ -145,6 +157,3 @@ def _kind(value: Any) -> str:
             return "an empty list" if not value else "a list"
         case _:
             return "an object"
-
-
-kind_of = _kind

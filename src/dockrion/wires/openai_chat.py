@@ -27,9 +27,8 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, kind_of, messages_of, question_text, wrong
+from dockrion.wires.chat import Chat, counts_of, kind_of, messages_of, question_text, wrong
 from dockrion.wires.openai_parts import (
-    counts_of,
     failure_of,
     flag_of,
     object_of,

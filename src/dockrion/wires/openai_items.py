@@ -25,8 +25,8 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, question_text
-from dockrion.wires.openai_parts import counts_of, failure_of, seconds_of
+from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.openai_parts import failure_of, seconds_of
 
 _DELTA: Final = "response.output_text.delta"
 

@@ -81,18 +81,6 @@ def refuse_form(value: Any, field: str) -> None:
         raise wrong(field, "the agent decides what its reply looks like; leave it out, or `text`")
 
 
-def counts_of(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return how many tokens models have read and written for a run, where its framework has told."""
-    usage = metadata.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    known = cast("Mapping[str, Any]", usage)
-    read, written = known.get("input_tokens"), known.get("output_tokens")
-    if isinstance(read, int) and isinstance(written, int):
-        return read, written
-    return None
-
-
 def seconds_of(timestamp: str) -> int:
     """Return the Unix time of an event's timestamp."""
     return int(datetime.fromisoformat(timestamp).timestamp())

@@ -67,7 +67,7 @@ class WiredEndpoint:
         if scope["method"] != "POST":
             await self.refuse(send, wrong_method(request, ["POST"]), request, [(b"allow", b"POST")])
             return
-        with self.host.traffic.begin(self.path.path, request.request_id) as call:
+        with self.host.traffic.begin(self.path.path, request) as call:
             try:
                 opened, streams = await self._open(request, receive)
             except CallerLeftError:
@@ -142,7 +142,7 @@ class WiredEndpoint:
             return
         call.run = opened.source
         if streams:
-            await stream(self.host, opened, request, receive, send)
+            await stream(self.host, opened, request, receive, send, call=call)
         else:
             assert isinstance(opened.source, Run), "what is answered at once is not followed"
             assert isinstance(opened.wire, AnswerWire), "the protocol has such answers"
@@ -170,7 +170,13 @@ class WiredEndpoint:
 
 
 async def stream(
-    host: AgentHost, told: Told, request: Request, receive: Receive, send: Send
+    host: AgentHost,
+    told: Told,
+    request: Request,
+    receive: Receive,
+    send: Send,
+    *,
+    call: Call | None = None,
 ) -> None:
     """Send the frames of a run as they come, and leave it."""
     source, wire = told.source, told.wire
@@ -178,6 +184,8 @@ async def stream(
     try:
         async with Connection(host, source, request.scope, receive) as open_stream:
             await start_stream(send, request, wire.content_type, source.run_id)
+            if call is not None:
+                call.sent_status = 200
             if isinstance(source, Run):
                 keep = None if host.answered is None else partial(keep_waiting, host)
                 writer = StreamWriter(source, wire, open_stream, send, keep=keep)

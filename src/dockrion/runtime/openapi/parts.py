@@ -60,6 +60,7 @@ SEEN_ALL: Final = {
     }
 }
 
+_COUNT: Final = {"type": "integer", "minimum": 0}
 RUN_METADATA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -70,6 +71,12 @@ RUN_METADATA: Final[dict[str, Any]] = {
         "output_valid": {
             "const": False,
             "description": "There when the output does not fit the agent's output schema.",
+        },
+        "usage": {
+            "type": "object",
+            "description": "There when the agent's models have told what they used.",
+            "properties": {"input_tokens": _COUNT, "output_tokens": _COUNT},
+            "required": ["input_tokens", "output_tokens"],
         },
         "truncated": {"const": True, "description": "There when the output was cut to its limit."},
     },
