@@ -34,7 +34,7 @@ def test_the_last_text_of_the_user_is_the_payload(messages: list[Any], text: str
         ([{"role": "system", "content": "x"}], "messages: must have a message of the role `user`"),
         (
             [USER, {"role": "user", "content": [*PARTS, IMAGE]}],
-            "messages[1].content: this agent takes text alone, got parts of type image_url",
+            'messages[1].content: this agent takes text alone, got a part of type "image_url"',
         ),
         (
             [{"role": "user"}],

@@ -93,24 +93,27 @@ class AgUiWire:
         if not self._begun:
             self._begun = True
             self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
-        parts, messages = self._parts, self._messages
+        parts, messages, cursor = self._parts, self._messages, self._cursor
         self._sequence = batch.first
         for event in batch.events:
             told = len(parts)
             self._made = 0
-            if type(event) is Token:
-                if self._asked:
-                    self._asked.clear()
-                channel = (event.node, event.message_id)
-                if event.content:
-                    message = messages.get(channel) or self._open(channel)
-                    parts.append(message.frame % encode_text(event.content))
-                if event.finish_reason is not None:
-                    self._close(channel)
+            message = None
+            if type(event) is Token and not self._asked:
+                message = messages.get((event.node, event.message_id))
+            if (
+                message is not None
+                and type(event) is Token
+                and event.content
+                and event.finish_reason is None
+            ):
+                # By far the most: a text goes on.
+                text = encode_text(event.content)
+                parts.append(message.frame % (text if cursor is None else (text, self._sequence)))
             else:
                 self._take(event)
-            if self._cursor is not None and len(parts) > told:
-                parts[-1] = parts[-1][:-1] + b"id: " + self._cursor % self._sequence + b"\n\n"
+                if cursor is not None and len(parts) > told:
+                    parts[-1] = _with_cursor(parts[-1], cursor % self._sequence)
             self._sequence += 1
         return self._taken()
 
@@ -160,7 +163,7 @@ class AgUiWire:
                 self._close_all()
                 self._finish({"type": "cancelled"})
             case Token():
-                pass
+                self._speak(event)
             case _:
                 assert_never(event)
 
@@ -175,8 +178,7 @@ class AgUiWire:
     def _complete(self, event: Complete) -> None:
         reply = "" if self._spoke else self._chat.reply(event.output)
         if reply:
-            message = self._open(_OWN)
-            self._parts.append(message.frame % encode_text(reply))
+            self._speak(Token(reply))
         self._close_all()
         output: Any = event.output
         if self._framework == _GRAPHS and isinstance(output, dict):
@@ -190,14 +192,23 @@ class AgUiWire:
 
     # Text
 
+    def _speak(self, token: Token) -> None:
+        channel = (token.node, token.message_id)
+        if token.content:
+            message = self._messages.get(channel) or self._open(channel)
+            fields = {"messageId": message.id, "delta": token.content}
+            self._say("TEXT_MESSAGE_CONTENT", fields)
+        if token.finish_reason is not None:
+            self._close(channel)
+
     def _open(self, channel: Channel) -> _Message:
         self._spoke = True
         message_id = self._new_id("msg")
         self._say("TEXT_MESSAGE_START", {"messageId": message_id, "role": "assistant"})
         # An id has no characters that `%` would fill.
         data = encode({"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id})[:-1]
-        message = _Message(message_id, sse.frame(data + b',"delta":%b}'))
-        self._messages[channel] = message
+        frame = sse.frame(data + b',"delta":%b}', event_id=self._cursor)
+        message = self._messages[channel] = _Message(message_id, frame)
         return message
 
     def _close(self, channel: Channel) -> None:
@@ -259,7 +270,13 @@ def _usage(read: int, written: int) -> dict[str, int]:
     return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
 
 
+def _with_cursor(frame: bytes, cursor: bytes) -> bytes:
+    return frame[:-1] + b"id: " + cursor + b"\n\n"
+
+
 class _Message(NamedTuple):
+    """`frame` has a place for a text, and for the sequence where there are cursors."""
+
     id: str
     frame: bytes
 

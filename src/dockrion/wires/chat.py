@@ -102,11 +102,10 @@ def _text_of(message: Message, *, field: str) -> str:
     if texts is not None:
         return "".join(texts)
     if isinstance(content, list):
-        others = sorted({str(_type_of(part)) for part in cast("list[Any]", content)} - _TEXTS)
-        raise wrong(
-            f"{field}.content",
-            f"this agent takes text alone, got parts of type {', '.join(others)}",
-        )
+        parts = cast("list[Any]", content)
+        number = next((at for at, part in enumerate(parts) if _type_of(part) not in _TEXTS), 0)
+        shown = encode(_type_of(parts[number])).decode()[:40] if parts else "none"
+        raise wrong(f"{field}.content", f"this agent takes text alone, got a part of type {shown}")
     raise wrong(f"{field}.content", f"must be a text or a list of parts, got {kind_of(content)}")
 
 
