@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from .cutting import cutting
 from .readers import CLIENTS
@@ -257,7 +258,7 @@ def test_langchain_talks_to_the_agent_as_to_a_model(chatting: Server, responses:
         model = ChatOpenAI(
             model="e2e",
             base_url=f"{chatting.url}/v1",
-            api_key=KEY,
+            api_key=SecretStr(KEY),
             http_client=http_client,
             use_responses_api=responses,
         )
