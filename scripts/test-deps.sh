@@ -5,8 +5,7 @@
 # missing and the tests that need it will say that they were skipped; with CI set that is a failure.
 set -euo pipefail
 
-clients="$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/clients" && pwd)"
-stamp="$clients/node_modules/.installed-package-lock.json"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 # Programs and the Debian packages that bring them.
 declare -A packages=(
@@ -36,14 +35,15 @@ give_up() {
   [[ -z "${CI:-}" ]] || exit 1
 }
 
-install_clients() {
+install_npm_packages() {
+  local folder="$1" lock="$root/$1/package-lock.json" stamp="$root/$1/node_modules/.installed-package-lock.json"
   # A lock with download addresses would tie everybody to one registry.
-  if grep -q '"resolved"' "$clients/package-lock.json"; then
-    echo "test-deps: tests/clients/package-lock.json has download addresses; make it again in that folder" >&2
+  if grep -q '"resolved"' "$lock"; then
+    echo "test-deps: $folder/package-lock.json has download addresses; make it again in that folder" >&2
     exit 1
   fi
-  cmp -s "$clients/package-lock.json" "$stamp" && return
-  (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error) && cp "$clients/package-lock.json" "$stamp"
+  cmp -s "$lock" "$stamp" && return
+  (cd "$root/$folder" && npm ci --no-audit --no-fund --loglevel=error) && cp "$lock" "$stamp"
 }
 
 mapfile -t missing < <(missing_programs)
@@ -55,5 +55,7 @@ if ((${#missing[@]})); then
   give_up "${missing[*]}"
 fi
 if command -v npm >/dev/null; then
-  install_clients || give_up "the npm packages of tests/clients"
+  for folder in tests/clients web; do
+    install_npm_packages "$folder" || give_up "the npm packages of $folder"
+  done
 fi

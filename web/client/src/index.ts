@@ -1,0 +1,38 @@
+// What the package gives.
+
+export type { ReconnectOptions } from './backoff.js';
+export { Client, type ClientOptions, type Invoked, type InvokeStreamOptions } from './client.js';
+export {
+  AgentError,
+  AuthError,
+  ConflictError,
+  ConnectionError,
+  DockrionError,
+  GoneError,
+  NotFoundError,
+  PermissionDeniedError,
+  PolicyViolationError,
+  RateLimitError,
+  RunCancelledError,
+  RunInterruptedError,
+  RunTimeoutError,
+  ServiceUnavailableError,
+  UnexpectedAnswerError,
+  ValidationError,
+} from './errors.js';
+export * from './events.js';
+export type {
+  AcceptedRun,
+  CallOptions,
+  CreateOptions,
+  FollowOptions,
+  ListOptions,
+  Run,
+  RunPage,
+  Runs,
+  RunStatus,
+  StartOptions,
+} from './runs.js';
+export { type Frame, FrameReader } from './sse.js';
+export type { EventStream, Reconnecting, StreamOptions } from './stream.js';
+export type { Secret } from './transport.js';
