@@ -121,7 +121,7 @@ async def test_a_trailing_slash_is_redirected(page: str) -> None:
     assert headers["location"].endswith(f"/agents/echo{page}")
 
 
-async def test_the_welcome_page_links_to_them() -> None:
+async def test_the_playground_links_to_them() -> None:
     app = app_for(nothing)
     async with running(app):
         _, _, html = await get(app, "/")

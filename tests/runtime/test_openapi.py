@@ -139,7 +139,15 @@ def test_only_paths_that_are_on_are_in_it(expose: dict[str, Any], paths: set[str
 async def test_every_path_of_the_document_is_served_and_every_served_one_is_in_it() -> None:
     app = app_for(nothing)
     described = app.openapi()["paths"]
-    pages = {"/", "/openapi.json", "/docs", "/docs/{file}", "/redoc", "/redoc/{file}"}
+    pages = {
+        "/",
+        "/playground/{file}",
+        "/openapi.json",
+        "/docs",
+        "/docs/{file}",
+        "/redoc",
+        "/redoc/{file}",
+    }
     assert set(app._paths) - pages == described.keys()  # pyright: ignore[reportAttributeAccessIssue]
     async with running(app):
         for path, item in described.items():

@@ -29,6 +29,7 @@ from dockrion.runtime.cors import with_cors
 from dockrion.runtime.endpoints.docs import docs_router
 from dockrion.runtime.endpoints.invoke import InvokeEndpoint, invoke_agent_stream
 from dockrion.runtime.endpoints.metrics import metrics_router
+from dockrion.runtime.endpoints.playground import playground_router
 from dockrion.runtime.endpoints.protocols import protocols_of
 from dockrion.runtime.endpoints.run_events import follow_run
 from dockrion.runtime.endpoints.runs import PATHS, RunsPaths
@@ -105,7 +106,12 @@ class DockrionApp(FastAPI):
         self._direct = _direct(host)
         self._runs = RunsPaths(host, follow_run) if host.spec.streaming.async_runs else None
         self._protocols = protocols_of(host)
-        routers = (status_router(host), metrics_router(Metrics(host), host.gate), docs_router(host))
+        routers = (
+            status_router(host),
+            metrics_router(Metrics(host), host.gate),
+            playground_router(host),
+            docs_router(host),
+        )
         for router in routers:
             self.include_router(router, include_in_schema=False)
         ours = [route for router in routers for route in router.routes]

@@ -29,11 +29,15 @@ _ANY_TYPE: Final = ["object", "array", "string", "number", "boolean", "null"]
 _DEFINITIONS: Final = ("$defs", "definitions")
 
 
-def curl_line(spec: DockSpec, url: str) -> str:
-    """Return the command that streams, or, where nothing streams, that asks and waits."""
+def curl_line(spec: DockSpec, url: str, *, for_strangers: bool = False) -> str:
+    """Return the command that streams, or, where nothing streams, that asks and waits.
+
+    `for_strangers` keeps what the agent takes to itself where `auth.protect` closes the schema.
+    """
     schema = spec.io_schema.input
     payload = sample_payload(schema)
-    if schema is None or Schema(schema).fits(payload):
+    is_closed = for_strangers and spec.auth is not None and "schema" in spec.auth.protect
+    if not is_closed and (schema is None or Schema(schema).fits(payload)):
         body = shlex.quote(json.dumps(payload, ensure_ascii=False))
     else:
         body = shlex.quote(f"<JSON that fits the input of {url}/schema>")

@@ -1,24 +1,16 @@
-"""What can be asked of a server without running its agent: health, readiness, schema, info, the welcome page."""
+"""What can be asked of a server without running its agent: health, readiness, schema, info."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import html
-import re
-from functools import cache
-from importlib.resources import files
-from string import Template
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from dockrion.errors import DockrionError
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.pages import NO_STORE, page_headers
-from dockrion.runtime.sample import curl_line
+from dockrion.runtime.pages import NO_STORE
 from dockrion.version import VERSION
 
 
@@ -87,10 +79,6 @@ def status_router(host: AgentHost) -> APIRouter:
         await host.gate.guard("info", request.scope)
         return _Answer(host.secrets.hide_in(_info(host)))
 
-    async def welcome(request: Request) -> HTMLResponse:
-        page = _welcome(host, str(request.base_url).rstrip("/"))
-        return HTMLResponse(page, headers=_page_headers())
-
     for path, endpoint in (
         ("/health", health),
         ("/ready", ready),
@@ -98,7 +86,6 @@ def status_router(host: AgentHost) -> APIRouter:
         ("/info", info),
     ):
         router.add_api_route(path, endpoint, methods=["GET", "HEAD"])
-    router.add_api_route("/", welcome, methods=["GET", "HEAD"], include_in_schema=False)
     return router
 
 
@@ -118,40 +105,3 @@ def _info(host: AgentHost) -> dict[str, Any]:
         "events": host.spec.streaming.events.allowed,
         "protocols": list(spec.expose.protocols),
     }
-
-
-def _welcome(host: AgentHost, url: str) -> str:
-    spec = host.spec
-    texts = {
-        "name": spec.agent.name,
-        "description": spec.agent.description or "An agent served by dockrion.",
-        "reading": " and read its answer as it comes" if spec.expose.sse else "",
-        "line": curl_line(spec, url),
-        "url": url,
-        "version": VERSION,
-    }
-    return _page().substitute(
-        {name: html.escape(host.secrets.hide(text)) for name, text in texts.items()}
-    )
-
-
-@cache
-def _page() -> Template:
-    return Template(
-        files("dockrion.runtime").joinpath("static/welcome.html").read_text(encoding="utf-8")
-    )
-
-
-@cache
-def _page_headers() -> dict[str, str]:
-    """Let the page run the script and use the style that it is made with, and no other."""
-    page = _page().template.replace("$$", "$")
-    script, style = (_hash_of(name, page) for name in ("script", "style"))
-    return page_headers(f"script-src {script}; style-src {style}")
-
-
-def _hash_of(element: str, page: str) -> str:
-    found = re.search(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
-    assert found is not None
-    digest = hashlib.sha256(found[1].encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,82 @@
+"""The page at `/`, where a person tries the agent: the server's part of it.
+
+The page itself is built from `web/playground` into `static/playground`. It holds nothing that needs credentials: what the
+agent takes it asks for with those of its reader. All links are relative, so it works below any prefix, whether the app
+knows of it or not.
+"""
+
+from __future__ import annotations
+
+import html
+from importlib.resources import files
+from string import Template
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from dockrion.events.jsonable import encode
+from dockrion.runtime.host import AgentHost
+from dockrion.runtime.pages import page_headers
+from dockrion.runtime.sample import curl_line
+from dockrion.spec import DockSpec
+from dockrion.version import VERSION
+
+# Answers of agents are shown as Markdown, and may name pictures elsewhere: they are links there.
+_HEADERS: Final = page_headers(
+    "script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+)
+
+
+def playground_router(host: AgentHost) -> APIRouter:
+    router = APIRouter()
+    static = files("dockrion.runtime").joinpath("static")
+    template = Template(static.joinpath("playground.html").read_text(encoding="utf-8"))
+    built = StaticFiles(packages=[("dockrion.runtime", "static/playground")])
+
+    async def page(request: Request) -> HTMLResponse:
+        text = _filled(template, host, str(request.base_url).rstrip("/"))
+        return HTMLResponse(text, headers=_HEADERS)
+
+    async def part(request: Request) -> Response:
+        response = await built.get_response(request.path_params["file"], request.scope)
+        # Browsers ask whether it has changed, as it may have with a new version of the package.
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+    router.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
+    router.add_route("/playground/{file}", part)
+    return router
+
+
+def _filled(template: Template, host: AgentHost, url: str) -> str:
+    spec = host.spec
+    texts = {
+        "name": spec.agent.name,
+        "description": spec.agent.description or "An agent served by dockrion.",
+        "reading": " and read its answer as it comes" if spec.expose.sse else "",
+        "line": curl_line(spec, url, for_strangers=True),
+        "url": url,
+        "version": VERSION,
+    }
+    safe = {name: html.escape(host.secrets.hide(text)) for name, text in texts.items()}
+    facts = encode(host.secrets.hide_in(_facts(spec))).decode()
+    return template.substitute(safe, facts=html.escape(facts))
+
+
+def _facts(spec: DockSpec) -> dict[str, Any]:
+    """Return what the page needs to know before its reader has said who they are."""
+    expose, auth = spec.expose, spec.auth
+    return {
+        "agent": spec.agent.name,
+        "version": VERSION,
+        "invoke": expose.rest,
+        "stream": expose.sse,
+        "runs": spec.streaming.async_runs,
+        "chat": None if expose.chat is None else expose.chat.model_dump(),
+        "auth": None
+        if auth is None or auth.is_open
+        else {"mode": auth.mode, "header": auth.headers[0], "protects": auth.protect},
+    }

@@ -1,0 +1,129 @@
+// Runs that were: those of this page, and those that the server keeps for its caller.
+
+import type { Client, Run, RunStatus } from 'dockrion-client';
+
+import { add, h } from './dom.js';
+import { facts } from './facts.js';
+import type { Recording, Status } from './session.js';
+
+const PAGE = 15;
+const MAX_RECORDINGS = 20;
+const NAMES: Record<Status, string> = {
+  idle: 'Idle',
+  running: 'Running',
+  reconnecting: 'Reconnecting',
+  waiting: 'Waiting',
+  complete: 'Complete',
+  failed: 'Failed',
+  cancelled: 'Cancelled',
+  left: 'Stopped',
+};
+const STATUSES: Record<RunStatus, Status> = {
+  ACCEPTED: 'running',
+  RUNNING: 'running',
+  INTERRUPTED: 'waiting',
+  COMPLETED: 'complete',
+  FAILED: 'failed',
+  CANCELLED: 'cancelled',
+};
+
+export interface Opening {
+  recorded: (recording: Recording) => void;
+  kept: (runId: string) => void;
+}
+
+export class HistoryView {
+  readonly element: HTMLElement;
+  readonly #list = h('ul', { class: 'runs' });
+  readonly #more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => void this.#load(true) }, 'Show more');
+  readonly #problem = h('p', { class: 'problem', hidden: true });
+  readonly #recordings: Recording[] = [];
+  #kept: Run[] = [];
+  #cursor: string | undefined;
+
+  constructor(
+    private readonly connect: () => Client,
+    private readonly opening: Opening,
+  ) {
+    const refresh = facts.runs
+      ? h('button', { type: 'button', class: 'quiet', onclick: () => void this.#load(false) }, 'Refresh')
+      : null;
+    this.element = h(
+      'section',
+      { class: 'card history', 'aria-labelledby': 'runs-title' },
+      h('div', { class: 'row spread' }, h('h2', { id: 'runs-title' }, 'Runs'), refresh),
+      this.#list,
+      this.#problem,
+      this.#more,
+    );
+    this.#draw();
+  }
+
+  /** Keep a run of this page, which the server may not. */
+  keep(recording: Recording): void {
+    if (!this.#recordings.includes(recording)) {
+      this.#recordings.unshift(recording);
+      this.#recordings.length = Math.min(this.#recordings.length, MAX_RECORDINGS);
+    }
+    this.#draw();
+  }
+
+  refresh(): Promise<void> {
+    return this.#load(false);
+  }
+
+  async #load(isMore: boolean): Promise<void> {
+    if (!facts.runs) {
+      return;
+    }
+    try {
+      const cursor = isMore ? this.#cursor : undefined;
+      const page = await this.connect().runs.list({ limit: PAGE, cursor });
+      this.#kept = isMore ? [...this.#kept, ...page.runs] : page.runs;
+      this.#cursor = page.next_cursor ?? undefined;
+      this.#problem.hidden = true;
+    } catch (error) {
+      this.#problem.textContent = error instanceof Error ? error.message : String(error);
+      this.#problem.hidden = false;
+    }
+    this.#draw();
+  }
+
+  #draw(): void {
+    const kept = new Map(this.#kept.map((run) => [run.run_id, run]));
+    const own = this.#recordings.filter(({ runId }) => runId === undefined || !kept.has(runId));
+    const entries = [
+      ...own.map((recording) => ({
+        at: recording.createdAt,
+        element: this.#entry(recording.runId, recording.createdAt, recording.status, 'this page', () => this.opening.recorded(recording)),
+      })),
+      ...this.#kept.map((run) => ({
+        at: run.created_at,
+        element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', '', () => this.opening.kept(run.run_id)),
+      })),
+    ].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+    this.#list.replaceChildren(...entries.map(({ element }) => element));
+    this.#more.hidden = this.#cursor === undefined;
+    if (entries.length === 0) {
+      this.#list.append(
+        h('li', { class: 'empty' }, facts.runs ? 'No runs yet. They can be looked at again here.' : 'The runs of this page can be looked at again here.'),
+      );
+    }
+  }
+
+  #entry(runId: string | undefined, at: string, status: Status, note: string, open: () => void): HTMLElement {
+    const time = new Date(at);
+    const button = h('button', { type: 'button', class: 'run', onclick: open });
+    add(
+      button,
+      badge(status),
+      h('span', { class: 'mono' }, runId === undefined ? 'without an id' : runId.slice(0, 13)),
+      h('time', { datetime: at, class: 'faint' }, time.toLocaleTimeString(), note ? `, ${note}` : ''),
+    );
+    return h('li', {}, button);
+  }
+}
+
+export function badge(status: Status): HTMLElement {
+  return h('span', { class: `badge is-${status}` }, NAMES[status]);
+}

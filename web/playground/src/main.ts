@@ -1,0 +1,205 @@
+// The playground: puts its parts together, and tells each what happens.
+
+import './style.css';
+
+import { AuthError, type DockrionError } from 'dockrion-client';
+
+import { AnswerView } from './answer.js';
+import { CodeView } from './code.js';
+import { Composer, replyOf } from './composer.js';
+import { CredentialsView } from './credentials.js';
+import { h, tabs } from './dom.js';
+import { EventsView } from './events.js';
+import { client, credentials, describe, facts, isReady } from './facts.js';
+import { badge, HistoryView } from './history.js';
+import { PulseView } from './pulse.js';
+import { type Moment, type Recording, Session } from './session.js';
+import { duration, TimelineView } from './timeline.js';
+import { themeButton } from './theme.js';
+
+const session: Session = new Session(client, { began, happened, changed });
+const answer = new AnswerView({ answer: (question, value) => session.answer(question, value) }, replyOf);
+const timeline = new TimelineView();
+const events = new EventsView();
+const pulse = new PulseView();
+const code = new CodeView();
+const composer = new Composer({
+  run: () => void run(),
+  changed: () => code.show(composer.payload(), composer.way),
+  forget: () => {
+    session.leave();
+    answer.clear();
+  },
+});
+const history = new HistoryView(client, {
+  recorded: (recording) => void session.show(recording, 'at once'),
+  kept: (runId) => void session.open(runId),
+});
+const who = facts.auth === null ? undefined : new CredentialsView(() => void begin());
+
+const statusBadge = h('span', { class: 'status-badge' });
+const note = h('span', { class: 'note-line' });
+const runName = h('span', { class: 'mono faint run-name' });
+const stop = h('button', { type: 'button', class: 'stop', hidden: true, onclick: () => void stopRun() }, 'Stop');
+const replay = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => void session.show(session.recording, 'as it was') }, 'Replay');
+const result = h('section', { class: 'card result', 'aria-label': 'Result' });
+const panels = tabs(
+  'What came back',
+  [
+    { key: 'answer', title: 'Answer', panel: answer.element },
+    { key: 'timeline', title: 'Timeline', panel: timeline.element },
+    { key: 'events', title: 'Events', panel: events.element },
+    { key: 'code', title: 'Code', panel: code.element },
+  ],
+  // What was not seen was not drawn.
+  (key) => key === 'events' && events.happened(),
+);
+
+function build(): void {
+  document.querySelector('#tools')?.append(...(who === undefined ? [] : [who.button]), themeButton());
+  document.querySelector('#page')?.replaceChildren(
+    h('div', { class: 'side' }, h('section', { class: 'card', 'aria-label': 'Input' }, composer.element), history.element),
+    result,
+  );
+  result.append(
+      h('h2', { class: 'unseen' }, 'Result'),
+      h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, stop),
+      pulse.element,
+      panels.bar,
+      answer.element,
+      timeline.element,
+      events.element,
+      code.element,
+  );
+  document.body.classList.add('is-built');
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && session.isBusy && document.querySelector('dialog[open]') === null) {
+      void stopRun();
+    }
+  });
+  showStatus(session.recording, '');
+  void tellReadiness();
+}
+
+/** Say whether the agent is there, as long as nothing else is to be said. */
+async function tellReadiness(): Promise<void> {
+  const ready = await isReady();
+  if (session.recording.status === 'idle') {
+    statusBadge.replaceChildren(h('span', { class: `badge ${ready.isThere ? 'is-complete' : 'is-waiting'}` }, ready.isThere ? 'Ready' : 'Not ready'));
+    note.textContent = ready.why;
+  }
+}
+
+/** Ask the server what it takes, and, when the address names a run, show that. */
+async function begin(): Promise<void> {
+  try {
+    composer.describe(await describe());
+  } catch (error) {
+    composer.describe(undefined);
+    if (error instanceof AuthError) {
+      who?.ask(credentials.isSet ? 'This is not accepted.' : 'This agent tells what it takes only to callers it knows.');
+      return;
+    }
+  }
+  composer.focus();
+  if (facts.auth === null || credentials.isSet) {
+    await history.refresh();
+    const named = new URLSearchParams(location.hash.slice(1)).get('run');
+    if (named !== null && facts.runs && session.recording.status === 'idle') {
+      await session.open(named);
+    }
+  }
+}
+
+async function run(): Promise<void> {
+  if (session.isBusy) {
+    return;
+  }
+  if (facts.auth !== null && !credentials.isSet) {
+    who?.ask('Running the agent needs it.');
+    return;
+  }
+  const order = composer.order();
+  if (order !== undefined) {
+    panels.current() === 'code' && panels.show('answer');
+    composer.sent(order);
+    await session.start(order);
+  }
+}
+
+async function stopRun(): Promise<void> {
+  try {
+    await session.stop();
+  } catch (error) {
+    note.textContent = error instanceof Error ? error.message : String(error);
+  }
+}
+
+function began(recording: Recording): void {
+  // On a narrow screen the answer would come out of sight.
+  if (result.getBoundingClientRect().top > window.innerHeight * 0.8) {
+    result.scrollIntoView({ block: 'start' });
+  }
+  answer.begin(recording);
+  timeline.begin();
+  events.begin(recording.moments);
+  pulse.begin();
+}
+
+function happened(moments: Moment[]): void {
+  answer.happened(moments);
+  timeline.happened(moments);
+  events.happened();
+  pulse.happened(moments);
+}
+
+function changed(recording: Recording, text: string): void {
+  const { status, runId, order, error } = recording;
+  showStatus(recording, text);
+  answer.changed(status, recording);
+  if (session.isBusy) {
+    if (runId !== undefined && order?.way !== 'stream') {
+      nameRun(runId);
+    }
+    return;
+  }
+  timeline.settle();
+  pulse.settle();
+  composer.answered(order, answer.said);
+  history.keep(recording);
+  if (error !== undefined) {
+    refused(error);
+  } else {
+    void history.refresh();
+  }
+}
+
+function refused(error: DockrionError): void {
+  if (error instanceof AuthError && error.status === 401) {
+    who?.ask(error.message);
+  } else if (error.code === 'VALIDATION_ERROR') {
+    composer.refuse(error);
+  }
+}
+
+function nameRun(runId: string): void {
+  const url = `#run=${encodeURIComponent(runId)}`;
+  if (location.hash !== url) {
+    window.history.replaceState(null, '', url);
+  }
+}
+
+function showStatus(recording: Recording, text: string): void {
+  const { status, runId, moments } = recording;
+  const { isBusy } = session;
+  statusBadge.replaceChildren(status === 'idle' ? '' : badge(status));
+  const last = moments.at(-1);
+  note.textContent = text || (isBusy || last === undefined ? '' : `after ${duration(last.at)}, ${moments.length.toLocaleString('en')} events`);
+  runName.textContent = runId ?? '';
+  stop.hidden = !isBusy;
+  replay.hidden = isBusy || moments.length === 0;
+  composer.busy(isBusy);
+}
+
+build();
+void begin();

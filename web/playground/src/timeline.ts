@@ -1,0 +1,186 @@
+// What happened when: one row for each thing, with a bar for how long it took.
+
+import type { RunEvent } from 'dockrion-client';
+
+import { add, h } from './dom.js';
+import type { Moment } from './session.js';
+
+const MAX_ROWS = 400;
+
+interface Row {
+  element: HTMLElement;
+  label: HTMLElement;
+  detail: HTMLElement;
+  time: HTMLElement;
+  took: HTMLElement;
+  bar: HTMLElement;
+  start: number;
+  end: number;
+}
+
+export class TimelineView {
+  readonly element = h('div', { class: 'timeline' });
+  #list = h('ol', { class: 'rows' });
+  #rows: Row[] = [];
+  #last: { key: string; row: Row; count: number } | undefined;
+  #named = new Map<string, Row>();
+  #total = 1;
+  #drawn = 0;
+
+  constructor() {
+    this.clear();
+  }
+
+  clear(): void {
+    this.element.replaceChildren(
+      h('p', { class: 'empty' }, 'Steps, tool calls, progress and their times appear here during a run.'),
+    );
+  }
+
+  begin(): void {
+    this.#list = h('ol', { class: 'rows' });
+    this.#rows = [];
+    this.#named.clear();
+    this.#last = undefined;
+    this.#total = 1;
+    this.#drawn = 0;
+    this.element.replaceChildren(this.#list);
+  }
+
+  happened(moments: Moment[]): void {
+    for (const { event, at } of moments) {
+      this.#total = Math.max(this.#total, at);
+      this.#take(event, at);
+    }
+    // All bars change when the whole grows: a few times until it is twice as long.
+    if (this.#total > this.#drawn * 1.2) {
+      this.settle();
+    }
+  }
+
+  settle(): void {
+    this.#drawn = this.#total;
+    this.#list.style.setProperty('--total', String(this.#total));
+  }
+
+  #take(event: RunEvent, at: number): void {
+    switch (event.type) {
+      case 'token': {
+        const key = `token ${event.node ?? ''} ${event.message_id ?? ''}`;
+        if (this.#last?.key === key) {
+          const last = this.#last;
+          last.count += 1;
+          last.row.detail.textContent = counted(last.count, event.node);
+          this.#stretch(last.row, at);
+          return;
+        }
+        const row = this.#row('token', 'Tokens', counted(1, event.node), at);
+        this.#last = { key, row, count: 1 };
+        return;
+      }
+      case 'progress': {
+        const known = this.#named.get(`progress ${event.step}`);
+        const row = known ?? this.#row('progress', event.step, '', at);
+        this.#named.set(`progress ${event.step}`, row);
+        const meter = h('progress', { max: 1, value: event.progress, 'aria-label': event.step });
+        row.detail.replaceChildren(meter, ` ${Math.round(event.progress * 100)} %`, event.message ? ` ${event.message}` : '');
+        this.#stretch(row, at);
+        return;
+      }
+      case 'tool_call': {
+        const row = this.#row('tool', event.tool, brief(event.arguments), at);
+        this.#named.set(`tool ${event.call_id ?? event.tool}`, row);
+        break;
+      }
+      case 'tool_result': {
+        const known = this.#named.get(`tool ${event.call_id ?? event.tool}`);
+        const row = known ?? this.#row('tool', event.tool, '', at - (event.duration_ms ?? 0));
+        const result = event.error === null ? brief(event.output) : event.error;
+        add(row.detail, h('span', { class: event.error === null ? 'result' : 'result bad' }, ` → ${result}`));
+        this.#stretch(row, at);
+        if (event.duration_ms !== null) {
+          row.took.textContent = duration(event.duration_ms);
+        }
+        break;
+      }
+      case 'step': {
+        const took = event.duration_ms ?? 0;
+        const keys = [event.input_keys, event.output_keys].map((one) => one?.join(', ') ?? '');
+        const detail = keys.some(Boolean) ? `${keys[0] || '…'} → ${keys[1] || '…'}` : '';
+        const row = this.#row('step', event.node_name, detail, at - took);
+        this.#stretch(row, at);
+        if (event.duration_ms !== null) {
+          row.took.textContent = duration(took);
+        }
+        break;
+      }
+      case 'started':
+        this.#row('mark', event.attempt === undefined ? 'Started' : `Attempt ${event.attempt}`, event.framework, at);
+        break;
+      case 'interrupt':
+        this.#row('wait', 'Question', brief(event.value), at);
+        break;
+      case 'complete':
+        this.#row('good', 'Complete', `${duration(event.latency_seconds * 1000)} at the server`, at);
+        break;
+      case 'error':
+        this.#row('bad', event.code, event.error, at);
+        break;
+      case 'cancelled':
+        this.#row('bad', 'Cancelled', event.reason, at);
+        break;
+      case 'policy':
+        this.#row('bad', `Policy: ${event.rule}`, event.message, at);
+        break;
+      case 'checkpoint':
+        this.#row('mark', event.name, brief(event.data), at);
+        break;
+      case 'gap':
+        this.#row('bad', 'Gap', `${event.from} to ${event.to}`, at);
+        break;
+      default:
+        this.#row('mark', event.type, brief((event as { data?: unknown }).data), at);
+    }
+    this.#last = undefined;
+  }
+
+  #row(kind: string, name: string, text: string, at: number): Row {
+    const start = Math.max(0, at);
+    const bar = h('span', { class: 'bar' });
+    const label = h('span', { class: 'name' }, name);
+    const detail = h('span', { class: 'detail' }, text);
+    const time = h('span', { class: 'time' }, duration(start));
+    const took = h('span', { class: 'took' });
+    const element = h('li', { class: `kind-${kind}` }, time, h('span', { class: 'what' }, label, ' ', detail), took, h('span', { class: 'track', 'aria-hidden': 'true' }, bar));
+    const row: Row = { element, label, detail, time, took, bar, start, end: start };
+    bar.style.setProperty('--start', String(start));
+    this.#rows.push(row);
+    this.#list.append(element);
+    if (this.#rows.length > MAX_ROWS) {
+      this.#rows.shift()?.element.remove();
+    }
+    return row;
+  }
+
+  #stretch(row: Row, at: number): void {
+    row.end = Math.max(row.end, at);
+    row.bar.style.setProperty('--long', String(row.end - row.start));
+    row.took.textContent = duration(row.end - row.start);
+  }
+}
+
+export function duration(ms: number): string {
+  if (ms < 1000) {
+    return `${Math.round(ms)} ms`;
+  }
+  return ms < 60_000 ? `${(ms / 1000).toFixed(2)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+function counted(count: number, node: string | undefined): string {
+  return `${count.toLocaleString('en')}${node ? ` from ${node}` : ''}`;
+}
+
+function brief(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return text.length > 160 ? `${text.slice(0, 160)}…` : text;
+}
