@@ -170,6 +170,7 @@ def test_a_question_is_answered_in_its_place(page: Browser, how: str) -> None:
     page.wait(COMPLETE)
     text = page.text(ANSWER)
     assert text.index("Answered: perhaps") < text.index("You said perhaps.")
+    assert page.count(".question") == 1
 
 
 def test_an_answer_that_the_agent_offers_is_one_click(page: Browser) -> None:
@@ -296,6 +297,30 @@ def test_past_runs_are_listed_shown_again_and_replayed(page: Browser) -> None:
     page.wait(".status .badge.is-running")
     page.wait(COMPLETE)
     assert page.text(ANSWER) == whole
+
+
+def test_a_question_of_a_past_run_is_shown_as_answered(page: Browser) -> None:
+    page.check(field("ask"))
+    run_for(page)
+    page.click('role=button[name="yes"]')
+    page.wait(COMPLETE)
+    run_id = page.text(".run-name")
+    page.reload()
+    page.click(f'.run:has-text("{run_id[:13]}")')
+    page.wait(COMPLETE)
+    assert "Answered." in page.text(".question")
+    assert page.count(".question textarea") == 0
+
+
+def test_a_run_that_waits_is_found_and_answered_after_a_reload(page: Browser) -> None:
+    page.check(field("ask"))
+    page.click(way("Background"))
+    run_for(page)
+    page.wait(".question")
+    page.reload()
+    page.click('role=button[name="no"]')
+    page.wait(COMPLETE)
+    assert "You said no." in page.text(ANSWER)
 
 
 def test_a_run_of_this_page_can_be_shown_again_where_the_server_keeps_none(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import html
 import json
 import re
@@ -105,6 +106,30 @@ async def test_the_files_of_the_page_are_asked_for_anew_and_told_to_be_the_same(
     assert first.headers["content-type"].startswith(kind)
     assert first.headers["cache-control"] == "no-cache"
     assert (first.status, again.status) == (200, 304)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1, gzip;q=0.5", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, br", False),
+        ("", False),
+    ],
+)
+async def test_who_takes_compressed_files_gets_them(accepted: str, is_compressed: bool) -> None:
+    app = app_for(echo)
+    path, headers = "/playground/playground.js", {"accept-encoding": accepted}
+    async with running(app):
+        async with request(app, "GET", path, headers=headers) as exchange:
+            content = await exchange.read()
+        async with request(app, "GET", path, headers={"accept-encoding": "identity"}) as plain:
+            expected = await plain.read()
+    assert exchange.headers["vary"] == "accept-encoding"
+    assert ("content-encoding" in exchange.headers) is is_compressed
+    assert (gzip.decompress(content) if is_compressed else content) == expected
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fplayground.html", "%2e%2e"])

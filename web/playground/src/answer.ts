@@ -4,11 +4,14 @@ import type { InterruptEvent, RunEvent } from 'dockrion-client';
 
 import { add, freshId, h } from './dom.js';
 import { isObject } from './form.js';
-import { markdown, MarkdownStream } from './markdown.js';
+import { MarkdownStream } from './markdown.js';
 import type { Moment, Recording, Status } from './session.js';
 
 export interface Answering {
   answer: (question: InterruptEvent, value: unknown) => Promise<void>;
+  readonly canAnswer: boolean;
+  /** The run went on long ago: whatever comes behind a question says that it was answered. */
+  readonly hasHappened: boolean;
 }
 
 /** Where the reply of an agent stands in an output that is an object. */
@@ -69,6 +72,12 @@ export class AnswerView {
     // One write for all that a voice has said since the last frame.
     const texts = new Map<string, string>();
     for (const { event } of moments) {
+      if (this.#cards.size > 0 && event.type !== 'interrupt' && this.answering.hasHappened) {
+        for (const card of this.#cards.values()) {
+          close(card, 'Answered.');
+        }
+        this.#cards.clear();
+      }
       if (event.type === 'token') {
         const voice = `${event.node ?? ''}\n${event.message_id ?? ''}`;
         texts.set(voice, (texts.get(voice) ?? '') + event.content);
@@ -87,7 +96,7 @@ export class AnswerView {
     this.#speech.setAttribute('aria-busy', 'false');
     this.#turn.querySelector('.thinking')?.remove();
     for (const card of this.#cards.values()) {
-      close(card, '');
+      close(card, this.answering.canAnswer ? 'It cannot be answered any more.' : '');
     }
     this.#cards.clear();
     const { error } = recording;
@@ -149,7 +158,7 @@ export class AnswerView {
     const reply = this.replyOf(output);
     if (!this.#hasTokens && reply !== undefined) {
       const place = h('div', { class: 'prose' });
-      markdown(place, reply);
+      new MarkdownStream(place).append(reply);
       this.#speech.append(place);
       this.said = reply;
     }
@@ -236,7 +245,11 @@ export class AnswerView {
     this.#speech.append(card);
     // What is said from here on is said behind it.
     this.#voices.clear();
-    input.focus({ preventScroll: false });
+    if (this.answering.canAnswer) {
+      input.focus();
+    } else {
+      close(card, '');
+    }
   }
 }
 
@@ -258,7 +271,8 @@ function close(card: HTMLElement, note: string): void {
     control.remove();
   }
   card.classList.add('closed');
-  add(card, h('p', { class: 'note' }, note || card.dataset['note'] || 'It cannot be answered any more.'));
+  const said = card.dataset['note'] ?? note;
+  add(card, said === '' ? null : h('p', { class: 'note' }, said));
 }
 
 function problemCard(code: string, message: string, details: unknown): HTMLElement {
@@ -269,6 +283,11 @@ function problemCard(code: string, message: string, details: unknown): HTMLEleme
     h('p', {}, message),
     details === null || details === undefined
       ? null
-      : h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Details' }, h('code', {}, json(details))),
+      : h(
+          'details',
+          {},
+          h('summary', {}, 'Details'),
+          h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Details' }, h('code', {}, json(details))),
+        ),
   );
 }

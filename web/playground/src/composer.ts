@@ -43,6 +43,7 @@ export class Composer {
   #messages: Message[] = [];
   #talkId = '';
   #tabs: ReturnType<typeof tabs> | undefined;
+  readonly #keys = h('span', { class: 'faint keys' });
   #run = h('button', { class: 'primary', type: 'submit' }, 'Run');
 
   constructor(private readonly composing: Composing) {
@@ -88,13 +89,14 @@ export class Composer {
       this.#carry(before, key);
       before = key;
       this.#run.textContent = key === 'chat' ? 'Send' : 'Run';
+      this.#keys.textContent = key === 'chat' ? 'Enter' : 'Ctrl + Enter';
       this.composing.changed();
     });
     this.element.replaceChildren(
       panels.length > 1 ? this.#tabs.bar : h('h2', {}, 'Input'),
       ...panels.map(({ panel }) => panel),
       this.#options(),
-      h('div', { class: 'row' }, this.#run, h('span', { class: 'faint keys' }, 'Ctrl + Enter')),
+      h('div', { class: 'row' }, this.#run, this.#keys),
     );
     this.composing.changed();
   }

@@ -7,6 +7,8 @@ import { json } from './answer.js';
 
 const ROW_PIXELS = 30;
 const SPARE_ROWS = 8;
+// Nobody reads faster.
+const DRAW_MS = 100;
 
 export class EventsView {
   readonly element: HTMLElement;
@@ -14,6 +16,7 @@ export class EventsView {
   #chosen = -1;
   #follows = true;
   #isStale = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   // A row that is seen stays the same element, or a click on it would be lost while events come.
   readonly #rows = new Map<number, HTMLElement>();
 
@@ -52,10 +55,10 @@ export class EventsView {
     const count = this.#moments.length;
     this.#count.textContent = count === 0 ? 'No events yet' : `${count.toLocaleString('en')} events`;
     this.#isStale = true;
-    // Where the panel is not shown there is nothing to draw.
-    if (this.#box.clientHeight > 0) {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
       this.#draw();
-    }
+    }, DRAW_MS);
   }
 
   #scrolled(): void {
@@ -66,6 +69,10 @@ export class EventsView {
 
   #draw(): void {
     const box = this.#box;
+    // Where the panel is not shown there is nothing to draw.
+    if (box.clientHeight === 0) {
+      return;
+    }
     this.#space.style.height = `${this.#moments.length * ROW_PIXELS}px`;
     if (this.#isStale && this.#follows && this.#chosen === -1) {
       box.scrollTop = box.scrollHeight;

@@ -95,11 +95,11 @@ export class HistoryView {
     const entries = [
       ...own.map((recording) => ({
         at: recording.createdAt,
-        element: this.#entry(recording.runId, recording.createdAt, recording.status, 'this page', () => this.opening.recorded(recording)),
+        element: this.#entry(recording.runId, recording.createdAt, recording.status, () => this.opening.recorded(recording)),
       })),
       ...this.#kept.map((run) => ({
         at: run.created_at,
-        element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', '', () => this.opening.kept(run.run_id)),
+        element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', () => this.opening.kept(run.run_id)),
       })),
     ].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
     this.#list.replaceChildren(...entries.map(({ element }) => element));
@@ -111,14 +111,14 @@ export class HistoryView {
     }
   }
 
-  #entry(runId: string | undefined, at: string, status: Status, note: string, open: () => void): HTMLElement {
+  #entry(runId: string | undefined, at: string, status: Status, open: () => void): HTMLElement {
     const time = new Date(at);
     const button = h('button', { type: 'button', class: 'run', onclick: open });
     add(
       button,
       badge(status),
       h('span', { class: 'mono' }, runId === undefined ? 'without an id' : runId.slice(0, 13)),
-      h('time', { datetime: at, class: 'faint' }, time.toLocaleTimeString(), note ? `, ${note}` : ''),
+      h('time', { datetime: at, class: 'faint' }, time.toLocaleTimeString()),
     );
     return h('li', {}, button);
   }

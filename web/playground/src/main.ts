@@ -18,7 +18,7 @@ import { duration, TimelineView } from './timeline.js';
 import { themeButton } from './theme.js';
 
 const session: Session = new Session(client, { began, happened, changed });
-const answer = new AnswerView({ answer: (question, value) => session.answer(question, value) }, replyOf);
+const answer = new AnswerView(session, replyOf);
 const timeline = new TimelineView();
 const events = new EventsView();
 const pulse = new PulseView();
@@ -62,14 +62,14 @@ function build(): void {
     result,
   );
   result.append(
-      h('h2', { class: 'unseen' }, 'Result'),
-      h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, stop),
-      pulse.element,
-      panels.bar,
-      answer.element,
-      timeline.element,
-      events.element,
-      code.element,
+    h('h2', { class: 'unseen' }, 'Result'),
+    h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, stop),
+    pulse.element,
+    panels.bar,
+    answer.element,
+    timeline.element,
+    events.element,
+    code.element,
   );
   document.body.classList.add('is-built');
   document.addEventListener('keydown', (event) => {
@@ -147,10 +147,20 @@ function began(recording: Recording): void {
 }
 
 function happened(moments: Moment[]): void {
+  const wasInSight = endOfResult() <= 0;
   answer.happened(moments);
   timeline.happened(moments);
   events.happened();
   pulse.happened(moments);
+  // Who reads the end goes on reading the end.
+  if (wasInSight && panels.current() === 'answer' && endOfResult() > 0) {
+    window.scrollBy(0, endOfResult());
+  }
+}
+
+/** How far the end of the result lies below what is seen. */
+function endOfResult(): number {
+  return result.getBoundingClientRect().bottom + 16 - window.innerHeight;
 }
 
 function changed(recording: Recording, text: string): void {
@@ -166,7 +176,10 @@ function changed(recording: Recording, text: string): void {
   timeline.settle();
   pulse.settle();
   composer.answered(order, answer.said);
-  history.keep(recording);
+  // What was refused is no run.
+  if (runId !== undefined || recording.moments.length > 0) {
+    history.keep(recording);
+  }
   if (error !== undefined) {
     refused(error);
   } else {

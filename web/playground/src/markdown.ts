@@ -1,11 +1,15 @@
 // Markdown that grows, as elements: no HTML of the text is ever taken for more than text.
 //
-// All blocks but the last are done and never touched again, so a long answer costs no more at its end than at its begin.
+// All blocks but the last ones are done and never touched again, so a long answer costs no more at its end than at its begin.
 
 import { add, h } from './dom.js';
 
 const MAX_OPEN_CHARACTERS = 6000;
+// A browser leaves out what is not seen, part by part.
+const BLOCKS_A_PART = 40;
 const MAX_DEPTH = 6;
+const MAX_TRIES = 8;
+const MAX_LINK_CHARACTERS = 2000;
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
@@ -29,10 +33,13 @@ interface Outline {
 
 export class MarkdownStream {
   #open = '';
-  #last: HTMLElement | undefined;
+  // What the open text is for now.
+  #tentative: HTMLElement[] = [];
   readonly #outline: Outline = { level: 2 };
   // Of code that is still being written: its text, which only grows.
   #code: { node: Text; length: number } | undefined;
+
+  #part: HTMLElement | undefined;
 
   constructor(private readonly root: HTMLElement) {}
 
@@ -48,29 +55,40 @@ export class MarkdownStream {
   #render(): void {
     const lines = this.#open.split('\n');
     const blocks = blocksOf(lines);
-    const open = blocks.pop();
-    if (this.#last !== undefined) {
-      this.#last.remove();
+    // The last line may still become something else, so it ends no block.
+    const start = blocksOf(lines.slice(0, -1)).at(-1)?.start ?? 0;
+    for (const element of this.#tentative) {
+      element.remove();
     }
-    this.#last = this.#code = undefined;
-    for (const block of blocks) {
-      this.root.append(elementOf(block, 0, this.#outline));
+    this.#code = undefined;
+    for (const block of blocks.filter((one) => one.start < start)) {
+      this.#append(elementOf(block, 0, this.#outline));
     }
-    if (open === undefined) {
+    this.#open = lines.slice(start).join('\n');
+    const open = blocks.filter((one) => one.start >= start);
+    const [first] = open;
+    if (first?.kind !== 'code' && this.#open.length > MAX_OPEN_CHARACTERS) {
+      this.#tentative = [];
+      this.#cut();
       return;
     }
-    // With the blank lines behind it, which decide what it becomes.
-    this.#open = lines.slice(open.start).join('\n');
-    if (open.kind !== 'code' && this.#open.length > MAX_OPEN_CHARACTERS) {
-      this.#cut(open);
-      return;
+    const outline = { ...this.#outline };
+    this.#tentative = open.map((block) => elementOf(block, 0, outline));
+    for (const element of this.#tentative) {
+      this.#append(element);
     }
-    this.#last = elementOf(open, 0, { ...this.#outline });
-    this.root.append(this.#last);
-    const node = this.#last.querySelector('code')?.firstChild;
-    if (open.kind === 'code' && !open.isClosed && open.lines.length > 1 && node instanceof Text) {
+    const node = this.#tentative[0]?.querySelector('code')?.firstChild;
+    if (first?.kind === 'code' && !first.isClosed && first.lines.length > 1 && node instanceof Text) {
       this.#code = { node, length: this.#open.length };
     }
+  }
+
+  #append(block: HTMLElement): void {
+    if (this.#part === undefined || this.#part.childElementCount >= BLOCKS_A_PART) {
+      this.#part = h('div', { class: 'part' });
+      this.root.append(this.#part);
+    }
+    this.#part.append(block);
   }
 
   #growCode(code: { node: Text; length: number }): void {
@@ -78,18 +96,23 @@ export class MarkdownStream {
     code.length = this.#open.length;
   }
 
-  /** A block without an end is done up to its last line or word. */
-  #cut(block: Block): void {
-    const text = this.#open;
-    const end = Math.max(text.lastIndexOf('\n'), text.lastIndexOf(' '));
-    const place = end > 0 ? end : text.length;
-    this.root.append(elementOf({ ...block, lines: text.slice(0, place).split('\n') }, 0, this.#outline));
-    this.#open = text.slice(place + 1);
+  /** A block without an end is done up to some line or word: the same one, however the text came. */
+  #cut(): void {
+    while (this.#open.length > MAX_OPEN_CHARACTERS) {
+      const line = this.#open.lastIndexOf('\n', MAX_OPEN_CHARACTERS);
+      const end = line > 0 ? line : this.#open.lastIndexOf(' ', MAX_OPEN_CHARACTERS);
+      const place = end > 0 ? end : MAX_OPEN_CHARACTERS;
+      for (const block of blocksOf(this.#open.slice(0, place).split('\n'))) {
+        this.#append(elementOf(block, 0, this.#outline));
+      }
+      this.#open = this.#open.slice(end > 0 ? place + 1 : place);
+    }
+    this.#render();
   }
 }
 
-/** Append text that is whole. */
-export function markdown(root: HTMLElement, text: string, depth = 0, outline: Outline = { level: 2 }): void {
+/** Append the blocks of a text that is whole. */
+function markdown(root: HTMLElement, text: string, depth: number, outline: Outline): void {
   for (const block of blocksOf(text.split('\n'))) {
     root.append(elementOf(block, depth, outline));
   }
@@ -122,7 +145,7 @@ function blocksOf(lines: string[]): Block[] {
       } else {
         block = undefined;
       }
-    } else if (block?.kind === 'list' && (ITEM.test(line) || /^\s{2,}\S/.test(line) || block.lines.at(-1)?.trim())) {
+    } else if (block?.kind === 'list' && !isOtherList(block, line) && (ITEM.test(line) || /^\s{2,}\S/.test(line) || block.lines.at(-1)?.trim())) {
       block.lines.push(line);
     } else if (HEADING.test(line)) {
       begin('heading', line);
@@ -142,6 +165,13 @@ function blocksOf(lines: string[]): Block[] {
     }
   }
   return blocks;
+}
+
+/** Whether a line begins a list of the other kind, at the margin of this one. */
+function isOtherList(block: Block, line: string): boolean {
+  const [, indent = '', mark = ''] = ITEM.exec(block.lines[0] ?? '') ?? [];
+  const found = ITEM.exec(line);
+  return found !== null && (found[1]?.length ?? 0) <= indent.length + 1 && /\d/.test(found[2] ?? '') !== /\d/.test(mark);
 }
 
 function elementOf(block: Block, depth: number, outline: Outline): HTMLElement {
@@ -228,12 +258,14 @@ function withInline<Parent extends HTMLElement>(parent: Parent, text: string): P
 const SPECIAL = /[\\`*_~[!\n]|https?:\/\//g;
 
 function inline(parent: Node, text: string, depth: number): void {
-  // What has no end from one place on has none from a later one.
-  const unended = new Set<string>();
+  // What was found behind one place is still the next behind a later one, and what was not found is nowhere: looking for
+  // ends costs no more than the text is long.
+  const known = new Map<string, number>();
   const find = (what: string, from: number): number => {
-    const place = unended.has(what) ? -1 : text.indexOf(what, from);
-    if (place === -1) {
-      unended.add(what);
+    let place = known.get(what);
+    if (place === undefined || (place !== -1 && place < from)) {
+      place = text.indexOf(what, from);
+      known.set(what, place);
     }
     return place;
   };
@@ -303,8 +335,8 @@ function emphasisAt(text: string, at: number, depth: number, find: Find): Span {
   const begin = at + width;
   let end = find(marks, begin + 1);
   // One star does not end at the first of two.
-  while (width === 1 && end !== -1 && text[end + 1] === mark) {
-    end = text.indexOf(marks, end + 2);
+  for (let tries = 0; width === 1 && end !== -1 && text[end + 1] === mark; tries += 1) {
+    end = tries < MAX_TRIES ? text.indexOf(marks, end + 2) : -1;
   }
   if (end === -1 || /\s/.test(text[begin] ?? ' ') || /\s/.test(text[end - 1] ?? ' ')) {
     return undefined;
@@ -320,7 +352,7 @@ function emphasisAt(text: string, at: number, depth: number, find: Find): Span {
 function linkAt(text: string, at: number, depth: number, find: Find): Span {
   const middle = find('](', at);
   const end = middle === -1 ? -1 : find(')', middle);
-  if (end === -1 || text.slice(at + 1, middle).includes('\n')) {
+  if (end === -1 || end - at > MAX_LINK_CHARACTERS || text.slice(at + 1, middle).includes('\n')) {
     return undefined;
   }
   const address = text.slice(middle + 2, end).trim().split(/\s/)[0] ?? '';

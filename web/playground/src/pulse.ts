@@ -7,7 +7,8 @@ import { duration } from './timeline.js';
 const WIDTH = 240;
 const HEIGHT = 36;
 const COLUMNS = 80;
-const MAX_GAPS = 50_000;
+// Of a longer stream the figures are those of its end.
+const MAX_GAPS = 20_000;
 const DRAW_MS = 250;
 
 export class PulseView {
@@ -15,8 +16,9 @@ export class PulseView {
   #first: number | undefined;
   #last = 0;
   #count = 0;
-  #times: number[] = [];
-  #gaps: number[] = [];
+  #kept = 0;
+  readonly #times = new Float64Array(2 * MAX_GAPS);
+  readonly #gaps = new Float64Array(2 * MAX_GAPS);
   #drawnAt = 0;
 
   readonly #values = new Map<string, HTMLElement>();
@@ -40,9 +42,7 @@ export class PulseView {
 
   begin(): void {
     this.#first = undefined;
-    this.#last = this.#count = this.#drawnAt = 0;
-    this.#times = [];
-    this.#gaps = [];
+    this.#last = this.#count = this.#kept = this.#drawnAt = 0;
     this.#draw();
   }
 
@@ -54,15 +54,10 @@ export class PulseView {
       if (this.#first === undefined) {
         this.#first = at;
       } else {
-        this.#times.push(at);
-        this.#gaps.push(at - this.#last);
+        this.#keep(at, at - this.#last);
       }
       this.#last = at;
       this.#count += 1;
-    }
-    if (this.#gaps.length > MAX_GAPS) {
-      this.#times.splice(0, this.#times.length - MAX_GAPS);
-      this.#gaps.splice(0, this.#gaps.length - MAX_GAPS);
     }
     const now = performance.now();
     if (now - this.#drawnAt > DRAW_MS) {
@@ -75,10 +70,22 @@ export class PulseView {
     this.#draw();
   }
 
+  #keep(at: number, gap: number): void {
+    if (this.#kept === this.#gaps.length) {
+      for (const all of [this.#times, this.#gaps]) {
+        all.copyWithin(0, MAX_GAPS);
+      }
+      this.#kept = MAX_GAPS;
+    }
+    this.#times[this.#kept] = at;
+    this.#gaps[this.#kept] = gap;
+    this.#kept += 1;
+  }
+
   #draw(): void {
     const first = this.#first;
     const seconds = first === undefined ? 0 : (this.#last - first) / 1000;
-    const sorted = Float64Array.from(this.#gaps).sort();
+    const sorted = this.#gaps.slice(0, this.#kept).sort();
     const gaps = sorted.length > 0;
     const texts: Record<string, string> = {
       'First token': first === undefined ? '–' : duration(first),
@@ -108,8 +115,8 @@ export class PulseView {
     const total = Math.max(this.#last, 1);
     const width = WIDTH / COLUMNS;
     const columns = new Float64Array(COLUMNS);
-    for (const [number, at] of this.#times.entries()) {
-      const column = Math.min(COLUMNS - 1, Math.floor((at / total) * COLUMNS));
+    for (let number = 0; number < this.#kept; number += 1) {
+      const column = Math.min(COLUMNS - 1, Math.floor(((this.#times[number] ?? 0) / total) * COLUMNS));
       columns[column] = Math.max(columns[column] ?? 0, this.#gaps[number] ?? 0);
     }
     const bars = [...columns].flatMap((gap, column) => {

@@ -47,6 +47,8 @@ export interface Watcher {
 // Of one run; past it the oldest go.
 const MAX_MOMENTS = 100_000;
 const HIDDEN_MS = 250;
+// So that a browser that had no time for a while catches up in steps, and answers clicks between them.
+const MAX_A_FRAME = 500;
 
 export class Session {
   recording: Recording = blank(undefined);
@@ -59,6 +61,8 @@ export class Session {
   #zero = 0;
   // Of a run from before this page: its events are as old as their timestamps say.
   #isPast = false;
+  #isReplay = false;
+  readonly #asked = new Set<string>();
   // What an earlier run may still say is not listened to.
   #turn = 0;
 
@@ -69,6 +73,15 @@ export class Session {
 
   get isBusy(): boolean {
     return ['running', 'reconnecting', 'waiting'].includes(this.recording.status);
+  }
+
+  /** What the run shown did before it was shown, it does not wait for any more. */
+  get hasHappened(): boolean {
+    return this.#isPast || this.#isReplay;
+  }
+
+  get canAnswer(): boolean {
+    return !this.#isReplay;
   }
 
   /** Run the agent. */
@@ -113,7 +126,7 @@ export class Session {
   async show(recording: Recording, pace: 'at once' | 'as it was'): Promise<void> {
     const { moments, status, ...facts } = recording;
     const turn = this.#begin({ ...facts, status: 'running', moments: [] });
-    this.#isPast = false;
+    this.#isReplay = true;
     const began = performance.now();
     let next = 0;
     while (turn === this.#turn && next < moments.length) {
@@ -127,8 +140,8 @@ export class Session {
         await new Promise((resolve) => setTimeout(resolve, 16));
       }
     }
+    await this.#catchUp(turn);
     if (turn === this.#turn) {
-      this.#flush();
       // It is over, whatever it waited for when it was recorded.
       this.#settle(turn, status === 'running' || status === 'reconnecting' ? 'left' : status, facts.error);
     }
@@ -186,7 +199,8 @@ export class Session {
     this.#abort = new AbortController();
     this.#pending = [];
     this.questions.clear();
-    this.#isPast = false;
+    this.#asked.clear();
+    this.#isPast = this.#isReplay = false;
     this.#zero = performance.now();
     this.recording = { ...recording, status: 'running' };
     this.watcher.began(this.recording);
@@ -205,8 +219,8 @@ export class Session {
         this.recording.runId = stream.runId;
         this.#setStatus('running', 'Running.');
       }
-      const isNew = event.type !== 'interrupt' || !this.questions.has(event.interrupt_id);
-      if (isNew) {
+      // What was asked on `/invoke` stands in the events of its run, too.
+      if (event.type !== 'interrupt' || !this.#asked.has(event.interrupt_id)) {
         this.#pending.push({ event, at: this.#age(event) });
         this.#schedule();
       }
@@ -215,8 +229,8 @@ export class Session {
       return;
     }
     this.#stream = undefined;
-    this.#flush();
-    if (this.recording.status === 'running' || this.recording.status === 'reconnecting') {
+    await this.#catchUp(turn);
+    if (turn === this.#turn && (this.recording.status === 'running' || this.recording.status === 'reconnecting')) {
       this.#settle(turn, 'left', undefined);
     }
   }
@@ -236,7 +250,7 @@ export class Session {
         : answer.interrupts.map((one) => ({ ...place, type: 'interrupt', ...one }));
     const at = performance.now() - this.#zero;
     this.#pending.push(...events.map((event) => ({ event, at })));
-    this.#flush();
+    await this.#catchUp(turn);
   }
 
   async #guard(turn: number, action: () => Promise<void>): Promise<void> {
@@ -247,7 +261,7 @@ export class Session {
         return;
       }
       this.#stream = undefined;
-      this.#flush();
+      await this.#catchUp(turn);
       const known = error instanceof DockrionError ? error : new ConnectionError(String(error), { cause: error });
       this.#settle(turn, 'failed', known);
     }
@@ -285,19 +299,30 @@ export class Session {
     document.hidden ? setTimeout(flush, HIDDEN_MS) : requestAnimationFrame(flush);
   }
 
+  /** Show all that has come, in steps that leave the browser time for others. */
+  async #catchUp(turn: number): Promise<void> {
+    while (turn === this.#turn && this.#pending.length > 0) {
+      this.#flush();
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+
   #flush(): void {
-    const news = this.#pending;
+    const news = this.#pending.splice(0, MAX_A_FRAME);
     if (news.length === 0) {
       return;
     }
-    this.#pending = [];
+    if (this.#pending.length > 0) {
+      this.#schedule();
+    }
     const { recording } = this;
     const { moments } = recording;
     for (const moment of news) {
       moments.push(moment);
       if (moment.event.type === 'interrupt') {
         this.questions.set(moment.event.interrupt_id, moment.event);
-      } else if (this.#isPast) {
+        this.#asked.add(moment.event.interrupt_id);
+      } else if (this.hasHappened) {
         // It was answered: the run went on.
         this.questions.clear();
       }

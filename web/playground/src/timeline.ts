@@ -22,7 +22,8 @@ export class TimelineView {
   readonly element = h('div', { class: 'timeline' });
   #list = h('ol', { class: 'rows' });
   #rows: Row[] = [];
-  #last: { key: string; row: Row; count: number } | undefined;
+  // Tokens that come one after the other are one row, which is written once for all of a frame.
+  #last: { key: string; row: Row; count: number; node: string | undefined; until: number } | undefined;
   #named = new Map<string, Row>();
   #total = 1;
   #drawn = 0;
@@ -52,6 +53,7 @@ export class TimelineView {
       this.#total = Math.max(this.#total, at);
       this.#take(event, at);
     }
+    this.#writeTokens();
     // All bars change when the whole grows: a few times until it is twice as long.
     if (this.#total > this.#drawn * 1.2) {
       this.settle();
@@ -68,14 +70,12 @@ export class TimelineView {
       case 'token': {
         const key = `token ${event.node ?? ''} ${event.message_id ?? ''}`;
         if (this.#last?.key === key) {
-          const last = this.#last;
-          last.count += 1;
-          last.row.detail.textContent = counted(last.count, event.node);
-          this.#stretch(last.row, at);
+          this.#last.count += 1;
+          this.#last.until = at;
           return;
         }
-        const row = this.#row('token', 'Tokens', counted(1, event.node), at);
-        this.#last = { key, row, count: 1 };
+        this.#writeTokens();
+        this.#last = { key, row: this.#row('token', 'Tokens', '', at), count: 1, node: event.node, until: at };
         return;
       }
       case 'progress': {
@@ -141,7 +141,16 @@ export class TimelineView {
       default:
         this.#row('mark', event.type, brief((event as { data?: unknown }).data), at);
     }
+    this.#writeTokens();
     this.#last = undefined;
+  }
+
+  #writeTokens(): void {
+    if (this.#last !== undefined) {
+      const { row, count, node, until } = this.#last;
+      row.detail.textContent = counted(count, node);
+      this.#stretch(row, until);
+    }
   }
 
   #row(kind: string, name: string, text: string, at: number): Row {

@@ -7,15 +7,18 @@ knows of it or not.
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import html
+import re
 from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from dockrion.events.jsonable import encode
 from dockrion.runtime.host import AgentHost
@@ -28,27 +31,56 @@ from dockrion.version import VERSION
 _HEADERS: Final = page_headers(
     "script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 )
+_PARTS: Final = {"playground.css": "text/css", "playground.js": "text/javascript"}
 
 
 def playground_router(host: AgentHost) -> APIRouter:
     router = APIRouter()
     static = files("dockrion.runtime").joinpath("static")
     template = Template(static.joinpath("playground.html").read_text(encoding="utf-8"))
-    built = StaticFiles(packages=[("dockrion.runtime", "static/playground")])
+    parts = {
+        name: _Part(static.joinpath("playground", name).read_bytes(), media_type)
+        for name, media_type in _PARTS.items()
+    }
 
     async def page(request: Request) -> HTMLResponse:
         text = _filled(template, host, str(request.base_url).rstrip("/"))
         return HTMLResponse(text, headers=_HEADERS)
 
     async def part(request: Request) -> Response:
-        response = await built.get_response(request.path_params["file"], request.scope)
-        # Browsers ask whether it has changed, as it may have with a new version of the package.
-        response.headers["cache-control"] = "no-cache"
-        return response
+        found = parts.get(request.path_params["file"])
+        if found is None:
+            raise HTTPException(404)
+        return found.answer(request)
 
     router.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     router.add_route("/playground/{file}", part)
     return router
+
+
+class _Part:
+    """One file of the page, held in memory as it is and compressed."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self._media_type = media_type
+        self._tag = hashlib.sha256(content).hexdigest()[:32]
+        # Without a time in it, so that all processes send the same.
+        self._bodies = {"": content, "gzip": gzip.compress(content, mtime=0)}
+
+    def answer(self, request: Request) -> Response:
+        accepted = request.headers.get("accept-encoding", "")
+        encoding = (
+            "gzip" if re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", accepted) else ""
+        )
+        tag = f'"{self._tag}{encoding}"'
+        # Browsers ask whether it has changed, as it may have with a new version of the package.
+        headers = {"cache-control": "no-cache", "etag": tag, "vary": "accept-encoding"}
+        known = request.headers.get("if-none-match", "")
+        if tag in (one.strip().removeprefix("W/") for one in known.split(",")):
+            return Response(status_code=304, headers=headers)
+        if encoding:
+            headers["content-encoding"] = encoding
+        return Response(self._bodies[encoding], media_type=self._media_type, headers=headers)
 
 
 def _filled(template: Template, host: AgentHost, url: str) -> str:

@@ -1,0 +1,141 @@
+// Markdown that comes in pieces: the cuts do not show, nothing of it is ever more than text, and none takes long.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { elements, html } from './page.mjs';
+
+const { MarkdownStream } = await import('../src/markdown.js');
+
+const TEXT = `# One
+
+Two *three* and **four**, \`five *six*\`, ~~seven~~, snake_case_name and 2 * 3 * 4.
+A [link](https://example.com/a_b) and https://example.com/c(d), \\*no stars\\*.
+
+## Lists
+
+- a
+- b
+  1. c
+  2. d
+
+     more of d
+- e
+
+3. x
+4. y
+
+> quoted
+> - list
+
+| a | b |
+|---|:-:|
+| 1 | **2** |
+
+---
+
+\`\`\`js
+const a = "<b>" + \`x\`;
+
+# no heading
+\`\`\`
+
+~~~
+tildes \`\`\`
+~~~
+
+####### seven
+The end`;
+
+function rendered(pieces) {
+  const root = document.createElement('div');
+  const stream = new MarkdownStream(root);
+  for (const piece of pieces) {
+    stream.append(piece);
+  }
+  return root;
+}
+
+/** The same numbers every time. */
+function chances(seed) {
+  return () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+}
+
+function cutUp(text, chance, longest) {
+  const pieces = [];
+  for (let start = 0; start < text.length; ) {
+    const end = start + 1 + Math.floor(chance() * longest);
+    pieces.push(text.slice(start, end));
+    start = end;
+  }
+  return pieces;
+}
+
+test('what each kind of text becomes', () => {
+  const shown = html(rendered([TEXT]));
+  for (const part of [
+    '<h3>One</h3>',
+    '<h4>Lists</h4>',
+    '<em>three</em>',
+    '<strong>four</strong>',
+    '<code>five *six*</code>',
+    '<del>seven</del>',
+    'snake_case_name and 2 * 3 * 4.<br></br>A ',
+    'href="https://example.com/a_b"',
+    '*no stars*',
+    '<ol start="3"><li>x</li><li>y</li></ol>',
+    '<blockquote><p>quoted</p><ul><li>list</li></ul></blockquote>',
+    '<td><strong>2</strong></td>',
+    '<hr></hr>',
+    'const a = "&lt;b>" + `x`;\n\n# no heading',
+    'tildes ```',
+  ]) {
+    assert.ok(shown.includes(part), `${part}\n${shown}`);
+  }
+});
+
+test('a text that is cut anywhere becomes the same', () => {
+  const expected = html(rendered([TEXT]));
+  assert.equal(html(rendered([...TEXT])), expected);
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const pieces = cutUp(TEXT, chances(seed), 1 + (seed % 40));
+    assert.equal(html(rendered(pieces)), expected, JSON.stringify(pieces));
+  }
+});
+
+test('random texts, too, are the same however they are cut', () => {
+  const parts = ['*', '**', '_', '`', '```', '~~~', '\n', '\n\n', '- ', '  ', '1. ', '> ', '# ', '|', '|-|', 'a', 'word ', '[x](', 'https://a.b', ')', '\\', '---', '<i>'];
+  for (let seed = 1; seed <= 2000; seed += 1) {
+    const chance = chances(seed);
+    const text = Array.from({ length: 30 }, () => parts[Math.floor(chance() * parts.length)]).join('');
+    assert.equal(html(rendered([...text])), html(rendered([text])), JSON.stringify(text));
+  }
+});
+
+test('nothing of a text is more than text', () => {
+  const attacks = [
+    '<script>alert(1)</script><img src=x onerror=alert(1)>',
+    '[x](javascript:alert(1)) [y](JaVaScRiPt:alert(1)) [z](data:text/html,x) [w](vbscript:x) [v](//evil.example)',
+    '![i](https://evil.example/pixel.png) <https://a.b/"onclick="x>',
+    '[a](https://a.b/"onmouseover="alert(1))',
+    '```"><script>\nx\n```',
+  ];
+  const allowed = new Set(['div', 'p', 'br', 'a', 'pre', 'code', 'em', 'strong', 'del']);
+  for (const element of elements(rendered([attacks.join('\n\n')]))) {
+    assert.ok(allowed.has(element.tag), element.tag);
+    for (const [name, value] of Object.entries(element.attributes)) {
+      assert.ok(['href', 'target', 'rel', 'class', 'tabindex', 'aria-label'].includes(name), name);
+      assert.ok(name !== 'href' || /^(https?:|mailto:)/.test(value), value);
+    }
+  }
+});
+
+for (const part of ['*a', '**a ', '*a**', '_a', '`', '``a`', '[', '[a](', '![', '~~a', '- ', '> ', '\\', 'https://', '|', '# ', '```\n', '*a **b ', '  - a\n']) {
+  test(`many times ${JSON.stringify(part)} takes no time that anybody sees`, () => {
+    const text = part.repeat(40_000 / part.length);
+    const started = process.cpuUsage();
+    rendered(text.match(/[^]{1,400}/g));
+    const { user } = process.cpuUsage(started);
+    assert.ok(user < 3_000_000, `${user / 1000} ms for a hundred frames`);
+  });
+}
