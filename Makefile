@@ -12,12 +12,13 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly lint wheel bench lock clean moved
+.PHONY: help demo test nightly lint wheel web bench lock clean moved
 
 help:
 	@echo "make demo    serve examples/docs-assistant and stream one answer"
 	@echo "make test    everything that CI checks; ARGS='-k name' goes to pytest"
 	@echo "make nightly 200,000 random cases of redaction, and the fuzzers at length; some minutes"
+	@echo "make web     the playground's files in the package, and the TypeScript client, from web/"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make bench   the figures of docs/performance.md, measured here"
 	@echo "make lock    resolve requirements.lock anew"
@@ -43,6 +44,9 @@ lint: .venv/.dev
 
 wheel: .venv/.dev
 	scripts/check-wheel.sh
+
+web:
+	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run build && npm run build:client
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/run.py --table $(ARGS)

@@ -182,7 +182,7 @@ export class Session {
     const isOne = interrupts.length <= 1;
     await client.runs.resume(runId, isOne ? answer : { [question.interrupt_id]: answer });
     this.questions.delete(question.interrupt_id);
-    if (this.#stream === undefined && turn === this.#turn && this.questions.size === 0) {
+    if (this.#stream === undefined && turn === this.#turn) {
       this.#setStatus('running', 'Going on.');
       const { lastEventId } = this;
       await this.#guard(turn, () => this.#follow(turn, client.runs.events(runId, { lastEventId, ...this.#told(turn) })));
