@@ -49,7 +49,7 @@ export function snippet(language: Language, way: Way, payload: unknown): string 
     case 'curl':
       return curl(url, way, payload);
     case 'Python':
-      return python(url, way, payload);
+      return python(way, payload);
     case 'JavaScript':
       return javascript(url, way, payload);
   }
@@ -74,31 +74,29 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-function python(url: string, way: Way, payload: unknown): string {
+function python(way: Way, payload: unknown): string {
   const { auth } = facts;
-  const value = isKey() ? `os.environ["${variable()}"]` : `"Bearer " + os.environ["${variable()}"]`;
-  const head = [
+  const secret = `os.environ["${variable()}"]`;
+  const name = auth?.header === 'X-API-Key' ? '' : `, api_key_header=${pythonic(auth?.header)}`;
+  const options = auth === null ? '' : isKey() ? `, api_key=${secret}${name}` : `, token=${secret}`;
+  const calls: Record<Way, string[]> = {
+    stream: [
+      '    with client.stream(payload) as events:',
+      '        for event in events:',
+      '            print(event.type, event.fields)',
+    ],
+    wait: ['    print(client.invoke(payload).output)'],
+    background: ['    print(client.runs.create(payload))'],
+  };
+  return [
     ...(auth === null ? [] : ['import os', '']),
-    'import httpx',
-    ...(way === 'stream' ? ['from httpx_sse import connect_sse'] : []),
+    'from dockrion import Client',
     '',
-    `url = ${pythonic(url)}`,
-    ...(auth === null ? [] : [`headers = {${pythonic(auth.header)}: ${value}}`]),
     `payload = ${pythonic(payload)}`,
     '',
-  ];
-  const headers = auth === null ? '' : ', headers=headers';
-  if (way === 'stream') {
-    return [
-      ...head,
-      'with httpx.Client(timeout=60) as client:',
-      `    with connect_sse(client, "POST", url, json=payload${headers}) as source:`,
-      '        source.response.raise_for_status()',
-      '        for event in source.iter_sse():',
-      '            print(event.event, event.json())',
-    ].join('\n');
-  }
-  return [...head, `answer = httpx.post(url, json=payload${headers}, timeout=60)`, 'answer.raise_for_status()', 'print(answer.json())'].join('\n');
+    `with Client(${pythonic(base)}${options}) as client:`,
+    ...calls[way],
+  ].join('\n');
 }
 
 /** JSON as Python writes it: its strings are Python's, its three words are not. */
