@@ -62,6 +62,7 @@ export class Session {
   // Of a run from before this page: its events are as old as their timestamps say.
   #isPast = false;
   #isReplay = false;
+  #direct: Promise<void> | undefined;
   readonly #asked = new Set<string>();
   // What an earlier run may still say is not listened to.
   #turn = 0;
@@ -92,7 +93,8 @@ export class Session {
     await this.#guard(turn, async () => {
       switch (order.way) {
         case 'stream':
-          return this.#follow(turn, client.stream(payload, { threadId, ...this.#told(turn) }));
+          this.#direct = this.#follow(turn, client.stream(payload, { threadId, ...this.#told(turn) }));
+          return this.#direct;
         case 'background': {
           const { run_id } = await client.runs.create(payload, { threadId, signal: this.#signal() });
           if (turn === this.#turn) {
@@ -182,10 +184,12 @@ export class Session {
     const isOne = interrupts.length <= 1;
     await client.runs.resume(runId, isOne ? answer : { [question.interrupt_id]: answer });
     this.questions.delete(question.interrupt_id);
+    // It is over at its questions; who is quick may answer before that is seen.
+    await this.#direct?.catch(() => undefined);
     if (this.#stream === undefined && turn === this.#turn) {
       this.#setStatus('running', 'Going on.');
       const { lastEventId } = this;
-      await this.#guard(turn, () => this.#follow(turn, client.runs.events(runId, { lastEventId, ...this.#told(turn) })));
+      void this.#guard(turn, () => this.#follow(turn, client.runs.events(runId, { lastEventId, ...this.#told(turn) })));
     }
   }
 
@@ -197,6 +201,7 @@ export class Session {
   #begin(recording: Recording): number {
     this.leave();
     this.#abort = new AbortController();
+    this.#direct = undefined;
     this.#pending = [];
     this.questions.clear();
     this.#asked.clear();
