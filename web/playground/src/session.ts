@@ -62,6 +62,7 @@ export class Session {
   // Of a run from before this page: its events are as old as their timestamps say.
   #isPast = false;
   #isReplay = false;
+  #isOver = false;
   #direct: Promise<void> | undefined;
   readonly #asked = new Set<string>();
   // What an earlier run may still say is not listened to.
@@ -186,7 +187,8 @@ export class Session {
     this.questions.delete(question.interrupt_id);
     // It is over at its questions; who is quick may answer before that is seen.
     await this.#direct?.catch(() => undefined);
-    if (this.#stream === undefined && turn === this.#turn) {
+    // A subscription has seen all of it already, maybe to the end.
+    if (this.#stream === undefined && turn === this.#turn && !this.#isOver) {
       this.#setStatus('running', 'Going on.');
       const { lastEventId } = this;
       void this.#guard(turn, () => this.#follow(turn, client.runs.events(runId, { lastEventId, ...this.#told(turn) })));
@@ -205,7 +207,7 @@ export class Session {
     this.#pending = [];
     this.questions.clear();
     this.#asked.clear();
-    this.#isPast = this.#isReplay = false;
+    this.#isPast = this.#isReplay = this.#isOver = false;
     this.#zero = performance.now();
     this.recording = { ...recording, status: 'running' };
     this.watcher.began(this.recording);
@@ -224,6 +226,7 @@ export class Session {
         this.recording.runId = stream.runId;
         this.#setStatus('running', 'Running.');
       }
+      this.#isOver ||= isTerminal(event);
       // What was asked on `/invoke` stands in the events of its run, too.
       if (event.type !== 'interrupt' || !this.#asked.has(event.interrupt_id)) {
         this.#pending.push({ event, at: this.#age(event) });
