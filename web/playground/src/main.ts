@@ -71,7 +71,6 @@ function build(): void {
     events.element,
     code.element,
   );
-  document.body.classList.add('is-built');
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape' && session.isBusy && document.querySelector('dialog[open]') === null) {
       void stopRun();
