@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dockrion.cli.doctor import _show, command
+from dockrion.cli.commands import cli
+from dockrion.cli.doctor import _show
 from dockrion.doctor.base import Result, error
 from dockrion.doctor.checks import CHECKS
 
@@ -93,7 +94,7 @@ def test_an_agent_that_hangs_is_given_up(agent: Agent) -> None:
     ],
 )
 def test_options_that_make_no_sense_are_wrong_usage(arguments: list[str]) -> None:
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(cli, ["doctor", *arguments])
 
     assert result.exit_code == 2
     assert result.stdout == ""

@@ -56,7 +56,12 @@ QUESTIONS = [
     ),
     ("What does the error code OVERLOADED mean?", "docs/errors.md", "Codes", "max_queue"),
     ("Where are the Prometheus metrics?", "docs/metrics.md", "Metrics", "GET /metrics"),
-    ("Are secrets in the logs?", "docs/observability.md", "Logs", "replaced by `***`"),
+    (
+        "What replaces the values of secrets in log lines?",
+        "docs/observability.md",
+        "Logs",
+        "replaced by `***`",
+    ),
     (
         "How much memory does an idle stream take?",
         "docs/performance.md",

@@ -22,7 +22,8 @@ def test_the_chain_streams_the_words_of_its_model_and_their_text_is_the_output()
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"spelled": "Sierra Oscar 1"}
-    told = [line.partition(" ") for line in done.stderr.splitlines()]
+    # On a machine that is busy there may be a line of the log, too.
+    told = [line.partition(" ") for line in done.stderr.splitlines() if line[0].isalpha()]
     pieces = [json.loads(data)["content"] for kind, _, data in told if kind == "token"]
     assert pieces == ["Sierra", " Oscar", " 1"]
     assert [kind for kind, *_ in told] == ["started", "token", "token", "token", "complete"]

@@ -12,10 +12,11 @@ from dockrion.events.filter import EventsFilter
 from dockrion.events.model import Batch, Event
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.tools import ToolRules
+from dockrion.runs.base import RunRules
 from dockrion.runs.log import Clock
 from dockrion.runs.observer import RunObserver, Unobserved
 from dockrion.runs.output import OutputRules
-from dockrion.runs.run import Run, RunRules
+from dockrion.runs.run import Run
 from dockrion.runs.runner import RunLimits, Runner
 from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.spans import RunTracing

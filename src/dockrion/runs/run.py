@@ -6,13 +6,9 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 from time import perf_counter
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any
 
-import msgspec
-
-from dockrion.errors import (
-    InvalidOutputError,
-)
+from dockrion.errors import InvalidOutputError, PolicyViolationError
 from dockrion.events.base import HaltedError, Stage
 from dockrion.events.context import StreamContext, reset_current_context, set_current_context
 from dockrion.events.model import (
@@ -24,12 +20,11 @@ from dockrion.events.model import (
     Interrupted,
     Outcome,
     Started,
-    Terminal,
-    Token,
 )
 from dockrion.events.outbox import Outbox
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.asks import Asks
+from dockrion.runs.base import Owner, RunRules, Worker
 from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
@@ -41,46 +36,12 @@ from dockrion.runs.ending import (
     questions,
 )
 from dockrion.runs.log import RunLog
-from dockrion.runs.observer import RunObserver
-from dockrion.runs.output import JoinedTokens, OutputRules
-from dockrion.runs.sentence import ErrorSentences
-from dockrion.runs.spans import RunSpan, RunTracing
+from dockrion.runs.passage import Passage
+from dockrion.runs.spans import RunSpan
 from dockrion.runs.telling import terminal_of, violated
 from dockrion.telemetry.base import Cause, Usage
 
 logger = logging.getLogger(__name__)
-
-Last = TypeVar("Last", Terminal, Interrupt)
-
-
-class RunRules(msgspec.Struct, frozen=True):
-    """What all runs of an app share."""
-
-    agent_name: str
-    framework: str
-    output: OutputRules
-    sentences: ErrorSentences
-    observer: RunObserver
-    # Where nothing is traced there is none.
-    tracing: RunTracing | None = None
-
-
-class Worker(Protocol):
-    """What the agent runs on, a task or a job of a thread; to cancel it is to wait for it no more."""
-
-    def cancel(self) -> object: ...
-
-
-class Owner(Protocol):
-    """Told on the event loop's thread what its runs do."""
-
-    def waits(self, run: Run) -> None:
-        """Its agent has asked, and goes on only when it has been answered."""
-        ...
-
-    def goes_on(self, run: Run) -> None: ...
-
-    def ended(self, run: Run) -> None: ...
 
 
 class Run:
@@ -98,12 +59,10 @@ class Run:
         "_asks",
         "_endings",
         "_log",
-        "_made_at",
         "_owner",
+        "_passage",
         "_sealed",
-        "_stages",
         "_started_at",
-        "_tokens",
         "_usage",
         "_violation",
         "_waits_since",
@@ -136,15 +95,19 @@ class Run:
         self._owner = owner
         self._accepted = accepted
         self.rules = rules
-        self._stages = stages
+        self._passage = Passage(
+            stages,
+            rules.observer,
+            sends_tokens=context.events_filter.token,
+            max_token_chars=rules.output.max_bytes,
+        )
         self._log = log
         # A list, because `append` is atomic from any thread: the first one in it is the ending.
         self._endings: list[Ending] = []
         self._sealed = False
-        # Of a policy that a stage enforces: it is how the run ends, whatever else is known.
+        # What the violation that a stage found is told as.
         self._violation: Failed | None = None
-        self._made_at = self._started_at = perf_counter()
-        self._tokens = JoinedTokens(rules.output.max_bytes)
+        self._started_at = perf_counter()
         # What its models have told of themselves.
         self._usage: Usage | None = None
         self._worker: Worker | None = None
@@ -184,7 +147,9 @@ class Run:
         takes long. Without a value, the tokens that have been read so far make it, so that is for the loop's thread.
         """
         try:
-            output, notes = self.rules.output.finish(value, self._tokens, run_id=self.run_id)
+            output, notes = self.rules.output.finish(
+                value, self._passage.tokens, run_id=self.run_id
+            )
         except InvalidOutputError as exc:
             return Finished(None, {}, exc)
         except BaseException as exc:  # of the agent's own objects, which say how they are text
@@ -333,10 +298,13 @@ class Run:
 
     def _checked(self, events: list[Event]) -> list[Event]:
         try:
-            return self._through_stages(events)
+            events = self._passage.through(events)
+            if (violation := self._passage.violation) is not None:
+                self.stop(self._refusal(violation))
         except Exception as exc:
             self._broken(exc)
             return []
+        return events
 
     async def _seal(self, events: list[Event], ending: Ending) -> Batch:
         if self._sealed:
@@ -348,7 +316,9 @@ class Run:
                 # Nobody can answer any more.
                 self._wait_no_more()
                 events = self._asks.last_in(events)
-            events = self._through_stages(events, last=True)
+            events = self._passage.through(events, last=True)
+            if (violation := self._passage.violation) is not None:
+                self._refusal(violation)
             outcome, last = self._ended_with(ending)
         except BaseException as exc:  # what an agent raised may raise anything when it becomes text
             logger.error("a run could not be ended", exc_info=exc, extra={"run_id": self.run_id})
@@ -363,12 +333,12 @@ class Run:
         """Return how it ended, and the events that say so."""
         try:
             if self._violation is None and (asked := questions(ending)) is not None:
-                interrupts = [self._through_stage_alone(one) for one in asked]
+                interrupts = [self._passage.alone(one) for one in asked]
                 self.rules.observer.batch([*interrupts], tokens=0, sent=0)
                 return Interrupted(interrupts), interrupts
-            terminal = self._through_stage_alone(self._violation or terminal_of(self, ending))
+            terminal = self._passage.alone(self._violation or terminal_of(self, ending))
         except HaltedError as halted:
-            terminal = self._halted(halted)
+            terminal = self._refusal(halted.violation)
         return terminal, [terminal]
 
     def caller_left(self) -> None:
@@ -401,52 +371,9 @@ class Run:
         self._asks = None
         self._owner.ended(self)
 
-    def _through_stages(self, events: list[Event], *, last: bool = False) -> list[Event]:
-        for stage in self._stages:
-            try:
-                events = stage.feed(events)
-            except HaltedError as halted:
-                events = halted.passed
-                self.stop(self._halted(halted))
-            if last:
-                events = [*events, *self._flushed(stage)]
-        return self._counted(events)
-
-    def _flushed(self, stage: Stage) -> list[Event]:
-        try:
-            return stage.flush()
-        except HaltedError as halted:
-            self._halted(halted)
-            return halted.passed
-
-    def _halted(self, halted: HaltedError) -> Failed:
-        self._violation = self._violation or violated(self, halted.violation)
+    def _refusal(self, violation: PolicyViolationError) -> Failed:
+        self._violation = self._violation or violated(self, violation)
         return self._violation
-
-    def _counted(self, events: list[Event]) -> list[Event]:
-        """Count the tokens, keep their text, and return what is to be sent."""
-        if not events:
-            return events
-        before = self._tokens.count
-        self._tokens.note(events)
-        tokens = self._tokens.count - before
-        observer = self.rules.observer
-        if not self.context.events_filter.token:
-            if tokens:
-                events = [event for event in events if type(event) is not Token]
-            observer.batch(events, tokens=tokens, sent=0)
-            return events
-        if tokens and not before:
-            observer.first_token(perf_counter() - self._made_at)
-        observer.batch(events, tokens=tokens, sent=tokens)
-        return events
-
-    def _through_stage_alone(self, event: Last) -> Last:
-        """Pass one of the last events through stages that have given out all that they held."""
-        passed: Event = event
-        for stage in self._stages:
-            [passed] = stage.feed([passed])
-        return cast("Last", passed)
 
     def metadata(self) -> dict[str, Any]:
         """Return what is said of every run, as of now."""

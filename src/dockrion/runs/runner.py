@@ -25,12 +25,13 @@ from dockrion.events.outbox import Outbox, stepping
 from dockrion.policy.tools import ToolRules
 from dockrion.runs.accepted import Accepted
 from dockrion.runs.asks import RunAsks
+from dockrion.runs.base import RunRules
 from dockrion.runs.deadlines import PausableDeadlines
 from dockrion.runs.drive import needs_loop, settle, settle_here
 from dockrion.runs.ending import Raised, Returned
 from dockrion.runs.log import Clock, UnkeptLog
 from dockrion.runs.metering import RunMeter
-from dockrion.runs.run import Run, RunRules
+from dockrion.runs.run import Run
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runs.tools import RunTools
 from dockrion.runs.turns import Turns

@@ -26,9 +26,9 @@ from dockrion.events.jsonable import plain
 from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
 from dockrion.policy.outgoing import Outgoing
 from dockrion.policy.tools import tool_rules
+from dockrion.runs.base import RunRules
 from dockrion.runs.log import Clock
 from dockrion.runs.output import OutputRules
-from dockrion.runs.run import RunRules
 from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
 from dockrion.runs.schema import Schema
 from dockrion.runs.sentence import ErrorSentences

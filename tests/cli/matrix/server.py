@@ -141,8 +141,15 @@ def _listen(call: Call, streams: Streams, pid: int) -> dict[str, str]:
     waiting = set(streams.reading)
     mark = call.interrupt_at.encode()
     until = time.monotonic() + SECONDS
+    again = until
     while waiting:
-        ready, _, _ = select.select(list(waiting), [], [], max(0, until - time.monotonic()))
+        soon = min(until, again)
+        ready, _, _ = select.select(list(waiting), [], [], max(0, soon - time.monotonic()))
+        if not ready and soon < until:
+            # `input` misses a signal that comes just before it waits; whoever sits there presses once more.
+            again = until
+            os.write(streams.typing, b"\x03")
+            continue
         if not ready:
             said["err"] += b"\n(it took too long)\n"
             break
@@ -155,6 +162,7 @@ def _listen(call: Call, streams: Streams, pid: int) -> dict[str, str]:
             mark = b""
             if call.terminal:
                 os.write(streams.typing, b"\x03")
+                again = time.monotonic() + SECONDS / 4
             else:
                 os.kill(pid, signal.SIGINT)
     # With all its streams closed it ends now; a kill would hide its code.
