@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from dockrion.spec.extras import extras_of
 from dockrion.build.own_requirements import not_covered
 from dockrion.build.requirement_conflicts import ENVIRONMENTS, refuse_conflicts
 from dockrion.build.requirement_lines import (
@@ -25,20 +26,6 @@ REQUIREMENTS: Final = "requirements.txt"
 WRITTEN: Final = "# Written by dockrion, which overwrites it."
 # pip wants a hash of every package as soon as one has one; uv, which images are built with, checks those that are there.
 _UNHASHED: Final = "# pip would refuse this line for want of a hash ({place} has one); uv takes it."
-
-
-def extras_of(spec: DockSpec) -> list[str]:
-    telemetry = spec.observability
-    mode = None if spec.auth is None else spec.auth.mode
-    needed = {
-        "jwt": mode == "jwt",
-        "langchain": spec.agent.framework == "langchain",
-        "langgraph": spec.agent.framework == "langgraph",
-        "oauth2": mode == "oauth2",
-        "otel": telemetry.langfuse is not None or telemetry.otlp is not None,
-        "redis": spec.streaming.backend == "redis",
-    }
-    return [extra for extra, is_needed in needed.items() if is_needed]
 
 
 def merged_requirements(spec: DockSpec, folder: Path) -> str:

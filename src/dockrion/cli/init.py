@@ -215,7 +215,7 @@ def _choices(folder: Path, name: str, options: dict[str, Any]) -> Choices:
 def _steps(dockfile: Path, spec: DockSpec, choices: Choices) -> list[str]:
     from importlib.util import find_spec
 
-    from dockrion.build.requirements import extras_of
+    from dockrion.spec.extras import extras_of
     from dockrion.scaffold.project import variables_of
 
     path = dockfile.parent if dockfile.name == DEFAULT_NAME else dockfile
