@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from dockrion.spec.extras import extras_of
 from dockrion.build.own_requirements import not_covered
 from dockrion.build.requirement_conflicts import ENVIRONMENTS, refuse_conflicts
 from dockrion.build.requirement_lines import (
@@ -20,6 +19,7 @@ from dockrion.build.requirement_lines import (
 )
 from dockrion.errors import BuildConflictError, DeploymentError
 from dockrion.spec import DockSpec
+from dockrion.spec.extras import extras_of
 from dockrion.version import VERSION
 
 REQUIREMENTS: Final = "requirements.txt"

@@ -215,8 +215,8 @@ def _choices(folder: Path, name: str, options: dict[str, Any]) -> Choices:
 def _steps(dockfile: Path, spec: DockSpec, choices: Choices) -> list[str]:
     from importlib.util import find_spec
 
-    from dockrion.spec.extras import extras_of
     from dockrion.scaffold.project import variables_of
+    from dockrion.spec.extras import extras_of
 
     path = dockfile.parent if dockfile.name == DEFAULT_NAME else dockfile
     where = "" if str(path) == "." else f" {shlex.quote(str(path))}"
