@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, closing
 from itertools import count
 from typing import Any, Protocol
@@ -60,8 +60,19 @@ def own_redis() -> Iterator[StartRedis]:
 
 
 @pytest.fixture
-def relay() -> Iterator[StartRelay]:
-    """Start relays to servers."""
+async def relay() -> AsyncGenerator[StartRelay]:
+    """Start relays to servers.
+
+    They end before the test's loop does: uvloop waits, when it is closed, for connections that are still open, such as one
+    that was given up while nothing came through.
+    """
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(Relay(server))
+
+
+@pytest.fixture
+def relay_without_loop() -> Iterator[StartRelay]:
+    """Start relays to servers, for tests that have no loop."""
     with ExitStack() as stack:
         yield lambda server: stack.enter_context(Relay(server))
 

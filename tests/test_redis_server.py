@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.redis_fixtures import StartRedis, StartRelay
-from tests.redis_server import HOST, RedisServer
+from tests.redis_fixtures import StartRedis
+from tests.redis_server import HOST, RedisServer, Relay
 
 pytestmark = pytest.mark.redis
 
@@ -59,11 +59,12 @@ def test_passwords_users_and_tls_are_asked_for(own_redis: StartRedis) -> None:
 
 
 def test_a_frozen_relay_passes_on_later_what_it_held_back(
-    own_redis: StartRedis, relay: StartRelay
+    own_redis: StartRedis,
 ) -> None:
-    server = own_redis()
-    way = relay(server)
-    with closing(socket.create_connection((HOST, way.port), 5.0)) as raw:
+    with (
+        Relay(own_redis()) as way,
+        closing(socket.create_connection((HOST, way.port), 5.0)) as raw,
+    ):
         assert ping(raw)
         way.freeze()
         raw.settimeout(0.05)
@@ -75,11 +76,13 @@ def test_a_frozen_relay_passes_on_later_what_it_held_back(
 
 
 def test_a_cut_relay_ends_connections_and_takes_new_ones(
-    own_redis: StartRedis, relay: StartRelay
+    own_redis: StartRedis,
 ) -> None:
     server = own_redis(password="secret")
-    way = relay(server)
-    with closing(socket.create_connection((HOST, way.port), 5.0)) as raw:
+    with (
+        Relay(server) as way,
+        closing(socket.create_connection((HOST, way.port), 5.0)) as raw,
+    ):
         with client_of(server.relay_url(way)) as client:
             assert client.ping()
             assert way.connections == 2

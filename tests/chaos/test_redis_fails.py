@@ -77,10 +77,10 @@ def test_a_redis_that_is_emptied_ends_streams_and_takes_new_runs(on_redis: Clust
 
 
 def test_a_worker_that_is_cut_off_stops_and_does_no_harm_when_it_is_back(
-    on_redis: Cluster, relay: StartRelay
+    on_redis: Cluster, relay_without_loop: StartRelay
 ) -> None:
     cluster = on_redis
-    between = relay(cluster.redis)
+    between = relay_without_loop(cluster.redis)
     [replica] = cluster.start("replica", max_attempts=2)
     cluster.reach_by(cluster.redis.relay_url(between))
     [cut_off] = cluster.start("worker", max_attempts=2)
