@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable
 from time import monotonic
@@ -11,12 +10,10 @@ from typing import Any, Final, Literal, Protocol
 
 from dockrion.adapters import load_agent
 from dockrion.adapters.base import Agent
-from dockrion.adapters.loading import comes_from_outside, import_object, load_failure
+from dockrion.adapters.loading import comes_from_outside, load_failure
 from dockrion.adapters.shapes import shapes_of
 from dockrion.errors import (
-    CallableMissingError,
     DockrionError,
-    InvalidAgentError,
     PolicyViolationError,
     ServiceUnavailableError,
     ShuttingDownError,
@@ -40,6 +37,7 @@ from dockrion.runtime.backends.base import Backend
 from dockrion.runtime.backends.opening import UNUSABLE
 from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.ids import OwnIds
+from dockrion.runtime.named_functions import injection_filter, own_ids
 from dockrion.runtime.rates import CallRates, call_rates
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.tracing import tracing_of
@@ -310,8 +308,8 @@ class AgentHost:
                 tools=tools,
             )
             description = plain(agent.describe())
-            injection = await _injection_filter(spec)
-            ids = await _own_ids(spec)
+            injection = await injection_filter(spec)
+            ids = await own_ids(spec)
         except (
             BaseException
         ) as exc:  # SystemExit and the like too: one agent does not end the server
@@ -384,40 +382,6 @@ class AgentHost:
         if isinstance(timeout, int | float) and not isinstance(timeout, bool):
             return min(limit, float(timeout))
         return limit
-
-
-async def _injection_filter(spec: DockSpec) -> InjectionFilter | None:
-    safety = spec.policies.safety
-    if safety is None or not (safety.block_prompt_injection or safety.classifier):
-        return None
-    classifier = None
-    if safety.classifier is not None:
-        classifier = await _function(safety.classifier, spec, field="policies.safety.classifier")
-    return InjectionFilter(
-        builtin=safety.block_prompt_injection,
-        patterns=safety.injection_patterns if safety.block_prompt_injection else (),
-        classifier=classifier,
-    )
-
-
-async def _own_ids(spec: DockSpec) -> OwnIds | None:
-    generator = spec.streaming.id_generator
-    if generator.type != "custom":
-        return None
-    assert generator.handler is not None, "the Dockfile's rules ask for it"
-    field = "streaming.id_generator.handler"
-    make = await _function(generator.handler, spec, field=field)
-    if inspect.iscoroutinefunction(make):
-        raise InvalidAgentError(f"{field}: {generator.handler} must be a plain function, not async")
-    return OwnIds(make, name=generator.handler)
-
-
-async def _function(target: str, spec: DockSpec, *, field: str) -> Callable[..., Any]:
-    """Import a function that the Dockfile names beside the agent."""
-    found = await asyncio.to_thread(import_object, target, field=field, folder=spec.folder)
-    if not callable(found):
-        raise CallableMissingError(f"{field}: {target} is no function, but {type(found).__name__}")
-    return found
 
 
 def _outgoing(spec: DockSpec) -> Outgoing:
