@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dockrion.events import sse
 from dockrion.events.decoding import batches_of
+from dockrion.events.jsonable import well_formed
 from dockrion.events.model import (
     KINDS,
     Batch,
@@ -47,7 +51,7 @@ EVENTS: list[Event] = [
 def test_every_kind_of_event_comes_back_as_it_was() -> None:
     assert {type(event) for event in EVENTS} == set(KINDS)
     body = sse.frames("r_1", Batch(EVENTS, 7, TIME))
-    batches = batches_of(body, end=7 + len(EVENTS))
+    batches = batches_of(body, first=7, end=7 + len(EVENTS))
     assert [event for batch in batches for event in batch.events] == EVENTS
     assert {batch.timestamp for batch in batches} == {TIME}
 
@@ -56,7 +60,7 @@ def test_each_batch_has_the_sequence_and_the_time_of_its_first_event() -> None:
     body = sse.frames("r", Batch(EVENTS[:3], 4, TIME)) + sse.frames(
         "r", Batch(EVENTS[3:5], 7, LATER)
     )
-    assert batches_of(body, end=9) == [
+    assert batches_of(body, first=4, end=9) == [
         Batch(EVENTS[:2], 4, TIME),
         Batch(EVENTS[2:4], 6, TIME),
         Batch(EVENTS[4:5], 8, LATER),
@@ -64,4 +68,19 @@ def test_each_batch_has_the_sequence_and_the_time_of_its_first_event() -> None:
 
 
 def test_no_frames_are_no_events() -> None:
-    assert batches_of(b"", end=3) == []
+    assert batches_of(b"", first=3, end=3) == []
+
+
+@given(
+    contents=st.lists(st.sampled_from(["", "a", "\n", "event: token\ndata: ", '"', "é", "\ud800"])),
+    others=st.lists(st.sampled_from(EVENTS), max_size=2),
+)
+def test_tokens_come_back_whatever_they_say(contents: list[str], others: list[Event]) -> None:
+    events: list[Event] = [*map(Token, contents), *others]
+    body = sse.frames("r", Batch(events, 3, TIME))
+    read = batches_of(body, first=3, end=3 + len(events))
+    said = [event for batch in read for event in batch.events]
+    assert said[: len(contents)] == [Token(well_formed(text)) for text in contents]
+    assert said[len(contents) :] == others
+    places = [batch.first + n for batch in read for n in range(len(batch.events))]
+    assert places == list(range(3, 3 + len(events)))

@@ -12,6 +12,10 @@ import msgspec
 from dockrion.events.model import KINDS, Batch, Custom, Event
 
 _FRAME: Final = re.compile(rb"event: (.*)\ndata: (.*)\nid: ")
+_DATA: Final = re.compile(rb"\ndata: (.*)\n")
+_TOKEN: Final = b"token"
+# Of a line of its own: data is one line, whatever it says.
+_IS_TOKEN: Final = b"event: token\ndata: "
 # Our own fields stand in front of those of the agent, and hold no quotes.
 _TIMESTAMP: Final = re.compile(rb'"timestamp":"([^"]*)"')
 _CUSTOM: Final = b"custom:"
@@ -30,23 +34,28 @@ _DECODERS: Final[dict[bytes, msgspec.json.Decoder[Any]]] = {
 _custom: Final = msgspec.json.Decoder(list[_Data])
 
 
-def batches_of(body: bytes, *, end: int) -> list[Batch]:
-    """Return the events of whole frames in a row, the last of which has the sequence before `end`.
+def batches_of(body: bytes, *, first: int, end: int) -> list[Batch]:
+    """Return the events of whole frames in a row, which have the sequences from `first` to before `end`.
 
     Events of one kind in a row make one batch, with the time of the first: which ones were numbered together is not
     known any more.
     """
-    frames = _FRAME.findall(body)
-    sequence = end - len(frames)
+    if body.count(_IS_TOKEN) == end - first:
+        # Nearly all that agents say.
+        data: list[bytes] = _DATA.findall(body)
+        return [_batch(_TOKEN, data, first)] if data else []
     batches: list[Batch] = []
-    for kind, some in groupby(frames, itemgetter(0)):
-        data = [frame[1] for frame in some]
-        moment = _TIMESTAMP.search(data[0])
-        assert moment is not None, "every event has its time"
-        events = _read(kind, b"[%b]" % b",".join(data))
-        batches.append(Batch(events, sequence, moment[1].decode()))
-        sequence += len(events)
+    for kind, some in groupby(_FRAME.findall(body), itemgetter(0)):
+        batch = _batch(kind, [frame[1] for frame in some], first)
+        batches.append(batch)
+        first += len(batch.events)
     return batches
+
+
+def _batch(kind: bytes, data: list[bytes], first: int) -> Batch:
+    moment = _TIMESTAMP.search(data[0])
+    assert moment is not None, "every event has its time"
+    return Batch(_read(kind, b"[%b]" % b",".join(data)), first, moment[1].decode())
 
 
 def _read(kind: bytes, data: bytes) -> list[Event]:

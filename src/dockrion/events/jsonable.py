@@ -46,6 +46,14 @@ def encode_text(text: str) -> bytes:
         return _encoder.encode(well_formed(text))
 
 
+def encode_texts(texts: AbstractSequence[str]) -> list[bytes]:
+    """Return each text as `encode_text` does; many at once are cheaper."""
+    try:
+        return list(map(_encoder.encode, texts))
+    except UnicodeEncodeError:
+        return list(map(encode_text, texts))
+
+
 def plain(value: Any) -> Any:
     """Return a copy of `value` in `dict`, `list`, `str`, `int`, `float`, `bool` and `None` only.
 

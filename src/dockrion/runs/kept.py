@@ -36,9 +36,10 @@ def entries_of(run_id: str, batch: Batch) -> list[Entry]:
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """Frames of events in a row, up to before `end`."""
+    """Frames of events in a row, from `first` to before `end`."""
 
     body: bytes
+    first: int
     end: int
 
 
@@ -47,8 +48,8 @@ def piece_of(entries: list[Entry], start: int) -> Piece:
     first = entries[0]
     body = sse.skip(first.body, start - first.first)
     if len(entries) == 1:
-        return Piece(body, first.end)
-    return Piece(b"".join([body, *(entry.body for entry in entries[1:])]), entries[-1].end)
+        return Piece(body, start, first.end)
+    return Piece(b"".join([body, *(entry.body for entry in entries[1:])]), start, entries[-1].end)
 
 
 def weight_of(entry: Entry) -> int:

@@ -48,7 +48,7 @@ class Retold:
         return body
 
     def _encoded(self, piece: Piece) -> Iterator[bytes]:
-        for batch in batches_of(piece.body, end=piece.end):
+        for batch in batches_of(piece.body, first=piece.first, end=piece.end):
             known = max(0, self._seen - batch.first)
             if known:
                 self._wire.encode(Batch(batch.events[:known], batch.first, batch.timestamp))

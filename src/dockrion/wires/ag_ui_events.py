@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, assert_never
 import msgspec
 
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -27,6 +27,7 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.texts import frames_of
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
@@ -93,28 +94,21 @@ class AgUiWire:
         if not self._begun:
             self._begun = True
             self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
-        parts, messages, cursor = self._parts, self._messages, self._cursor
         self._sequence = batch.first
+        node = message_id = None
+        texts: list[str] = []
         for event in batch.events:
-            told = len(parts)
-            self._made = 0
-            message = None
-            if type(event) is Token and not self._asked:
-                message = messages.get((event.node, event.message_id))
-            if (
-                message is not None
-                and type(event) is Token
-                and event.content
-                and event.finish_reason is None
-            ):
-                # By far the most: a text goes on.
-                text = encode_text(event.content)
-                parts.append(message.frame % (text if cursor is None else (text, self._sequence)))
+            if type(event) is Token and event.content and event.finish_reason is None:
+                if event.node != node or event.message_id != message_id:
+                    self._go_on((node, message_id), texts)
+                    texts = []
+                    node, message_id = event.node, event.message_id
+                texts.append(event.content)
             else:
-                self._take(event)
-                if cursor is not None and len(parts) > told:
-                    parts[-1] = _with_cursor(parts[-1], cursor % self._sequence)
-            self._sequence += 1
+                self._go_on((node, message_id), texts)
+                texts = []
+                self._tell(event)
+        self._go_on((node, message_id), texts)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -133,6 +127,25 @@ class AgUiWire:
         self._close_all()
         self._finish({"type": "interrupt", "interrupts": questions})
         return self._taken()
+
+    def _go_on(self, channel: Channel, texts: list[str]) -> None:
+        """Take events in a row whose texts are of one message, if there are any: by far the most."""
+        if texts and (self._asked or channel not in self._messages):
+            self._tell(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
+        if texts:
+            first = self._sequence
+            self._sequence += len(texts)
+            numbers = None if self._cursor is None else range(first, self._sequence)
+            frame = self._messages[channel].frame
+            self._parts.append(frames_of(frame, texts, numbers))
+
+    def _tell(self, event: Event) -> None:
+        told = len(self._parts)
+        self._made = 0
+        self._take(event)
+        if self._cursor is not None and len(self._parts) > told:
+            self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
+        self._sequence += 1
 
     def _take(self, event: Event) -> None:
         if self._asked and type(event) is not Interrupt:

@@ -8,7 +8,7 @@ import msgspec
 
 from dockrion.errors import DockrionError
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -37,6 +37,7 @@ from dockrion.wires.openai_parts import (
     refuse_what_agents_do_not,
     seconds_of,
 )
+from dockrion.wires.texts import frames_of
 
 _DONE: Final = sse.frame(b"[DONE]")
 
@@ -121,18 +122,19 @@ class ChatWire:
             self._begin(batch.timestamp)
         parts: list[bytes] = []
         self._sequence = batch.first
-        with_cursor = self._cursor is not None
+        texts: list[str] = []
         for event in batch.events:
-            if type(event) is Token:
-                if event.content:
-                    self._spoke = True
-                    text = encode_text(event.content)
-                    parts.append(self._token % ((text, self._sequence) if with_cursor else text))
-                    if self._keeps:
-                        self._keep(event.content)
-            else:
+            if type(event) is Token and event.content:
+                texts.append(event.content)
+                continue
+            if texts:
+                parts.append(self._texts(texts))
+                texts = []
+            if type(event) is not Token:
                 parts += self._said(event)
             self._sequence += 1
+        if texts:
+            parts.append(self._texts(texts))
         return b"".join(parts)
 
     def heartbeat(self) -> bytes:
@@ -159,6 +161,17 @@ class ChatWire:
         data = encode(self._chunk_data({"content": 0}, None)).replace(b"%", b"%%")
         whole = data.replace(b'{"content":0}', b'{"content":%b}')
         self._token = sse.frame(whole, event_id=self._cursor)
+
+    def _texts(self, texts: list[str]) -> bytes:
+        """Return the chunks of events in a row."""
+        self._spoke = True
+        if self._keeps:
+            for text in texts:
+                self._keep(text)
+        first = self._sequence
+        self._sequence += len(texts)
+        numbers = None if self._cursor is None else range(first, self._sequence)
+        return frames_of(self._token, texts, numbers)
 
     def _said(self, event: Event) -> list[bytes]:
         match event:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -27,6 +27,7 @@ from dockrion.events.model import (
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
 from dockrion.wires.openai_parts import failure_of, seconds_of
+from dockrion.wires.texts import frames_of
 
 _DELTA: Final = "response.output_text.delta"
 
@@ -75,12 +76,18 @@ class ResponsesWire:
     def encode(self, batch: Batch) -> bytes:
         if not self._created:
             self._created = seconds_of(batch.timestamp)
+        texts: list[str] = []
         for event in batch.events:
             if type(event) is Token:
                 if event.content:
-                    self._speak(event.content)
-            else:
-                self._take(event)
+                    texts.append(event.content)
+                continue
+            if texts:
+                self._speak(texts)
+                texts = []
+            self._take(event)
+        if texts:
+            self._speak(texts)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -140,7 +147,7 @@ class ResponsesWire:
                 self._called(event)
             case Interrupt(value=value):
                 self._close_message()
-                self._speak(question_text(value))
+                self._speak([question_text(value)])
             case Complete():
                 self._complete(event)
             case Failed() | Cancelled():
@@ -159,7 +166,7 @@ class ResponsesWire:
 
     def _complete(self, event: Complete) -> None:
         if not self._spoke:
-            self._speak(self._chat.reply(event.output))
+            self._speak([self._chat.reply(event.output)])
         self._close_message()
         self._counts = counts_of(event.metadata)
         self._cut = self._cut or bool(event.metadata.get("truncated"))
@@ -178,17 +185,21 @@ class ResponsesWire:
 
     # Text
 
-    def _speak(self, text: str) -> None:
+    def _speak(self, texts: list[str]) -> None:
         if self._message is None:
             self._open_message()
         self._spoke = True
-        if self._number > self._starting_after:
-            self._parts.append(self._delta % (encode_text(text), self._number))
-        self._number += 1
-        if len(text) > self._room:
-            text, self._cut = text[: self._room], True
-        self._room -= len(text)
-        self._pieces.append(text)
+        first = self._number
+        self._number += len(texts)
+        seen = max(0, self._starting_after + 1 - first)
+        if seen < len(texts):
+            numbers = range(first + seen, self._number)
+            self._parts.append(frames_of(self._delta, texts[seen:], numbers))
+        length = sum(map(len, texts))
+        if length > self._room:
+            texts, length, self._cut = ["".join(texts)[: self._room]], self._room, True
+        self._room -= length
+        self._pieces += texts
 
     def _open_message(self) -> None:
         index = len(self._output)
