@@ -88,6 +88,39 @@ async def test_a_deadline_is_for_the_whole_call_async(peer: Peer, head: bytes) -
     assert await asyncio.to_thread(peer.left.wait, 10)
 
 
+def test_a_deadline_is_for_the_head_of_an_answer_too(peer: Peer) -> None:
+    """A head that comes byte by byte is never silent for as long as a time-out of httpx2."""
+
+    def drip(client: socket.socket) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1000:
+            client.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    peer.answering = drip
+    began = time.monotonic()
+    with Client(peer.url) as client, pytest.raises(RunTimeoutError, match=r"within 0\.5 s"):
+        client.invoke({}, timeout=0.5)
+    assert 0.45 < elapsed(began) < 5
+    assert peer.left.wait(10)
+
+
+def test_the_watch_over_a_head_is_over_with_its_answer(peer: Peer) -> None:
+    """Else it would cut whoever uses the connection next."""
+    body = b'{"success": true, "output": 1, "metadata": {}}'
+    plain = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+    def late(client: socket.socket) -> None:
+        time.sleep(0.6)
+        client.sendall(plain)
+
+    with Client(peer.url) as client:
+        peer.answering = lambda one: one.sendall(plain)
+        assert client.invoke({}, timeout=0.4).output == 1
+        peer.answering = late
+        assert client.invoke({}).output == 1
+    assert peer.connections == 1
+
+
 def test_a_deadline_ends_a_read_that_waits_in_silence(peer: Peer) -> None:
     """The time-outs of httpx2 count anew for each read: after a late event one would wait for twice as long."""
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock, Timer
+from typing import Any, Final
 
 import httpx2
+
+_OPENED: Final = ("connect_tcp.complete", "start_tls.complete")
 
 
 class Cutter:
@@ -37,8 +41,17 @@ class Cutter:
 
 def cutter_of(response: httpx2.Response, seconds: float) -> Cutter | None:
     """Return None for what has no socket of its own: transports of tests, connections of HTTP/2."""
-    stream = response.extensions.get("network_stream")
-    sock = None if stream is None else stream.get_extra_info("socket")
-    if not isinstance(sock, socket.socket) or not response.http_version.startswith("HTTP/1"):
+    sock = _socket_of(response.extensions.get("network_stream"))
+    if sock is None or not response.http_version.startswith("HTTP/1"):
         return None
     return Cutter(sock, seconds)
+
+
+def opened_socket(event: str, info: Mapping[str, Any]) -> socket.socket | None:
+    """Return the socket that a connection has got, where that is what an event of the `trace` extension of httpx2 tells."""
+    return _socket_of(info.get("return_value")) if event.endswith(_OPENED) else None
+
+
+def _socket_of(stream: Any) -> socket.socket | None:
+    sock = None if stream is None else stream.get_extra_info("socket")
+    return sock if isinstance(sock, socket.socket) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
@@ -12,7 +12,7 @@ import httpx2
 from dockrion.client import settings as defaults
 from dockrion.client.answers import Answer
 from dockrion.client.asking import Ask, redirected
-from dockrion.client.cutting import Cutter, cutter_of
+from dockrion.client.cutting import Cutter, cutter_of, opened_socket
 from dockrion.client.flow import (
     Arrived,
     Close,
@@ -109,6 +109,7 @@ class Line:
                 headers=settings.head(ask),
                 content=ask.body,
                 timeout=settings.waits(ask, self._left()),
+                extensions=None if self._deadline is None else {"trace": self._watch},
             )
             self._response = self._http.send(request, stream=True)
             location = self._response.headers.get("location")
@@ -125,6 +126,15 @@ class Line:
             self._cut_in(left)
         self._pieces = self._response.iter_bytes()
         return head_of(self._response)
+
+    def _watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Watch over a new connection from its beginning: a head may come byte by byte. Which one is used again, nobody
+        tells before its answer.
+        """
+        sock = opened_socket(event, info)
+        if sock is not None and self._deadline is not None:
+            self._let_be()
+            self._cutter = Cutter(sock, max(0.0, self._deadline - monotonic()))
 
     def _receive(self) -> bytes:
         assert self._pieces is not None
