@@ -72,6 +72,10 @@ class Recording:
         self.started = 0
         self.asked = []
 
+    def pieces(self) -> list[bytes]:
+        """Return the pieces of the stream that was asked for last."""
+        return body_after(self.position)
+
     def answer(self, request: bytes) -> bytes:
         line, _, _ = request.partition(b"\r\n")
         self.asked.append(line.decode())
@@ -83,7 +87,7 @@ class Recording:
         self.position = position
         if position >= LAST:
             return b"HTTP/1.1 204 No Content\r\nx-run-id: r-1\r\n\r\n"
-        return streamed(body_after(position))
+        return streamed(self.pieces())
 
     def serve(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as reader:
@@ -94,6 +98,26 @@ class Recording:
                 if cut is not None and cut < len(answer):
                     client.shutdown(socket.SHUT_RDWR)
                     return
+
+
+class Rewritten(Recording):
+    """Something on the way ends lines as Windows does."""
+
+    def pieces(self) -> list[bytes]:
+        return [piece.replace(b"\n", b"\r\n") for piece in super().pieces()]
+
+
+class Trimmed(Recording):
+    """Has no more than the last `KEPT` events, and says so to whoever asks for others."""
+
+    KEPT = 3
+
+    def pieces(self) -> list[bytes]:
+        first = LAST + 1 - self.KEPT
+        if self.position + 1 >= first:
+            return super().pieces()
+        gap = sse.gap(RUN, TIME, first=self.position + 1, last=first - 1)
+        return [gap, *body_after(first - 1)]
 
 
 @contextmanager
@@ -138,7 +162,7 @@ class Cutting(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         answer = self._recording.answer(raw.encode())
         status = int(answer[9:12])
         headers = {"content-type": "text/event-stream", "x-run-id": RUN}
-        body = b"".join(body_after(self._recording.position)) if status == 200 else b""
+        body = b"".join(self._recording.pieces()) if status == 200 else b""
         return httpx2.Response(
             status, headers=headers, stream=_Cut(body, next(self._recording.cuts, None))
         )

@@ -10,7 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockrion.client import AsyncClient, Client, StreamEvent
-from tests.client.recording import BODY, EVENTS, LAST, RUN, WHOLE, Cutting, Recording, playing
+from tests.client.recording import (
+    BODY,
+    EVENTS,
+    FRAMES,
+    LAST,
+    RUN,
+    WHOLE,
+    Cutting,
+    Recording,
+    Rewritten,
+    Trimmed,
+    playing,
+)
 
 pytestmark = pytest.mark.usefixtures("at_once")
 Seen = tuple[str, str | None, bytes]
@@ -109,6 +121,26 @@ async def test_a_subscription_cut_anywhere_async(
             recording.play([cut])
             async with client.runs.events(RUN) as events:
                 assert seen([event async for event in events]) == whole, cut
+
+
+@pytest.mark.parametrize("kind", [Rewritten, Trimmed])
+async def test_other_streams_cut_at_each_byte(kind: type[Recording]) -> None:
+    recording = kind()
+    transport = Cutting(recording)
+    async with AsyncClient("http://peer", transport=transport) as aio:
+        with Client("http://peer", transport=transport) as client:
+            recording.play()
+            with client.runs.events(RUN) as events:
+                whole = seen(list(events))
+            assert whole[-1] == ("complete", f"{RUN}:{LAST}", FRAMES[-1].split(b"\n")[1][6:])
+            for cut in range(len(b"".join(recording.pieces())) + 1):
+                recording.play([cut])
+                with client.runs.events(RUN) as events:
+                    assert seen(list(events)) == whole, cut
+                recording.play([cut])
+                async with aio.runs.events(RUN) as others:
+                    assert seen([event async for event in others]) == whole, cut
+    assert ("gap" in {one[0] for one in whole}) == (kind is Trimmed)
 
 
 @settings(
