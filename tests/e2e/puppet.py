@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 TIMEOUT_SECONDS = 10.0
+# Behind the source of the agent: a handler for those who talk to it, and say the port.
+CHAT = """
+
+async def chat(payload, context):
+    said = payload["messages"][-1]["content"]
+    return await handle({"puppet": int(said)}, context)
+"""
 
 
 class Puppet:

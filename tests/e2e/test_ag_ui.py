@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .cutting import cutting
-from .puppet import Puppet
+from .puppet import CHAT, Puppet
 from .readers import CLIENTS
 from .server import Server, agent_source
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from .conftest import StartServer
 
 KEY = "key-of-the-test"
-STRUNG = """
-
-async def chat(payload, context):
-    said = payload["messages"][-1]["content"]
-    return await handle({"puppet": int(said)}, context)
-"""
 EXPOSE = {"protocols": ["ag-ui"]}
 PAGE = Path(__file__).parents[2] / "docs" / "ag-ui.md"
 
@@ -45,7 +39,7 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def seen(chatting: Server, server: StartServer) -> dict[str, Any]:
     """What the client has seen; the run that it left has ended by then."""
-    strung = server(agent_source("puppet") + STRUNG, handler="chat", expose=EXPOSE)
+    strung = server(agent_source("puppet") + CHAT, handler="chat", expose=EXPOSE)
     with cutting(chatting.port, [400]) as cut, Puppet() as puppet:
         told = {
             "url": chatting.url,

@@ -1,4 +1,4 @@
-"""The real clients of OpenAI's protocols against a real server: `openai`, from PyPI, and `langchain-openai`."""
+"""The real clients of OpenAI's protocols against a real server: `openai`, of PyPI and of npm."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import openai
 import pytest
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+
+from dockrion import Client
 
 from .cutting import cutting
+from .puppet import CHAT
 from .readers import CLIENTS
 from .server import Server, agent_source
 
@@ -27,12 +29,6 @@ if TYPE_CHECKING:
 KEY = "sk-of-the-test"
 CONTINUE = {"connection": {"on_disconnect": "continue"}}
 SECTIONS: dict[str, Any] = {"expose": {"protocols": ["openai"]}, "auth": {"mode": "api_key"}}
-STRUNG = """
-
-async def chat(payload, context):
-    said = payload["messages"][-1]["content"]
-    return await handle({"puppet": int(said)}, context)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def strung_chat(server: StartServer) -> Server:
     """Whoever talks to it says the port of a puppet's strings."""
     expose = {"protocols": ["openai"]}
-    return server(agent_source("puppet") + STRUNG, handler="chat", expose=expose)
+    return server(agent_source("puppet") + CHAT, handler="chat", expose=expose)
 
 
 def client_of(url: str, key: str = KEY, **options: Any) -> openai.OpenAI:
@@ -73,6 +69,12 @@ def read(stream: Iterable[Any], seen: list[Any]) -> None:
     """Read to the end, or to what goes wrong."""
     for event in stream:
         seen.append(event)
+
+
+def end_of(events: Iterable[Any]) -> Any:
+    """Return the response that the last event has."""
+    *_, last = events
+    return last.response
 
 
 def test_the_agent_is_a_model(client: openai.OpenAI) -> None:
@@ -164,6 +166,78 @@ def test_a_caller_who_gives_up_waiting_stops_the_agent(strung_chat: Server, pupp
         assert puppet.left(within=2) == "CancelledError"
 
 
+def test_a_stream_of_chunks_that_was_cut_goes_on_after_its_last_id(chatting: Server) -> None:
+    """The client drops the ids, so whoever wants to go on reads the lines."""
+    words = " ".join(map(str, range(30)))
+
+    def read_lines(client: openai.OpenAI, seen: list[str], **headers: str) -> None:
+        with client.chat.completions.with_streaming_response.create(
+            model="e2e", messages=say(words), stream=True, extra_headers=headers
+        ) as response:
+            seen.extend(response.iter_lines())
+
+    seen: list[str] = []
+    with cutting(chatting.port, [1500]) as url, client_of(url, max_retries=0) as client:
+        stream = client.chat.completions.create(model="e2e", messages=say(words), stream=True)
+        with pytest.raises(openai.APIConnectionError):
+            read(stream, [])
+    with cutting(chatting.port, [1500]) as url, client_of(url, max_retries=0) as client:
+        with pytest.raises((openai.APIConnectionError, httpx2.TransportError)):
+            read_lines(client, seen)
+        whole = "\n".join(seen).rpartition("\n\n")[0]
+        ids = re.findall(r"(?m)^id: (.*)$", whole)
+        rest: list[str] = []
+        read_lines(client, rest, **{"Last-Event-ID": ids[-1]})
+    text = [
+        json.loads(data)["choices"][0]["delta"].get("content", "")
+        for data in re.findall(r"(?m)^data: (\{.*)$", "\n".join([whole, *rest]))
+    ]
+    assert "".join(text) == f"{words} "
+    assert rest[-2] == "data: [DONE]"
+
+
+def test_usage_is_what_the_agent_has_told(client: openai.OpenAI) -> None:
+    reply = client.chat.completions.create(model="e2e", messages=say("count"))
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (3, 4)
+    stream = client.chat.completions.create(
+        model="e2e", messages=say("count"), stream=True, stream_options={"include_usage": True}
+    )
+    *_, last = stream
+    assert last.usage == reply.usage
+    response = client.responses.create(model="e2e", input="count")
+    assert response.usage is not None
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (3, 4)
+    assert client.responses.create(model="e2e", input="one").usage is None
+
+
+def test_a_question_is_a_reply_and_its_run_goes_on_with_the_answer(
+    client: openai.OpenAI, chatting: Server
+) -> None:
+    raw = client.chat.completions.with_raw_response.create(model="e2e", messages=say("ask"))
+    choice = raw.parse().choices[0]
+    assert (choice.message.content, choice.finish_reason) == ("Really?", "stop")
+    response = client.responses.create(model="e2e", input="ask")
+    assert (response.output_text, response.status) == ("Really?", "completed")
+    streamed = end_of(client.responses.create(model="e2e", input="ask", stream=True))
+    assert (streamed.output_text, streamed.status) == ("Really?", "completed")
+    ids = [response.id.removeprefix("resp_"), streamed.id.removeprefix("resp_")]
+    with Client(chatting.url, token=KEY) as ours:
+        for run_id in [raw.headers["x-run-id"], *ids]:
+            ours.runs.resume(run_id, "yes")
+            with ours.runs.events(run_id) as events:
+                assert events.result() == {"content": "You said yes."}
+    assert client.responses.retrieve(response.id).output_text == "You said yes."
+    whole = end_of(client.responses.retrieve(streamed.id, stream=True))
+    assert whole.output_text == "Really?You said yes."
+
+
+def test_a_response_whose_agent_fails_has_what_it_said(client: openai.OpenAI) -> None:
+    failed = end_of(client.responses.create(model="e2e", input="fail", stream=True))
+    assert (failed.status, failed.output_text) == ("failed", "Well, ")
+    assert failed.error.code == "AGENT_EXECUTION_ERROR"
+
+
 def test_a_response_is_the_reply(client: openai.OpenAI) -> None:
     response = client.responses.create(model="e2e", input="one two")
     assert response.output_text == "one two "
@@ -250,22 +324,6 @@ async def test_the_async_client_streams_too(chatting: Server) -> None:
         )
         texts = [chunk.choices[0].delta.content async for chunk in stream]
     assert texts == ["", "one ", "two ", None]
-
-
-@pytest.mark.parametrize("responses", [False, True])
-def test_langchain_talks_to_the_agent_as_to_a_model(chatting: Server, responses: bool) -> None:
-    with openai.DefaultHttpxClient(trust_env=False) as http_client:
-        model = ChatOpenAI(
-            model="e2e",
-            base_url=f"{chatting.url}/v1",
-            api_key=SecretStr(KEY),
-            http_client=http_client,
-            use_responses_api=responses,
-        )
-        assert model.invoke("one two").text == "one two "
-        assert [chunk.text for chunk in model.stream("one two") if chunk.text] == ["one ", "two "]
-        with pytest.raises(openai.APIError, match="I cannot"):
-            model.invoke("fail")
 
 
 @pytest.mark.node

@@ -142,6 +142,10 @@ def test_a_new_attempt_begins_the_answer_anew() -> None:
         ({"messages": [{"content": "x"}]}, "messages[0].role: must be a string"),
         ({"messages": MESSAGES, "n": 2}, "n: the agent gives one reply; must be 1, got 2"),
         ({"messages": MESSAGES, "tools": [{}]}, "tools: the agent has its own tools"),
+        (
+            {"messages": MESSAGES, "functions": [{}], "function_call": "auto"},
+            "functions: the agent has its own tools, and runs them itself; leave it out, or say `function_call`",
+        ),
         ({"messages": MESSAGES, "stream": "yes"}, "stream: must be true or false, got a string"),
         ({"messages": MESSAGES, "stream_options": 1}, "stream_options: must be an object"),
         (
@@ -161,3 +165,8 @@ def test_what_only_steers_a_model_is_taken() -> None:
     body |= {"tools": [], "response_format": {"type": "text"}, "user": "u", "stream": None}
     call = ChatCompletions(chat_of()).read(body)
     assert (call.payload, call.streams, call.with_usage) == ({"messages": MESSAGES}, False, False)
+
+
+def test_tools_that_are_not_to_be_called_are_taken() -> None:
+    body = {"messages": MESSAGES, "tools": [{}], "tool_choice": "none"}
+    assert ChatCompletions(chat_of()).read(body).payload == {"messages": MESSAGES}

@@ -34,7 +34,7 @@ from dockrion.wires.openai_parts import (
     object_of,
     refusal,
     refuse_form,
-    refuse_what_agents_do_not,
+    refuse_tools,
     seconds_of,
 )
 from dockrion.wires.texts import frames_of
@@ -66,7 +66,7 @@ class ChatCompletions:
 
     def read(self, body: Any) -> ChatCall:
         asked = object_of(body)
-        refuse_what_agents_do_not(asked)
+        refuse_tools(asked)
         refuse_form(asked.get("response_format"), "response_format")
         if asked.get("n") not in (None, 1):
             raise wrong(

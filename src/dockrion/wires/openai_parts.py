@@ -16,11 +16,8 @@ _TYPES: Final[Mapping[int, str]] = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-# What makes a model answer in another form than in text, or call tools of its caller: an agent does neither.
-_NOT_TAKEN: Final[Mapping[str, str]] = {
-    "tools": "the agent has its own tools, and runs them itself; leave it out",
-    "functions": "the agent has its own tools, and runs them itself; leave it out",
-}
+# Tools of the caller, and the field that says whether they are to be called: an agent has its own, and runs them itself.
+_TOOLS: Final[Mapping[str, str]] = {"tools": "tool_choice", "functions": "function_call"}
 
 
 def refusal(error: DockrionError) -> dict[str, Any]:
@@ -67,11 +64,14 @@ def flag_of(body: Mapping[str, Any], name: str) -> bool:
     raise wrong(name, f"must be true or false, got {kind_of(value)}")
 
 
-def refuse_what_agents_do_not(body: Mapping[str, Any]) -> None:
-    """Raise for what would be ignored, and whose caller would wait for it."""
-    for name, why in _NOT_TAKEN.items():
-        if body.get(name):
-            raise wrong(name, why)
+def refuse_tools(body: Mapping[str, Any]) -> None:
+    """Raise for tools that the caller would wait to be asked for; a choice of `none` does not."""
+    for name, choice in _TOOLS.items():
+        if body.get(name) and body.get(choice) != "none":
+            raise wrong(
+                name,
+                f"the agent has its own tools, and runs them itself; leave it out, or say `{choice}`: `none`",
+            )
 
 
 def refuse_form(value: Any, field: str) -> None:

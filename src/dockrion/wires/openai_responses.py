@@ -17,7 +17,7 @@ from dockrion.wires.openai_parts import (
     object_of,
     refusal,
     refuse_form,
-    refuse_what_agents_do_not,
+    refuse_tools,
 )
 
 _ID: Final = re.compile(r"resp_([A-Za-z0-9][A-Za-z0-9_-]{0,127})(?:\.([A-Za-z0-9_-]+))?")
@@ -84,7 +84,7 @@ class Responses:
 
     def read(self, body: Any) -> ResponsesCall:
         asked = object_of(body)
-        refuse_what_agents_do_not(asked)
+        refuse_tools(asked)
         text: Any = asked.get("text")
         if isinstance(text, dict):
             refuse_form(cast("dict[str, Any]", text).get("format"), "text.format")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockrion.telemetry.base import Usage
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -24,6 +26,11 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> AsyncIterat
     if said == "ask":
         answer = await context.ask("Really?")
         yield f"You said {answer}."
+        return
+    if said == "count":
+        # As adapters of frameworks do.
+        context.used(Usage(input=3, output=4))
+        yield "Seven."
         return
     if said == "tool":
         yield {"type": "tool_call", "tool": "add", "call_id": "c1", "arguments": {"a": 1, "b": 2}}
