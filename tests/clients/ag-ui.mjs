@@ -27,6 +27,7 @@ function agentOf(base, said) {
 async function run(agent, parameters, onEvent) {
   const types = [];
   let end = null;
+  let usage = null;
   let error = null;
   let added = [];
   try {
@@ -37,6 +38,7 @@ async function run(agent, parameters, onEvent) {
       },
       onRunFinishedEvent({ event }) {
         end = event.outcome;
+        usage = event.usage ?? null;
       },
       onRunErrorEvent({ event }) {
         error = [event.code, event.message];
@@ -50,7 +52,7 @@ async function run(agent, parameters, onEvent) {
   } catch (thrown) {
     error = [thrown.name, thrown.message];
   }
-  return { types, end, error, added };
+  return { types, end, usage, error, added };
 }
 
 const said = await run(agentOf(url, 'one two'));
@@ -65,6 +67,13 @@ const asked = await run(asks);
 const resume = asks.pendingInterrupts.map(({ id }) => ({ interruptId: id, status: 'resolved', payload: 'yes' }));
 const answered = await run(asks, { resume });
 
+const counted = await run(agentOf(url, 'count'));
+
+const unsaid = agentOf(url, 'ask');
+await run(unsaid);
+const cancel = unsaid.pendingInterrupts.map(({ id }) => ({ interruptId: id, status: 'cancelled' }));
+const givenUp = await run(unsaid, { resume: cancel });
+
 const left = agentOf(strung, port);
 const leaving = run(left, {}, ({ type }) => {
   if (type === 'RUN_STARTED') {
@@ -73,5 +82,5 @@ const leaving = run(left, {}, ({ type }) => {
 });
 
 process.stdout.write(
-  JSON.stringify({ said, tool, failed, refused, cut, asked, answered, left: await leaving }),
+  JSON.stringify({ said, tool, failed, refused, cut, asked, answered, counted, givenUp, left: await leaving }),
 );

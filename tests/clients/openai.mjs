@@ -1,11 +1,12 @@
-// Talks to a server with `openai` as its users do. Takes `{url, key, cutting, words}` as JSON on standard input, prints
-// one JSON object with what came back.
+// Talks to a server with `openai` as its users do. Takes `{url, key, cutting, words, strung, ports}` as JSON on standard
+// input, prints one JSON object with what came back. `ports` are two puppets' at `strung`: a background run and one that
+// is left.
 
 import { text } from 'node:stream/consumers';
 
 import OpenAI from 'openai';
 
-const { url, key, cutting, words } = JSON.parse(await text(process.stdin));
+const { url, key, cutting, words, strung, ports } = JSON.parse(await text(process.stdin));
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key });
 const say = (content) => ({ model: 'e2e', messages: [{ role: 'user', content }] });
 
@@ -42,6 +43,29 @@ const after = await read(
   }),
 );
 
+const counted = await client.chat.completions.create(say('count'));
+const counts = await read(
+  await client.chat.completions.create({ ...say('count'), stream: true, stream_options: { include_usage: true } }),
+);
+const asked = await client.chat.completions.create(say('ask'));
+const askedResponse = await client.responses.create({ model: 'e2e', input: 'ask' });
+const first = await client.responses.create({ model: 'e2e', input: 'thread' });
+const second = await client.responses.create({ model: 'e2e', input: 'thread', previous_response_id: first.id });
+
+const puppets = new OpenAI({ baseURL: `${strung}/v1`, apiKey: 'none' });
+const background = await puppets.responses.create({ model: 'e2e', input: ports[0], background: true });
+const following = await puppets.responses.retrieve(background.id, { stream: true });
+const began = (await following[Symbol.asyncIterator]().next()).value.type;
+const cancelled = await puppets.responses.cancel(background.id);
+const ended = await puppets.responses.retrieve(background.id);
+
+const left = await puppets.chat.completions.create({ ...say(ports[1]), stream: true });
+const seenOfLeft = [];
+for await (const chunk of left) {
+  seenOfLeft.push(chunk.choices[0].delta.role);
+  left.controller.abort();
+}
+
 process.stdout.write(
   JSON.stringify({
     models: (await client.models.list()).data.map((model) => model.id),
@@ -55,6 +79,11 @@ process.stdout.write(
     types: streamed.seen.map((event) => event.type),
     text: response.output_text,
     items: response.output.map((item) => item.type),
+    usage: [counted.usage, counts.seen.at(-1).usage],
+    questions: [asked.choices[0].message.content, asked.choices[0].finish_reason, askedResponse.output_text],
+    thread: first.output_text === second.output_text,
+    background: [background.status, began, cancelled.status, ended.status],
+    left: seenOfLeft,
     cut: {
       error: before.error !== null,
       numbers: [...before.seen, ...after.seen].map((event) => event.sequence_number),

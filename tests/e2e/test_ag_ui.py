@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .asking import ask
 from .cutting import cutting
 from .puppet import CHAT, Puppet
 from .readers import CLIENTS
@@ -34,6 +35,17 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         one = Server(folder, agent_source("chatting"), handler="handle", sections=sections)
     yield one
     one.kill()
+
+
+@pytest.fixture(scope="module")
+def held(server: StartServer) -> Iterator[Server]:
+    """One whose runs are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKRION_API_KEY", KEY)
+        streaming = {"connection": {"on_disconnect": "continue"}}
+        yield server(
+            agent_source("chatting"), expose=EXPOSE, auth={"mode": "api_key"}, streaming=streaming
+        )
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +133,33 @@ def test_a_question_is_answered_by_the_client(seen: dict[str, Any]) -> None:
     assert question["message"] == "Really?"
     assert seen["answered"]["added"] == [message("You said yes.")]
     assert seen["answered"]["end"] == SUCCESS
+
+
+@pytest.mark.node
+def test_a_question_that_nobody_answers_ends_the_run(seen: dict[str, Any]) -> None:
+    assert seen["givenUp"]["end"] == {"type": "cancelled"}
+    assert seen["givenUp"]["error"] is None
+
+
+@pytest.mark.node
+def test_usage_is_what_the_agent_has_told(seen: dict[str, Any]) -> None:
+    counts = {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
+    assert seen["counted"]["usage"] == [counts]
+    assert seen["said"]["usage"] is None
+
+
+def test_whoever_sends_the_post_again_goes_on_after_the_last_id(
+    held: Server, chatting: Server
+) -> None:
+    body = {"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "one two"}]}
+    key = [("Authorization", f"Bearer {KEY}")]
+    whole = ask(held, "POST", "/ag-ui", key, json.dumps(body).encode()).body.decode()
+    [cursor] = re.findall(r'"delta":"one "}\nid: (.*)\n', whole)
+    again = [*key, ("Last-Event-ID", cursor)]
+    rest = ask(held, "POST", "/ag-ui", again, json.dumps(body).encode()).body.decode()
+    assert rest == whole[whole.index(cursor) + len(cursor) + 2 :]
+    assert '"delta":"two "' in rest
+    assert ask(chatting, "POST", "/ag-ui", again, json.dumps(body).encode()).status == 410
 
 
 @pytest.mark.node

@@ -16,7 +16,7 @@ import pytest
 from dockrion import Client
 
 from .cutting import cutting
-from .puppet import CHAT
+from .puppet import CHAT, Puppet
 from .readers import CLIENTS
 from .server import Server, agent_source
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
     from .conftest import StartServer
-    from .puppet import Puppet
 
 KEY = "sk-of-the-test"
 CONTINUE = {"connection": {"on_disconnect": "continue"}}
@@ -327,10 +326,21 @@ async def test_the_async_client_streams_too(chatting: Server) -> None:
 
 
 @pytest.mark.node
-def test_the_client_of_npm_gets_the_same(chatting: Server) -> None:
+def test_the_client_of_npm_gets_the_same(chatting: Server, strung_chat: Server) -> None:
     words = " ".join(map(str, range(30)))
-    with cutting(chatting.port, [2500]) as cut:
-        told = {"url": chatting.url, "key": KEY, "cutting": cut, "words": words}
+    with (
+        cutting(chatting.port, [2500]) as cut,
+        Puppet() as background,
+        Puppet() as left,
+    ):
+        told = {
+            "url": chatting.url,
+            "key": KEY,
+            "cutting": cut,
+            "words": words,
+            "strung": strung_chat.url,
+            "ports": [str(one.payload["puppet"]) for one in (background, left)],
+        }
         ran = subprocess.run(
             ["node", "openai.mjs"],
             cwd=CLIENTS,
@@ -340,7 +350,9 @@ def test_the_client_of_npm_gets_the_same(chatting: Server) -> None:
             timeout=60,
             check=False,
         )
-    assert ran.returncode == 0, ran.stderr
+        assert ran.returncode == 0, ran.stderr
+        for one in (background, left):
+            assert one.left(within=2) == "CancelledError"
     seen = json.loads(ran.stdout)
     assert seen["models"] == ["e2e"]
     assert seen["reply"] == seen["accumulated"] == "one two "
@@ -353,6 +365,13 @@ def test_the_client_of_npm_gets_the_same(chatting: Server) -> None:
     assert seen["types"][0] == "response.created"
     assert seen["types"][-1] == "response.completed"
     assert (seen["items"], seen["text"]) == (["mcp_call", "message"], "It is 3.")
+    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    assert seen["usage"] == [counts, counts]
+    assert seen["questions"] == ["Really?", "stop", "Really?"]
+    assert seen["thread"] is True
+    assert seen["background"][0] in ("queued", "in_progress")
+    assert seen["background"][1:] == ["response.created", "cancelled", "cancelled"]
+    assert seen["left"] == ["assistant"]
     assert seen["cut"] == {
         "error": True,
         "numbers": list(range(len(seen["cut"]["numbers"]))),
