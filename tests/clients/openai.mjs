@@ -43,6 +43,13 @@ const after = await read(
   }),
 );
 
+const lost = await read(await cut.chat.completions.create({ ...say(words), stream: true }));
+const long = { ...say('one two three'), stream: true };
+const wholeText = await (await client.chat.completions.create(long).asResponse()).text();
+const [cursor] = wholeText.match(/(?<=^id: ).*$/gm).slice(1);
+const again = { headers: { 'Last-Event-ID': cursor } };
+const restText = await (await client.chat.completions.create(long, again).asResponse()).text();
+
 const counted = await client.chat.completions.create(say('count'));
 const counts = await read(
   await client.chat.completions.create({ ...say('count'), stream: true, stream_options: { include_usage: true } }),
@@ -79,6 +86,8 @@ process.stdout.write(
     types: streamed.seen.map((event) => event.type),
     text: response.output_text,
     items: response.output.map((item) => item.type),
+    lost: [lost.error !== null, lost.seen.map((chunk) => chunk.choices[0].delta.content).join('')],
+    again: [wholeText.endsWith(restText), restText.includes('"two "'), restText.includes('"one "')],
     usage: [counted.usage, counts.seen.at(-1).usage],
     questions: [asked.choices[0].message.content, asked.choices[0].finish_reason, askedResponse.output_text],
     thread: first.output_text === second.output_text,

@@ -329,7 +329,7 @@ async def test_the_async_client_streams_too(chatting: Server) -> None:
 def test_the_client_of_npm_gets_the_same(chatting: Server, strung_chat: Server) -> None:
     words = " ".join(map(str, range(30)))
     with (
-        cutting(chatting.port, [2500]) as cut,
+        cutting(chatting.port, [2500, 1500]) as cut,
         Puppet() as background,
         Puppet() as left,
     ):
@@ -365,6 +365,11 @@ def test_the_client_of_npm_gets_the_same(chatting: Server, strung_chat: Server) 
     assert seen["types"][0] == "response.created"
     assert seen["types"][-1] == "response.completed"
     assert (seen["items"], seen["text"]) == (["mcp_call", "message"], "It is 3.")
+    is_lost, said = seen["lost"]
+    assert is_lost
+    assert f"{words} ".startswith(said)
+    assert said != f"{words} "
+    assert seen["again"] == [True, True, False]
     counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     assert seen["usage"] == [counts, counts]
     assert seen["questions"] == ["Really?", "stop", "Really?"]

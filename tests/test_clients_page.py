@@ -1,0 +1,43 @@
+"""`docs/clients.md` names the clients that are installed, and tests that are there."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "clients.md").read_text()
+_ROW = re.compile(r"^\| `(?P<name>[^`]+)` (?P<version>\d[^ ]*) \((?P<registry>PyPI|npm)\)", re.MULTILINE)
+
+
+def test_versions_are_those_that_are_tried() -> None:
+    npm = json.loads((ROOT / "tests" / "clients" / "package.json").read_text())["dependencies"]
+    rows = [match.group("name", "version", "registry") for match in _ROW.finditer(PAGE)]
+    for name, said, registry in rows:
+        assert said == (version(name) if registry == "PyPI" else npm[name]), name
+    assert {(name, registry) for name, _, registry in rows} >= {
+        ("openai", "PyPI"),
+        ("openai", "npm"),
+        ("langchain-openai", "PyPI"),
+        ("@ag-ui/client", "npm"),
+    }
+
+
+def test_every_client_has_something_to_say_in_each_column() -> None:
+    _, _, table = PAGE.partition("## What works with each")
+    head, _, *rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|")]
+    assert rows
+    for row in rows:
+        assert len(row) == len(head)
+        assert all(cell.strip() for cell in row), row
+
+
+def test_notes_and_tests_that_are_named_are_there() -> None:
+    used = set(re.findall(r"\((\d)\)", PAGE))
+    assert used == set(re.findall(r"(?m)^(\d)\. ", PAGE))
+    places = re.findall(r"`((?:tests|web)/[\w/.]+)`", PAGE)
+    assert places
+    for place in places:
+        assert (ROOT / place).exists(), place
