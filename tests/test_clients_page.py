@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "clients.md").read_text()
-_ROW = re.compile(r"^\| `(?P<name>[^`]+)` (?P<version>\d[^ ]*) \((?P<registry>PyPI|npm)\)", re.MULTILINE)
+_ROW = re.compile(
+    r"^\| `(?P<name>[^`]+)` (?P<version>\d[^ ]*) \((?P<registry>PyPI|npm)\)", re.MULTILINE
+)
 
 
 def test_versions_are_those_that_are_tried() -> None:

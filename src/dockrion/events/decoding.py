@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from dockrion.events.model import KINDS, Batch, Custom, Event
+from dockrion.events.model import KINDS, Batch, Custom, Event, Token
 
 _FRAME: Final = re.compile(rb"event: (.*)\ndata: (.*)\nid: ")
-_DATA: Final = re.compile(rb"\ndata: (.*)\n")
-_TOKEN: Final = b"token"
-# Of a line of its own: data is one line, whatever it says.
+# A whole line of its own: data is one line, whatever it says.
 _IS_TOKEN: Final = b"event: token\ndata: "
+# Behind the fields that all events have, a token's own.
+_OF_TOKEN: Final = re.compile(rb'"content":.*')
 # Our own fields stand in front of those of the agent, and hold no quotes.
 _TIMESTAMP: Final = re.compile(rb'"timestamp":"([^"]*)"')
 _CUSTOM: Final = b"custom:"
@@ -31,6 +31,7 @@ _DECODERS: Final[dict[bytes, msgspec.json.Decoder[Any]]] = {
     for event_type, kind in KINDS.items()
     if event_type is not Custom
 }
+_tokens: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(list[Token])
 _custom: Final = msgspec.json.Decoder(list[_Data])
 
 
@@ -42,8 +43,8 @@ def batches_of(body: bytes, *, first: int, end: int) -> list[Batch]:
     """
     if body.count(_IS_TOKEN) == end - first:
         # Nearly all that agents say.
-        data: list[bytes] = _DATA.findall(body)
-        return [_batch(_TOKEN, data, first)] if data else []
+        own = b"[{%b]" % b",{".join(_OF_TOKEN.findall(body))
+        return [Batch(_tokens.decode(own), first, _time_of(body))] if body else []
     batches: list[Batch] = []
     for kind, some in groupby(_FRAME.findall(body), itemgetter(0)):
         batch = _batch(kind, [frame[1] for frame in some], first)
@@ -53,9 +54,13 @@ def batches_of(body: bytes, *, first: int, end: int) -> list[Batch]:
 
 
 def _batch(kind: bytes, data: list[bytes], first: int) -> Batch:
-    moment = _TIMESTAMP.search(data[0])
+    return Batch(_read(kind, b"[%b]" % b",".join(data)), first, _time_of(data[0]))
+
+
+def _time_of(data: bytes) -> str:
+    moment = _TIMESTAMP.search(data)
     assert moment is not None, "every event has its time"
-    return Batch(_read(kind, b"[%b]" % b",".join(data)), first, moment[1].decode())
+    return moment[1].decode()
 
 
 def _read(kind: bytes, data: bytes) -> list[Event]:
