@@ -9,7 +9,7 @@ import pytest
 from dockrion.doctor import packages
 from dockrion.doctor.base import Status
 from dockrion.doctor.packages import (
-    extras_of,
+    extras_used_here,
     look_at_dockrion,
     look_at_packages,
     look_at_python,
@@ -22,12 +22,14 @@ GRAPH = {"name": "speller", "entrypoint": "service:words", "framework": "langgra
 
 
 def test_the_extras_are_those_of_the_sections_that_are_used(make_case: MakeCase) -> None:
-    assert extras_of(make_case().spec) == []
-    assert extras_of(make_case(agent=GRAPH, auth=JWT).spec) == ["langgraph", "jwt"]
-    assert extras_of(make_case(observability={"otlp": {}}).spec) == ["otel"]
-    assert extras_of(make_case(observability={"otlp": {}, "tracing": False}).spec) == []
+    assert extras_used_here(make_case().spec) == []
+    assert extras_used_here(make_case(agent=GRAPH, auth=JWT).spec) == ["langgraph", "jwt"]
+    assert extras_used_here(make_case(observability={"otlp": {}}).spec) == ["otel"]
+    assert extras_used_here(make_case(observability={"otlp": {}, "tracing": False}).spec) == []
     assert (
-        extras_of(make_case(agent={**GRAPH, "handler": "service:words", "entrypoint": None}).spec)
+        extras_used_here(
+            make_case(agent={**GRAPH, "handler": "service:words", "entrypoint": None}).spec
+        )
         == []
     )
 

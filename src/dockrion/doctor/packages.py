@@ -54,7 +54,7 @@ async def look_at_packages(case: Case) -> list[Finding]:
 
 
 def _look_at_packages(case: Case) -> list[Finding]:
-    extras = extras_of(case.spec)
+    extras = extras_used_here(case.spec)
     findings = [*_look_at_extras(extras), *_look_at_requirements(case.spec.folder)]
     if findings:
         return findings
@@ -62,8 +62,10 @@ def _look_at_packages(case: Case) -> list[Finding]:
     return [ok(f"all installed that this Dockfile needs ({needed})")]
 
 
-def extras_of(spec: DockSpec) -> list[str]:
-    """Return the extras of dockrion that the Dockfile cannot do without."""
+def extras_used_here(spec: DockSpec) -> list[str]:
+    """Return the extras of dockrion without which the agent cannot run here, as the environment is; what a Dockfile asks
+    for anywhere says `dockrion.spec.extras`.
+    """
     telemetry = spec.observability
     wanted = {
         "langgraph": spec.agent.framework == "langgraph" and spec.agent.entrypoint is not None,
