@@ -6,9 +6,11 @@ Nothing in these files comes out of a variable, so no secret stands in them.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from dockrion._files import write_whole
 from dockrion.build.requirements import REQUIREMENTS, including_requirements
 from dockrion.spec import DockSpec
 
@@ -58,20 +60,11 @@ def main_for(dockfile: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    # A file that stays as it is keeps its time, and a process that reads it meanwhile sees it whole.
-    data = text.encode()
-    try:
-        if path.read_bytes() == data:
+    # A file that stays as it is keeps its time.
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == text.encode():
             return
-    except FileNotFoundError:
-        pass
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        new.write_bytes(data)
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    write_whole(path, text)
 
 
 def _way(path: Path, folder: Path) -> str:

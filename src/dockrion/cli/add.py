@@ -153,7 +153,7 @@ def _change(path: Path, change: Callable[[DockfileText], None]) -> bool:
     """Change the Dockfile, in one step; return whether anything is new, raise and leave it alone otherwise."""
     dockfile = find_dockfile(path)
     with reading_only():
-        from dockrion.scaffold.writing import write_whole
+        from dockrion._files import write_whole
         from dockrion.spec.editing import DockfileText, problems_of
 
         text = DockfileText.read(dockfile)

@@ -1,38 +1,21 @@
-"""Files written whole or not at all."""
+"""Several files, written all or none."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOTDIR
 from pathlib import Path
 
+from dockrion._files import write_whole
+
 
 @dataclass(frozen=True)
 class NewFile:
     path: Path
     text: str
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Put `text` in the place of what the file holds, in one step; raise `OSError` and leave it alone.
-
-    A link stays one, and the file keeps its mode.
-    """
-    target = path.resolve()
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-        with suppress(FileNotFoundError):
-            beside.chmod(target.stat().st_mode & 0o7777)
-        os.replace(beside, target)  # noqa: PTH105
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def write_all(files: Sequence[NewFile]) -> None:

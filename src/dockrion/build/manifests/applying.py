@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
+from dockrion._files import write_whole
 from dockrion.build.manifests.plan import Plan, Target
 from dockrion.build.manifests.redis import PASSWORD
 from dockrion.build.manifests.text import WRITTEN
@@ -29,7 +29,8 @@ def write_manifest(text: str, folder: Path, target: Target) -> Path:
             error = DeploymentError(f"{path} is there, and dockrion has not written it")
             error.add_note("name another folder with -o, or move it away")
             raise error
-        _replace(path, text)
+        # Whoever may read the folder may read this: no secret stands in it.
+        write_whole(path, text, mode=0o644)
     except OSError as exc:
         error = DeploymentError(f"{path} cannot be written: {exc.strerror}")
         error.add_note("-o names the folder to write to; --dry-run prints and writes nothing")
@@ -65,17 +66,3 @@ def run(command: Sequence[str], *, values: Mapping[str, str], output: int) -> No
             f"what it said stands above; the file is there: {command[command.index('-f') + 1]}"
         )
         raise error
-
-
-def _replace(path: Path, text: str) -> None:
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
