@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from time import monotonic
 from typing import Any, Final
 
-import msgspec
-
 from dockrion.backends.redis import RedisBackend, Script
 from dockrion.backends.redis_lanes import Argument
-from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
     READ_BYTES,
     Beat,
-    CancelAskedError,
     Claim,
     Created,
     Entry,
-    LeaseLostError,
     NewRun,
     Page,
     Question,
@@ -34,6 +28,15 @@ from dockrion.runs.store.base import (
     Waiting,
 )
 from dockrion.runs.store.cursor import Place, cursor_to, place_in, place_of
+from dockrion.runs.store.redis_values import (
+    beat_of,
+    fields_of,
+    hash_of,
+    json_of,
+    packed_of,
+    raise_if_lost,
+    record_of,
+)
 from dockrion.telemetry.base import Carrier
 
 # Of one call that lists; more would hold up everybody.
@@ -120,9 +123,9 @@ class RedisStore:
         claimed: bool,
     ) -> Created:
         token = _token()
-        owner = _hash(new.owner.id)
-        key = "" if new.idempotency_key is None else _hash(f"{owner} {new.idempotency_key}")
-        fields = _fields_of(new, questions, claimed=claimed)
+        owner = hash_of(new.owner.id)
+        key = "" if new.idempotency_key is None else hash_of(f"{owner} {new.idempotency_key}")
+        fields = fields_of(new, questions, claimed=claimed)
         is_new, fields_found = await self._run(
             "create",
             new.run_id,
@@ -133,9 +136,9 @@ class RedisStore:
             entries[0].first if entries else 0,
             len(fields) // 2,
             *fields,
-            *_packed(entries),
+            *packed_of(entries),
         )
-        record = self._record(fields_found)
+        record = record_of(fields_found)
         if not is_new:
             return Created(record, is_new=False)
         claim = Claim(record.run_id, token, record, new.payload) if claimed else None
@@ -143,13 +146,13 @@ class RedisStore:
 
     async def get(self, run_id: str) -> RunRecord | None:
         fields = await self._run("get", run_id)
-        return None if fields is None else self._record(fields)
+        return None if fields is None else record_of(fields)
 
     async def list(
         self, *, owner_id: str | None, status: RunStatus | None, cursor: str | None, limit: int
     ) -> RunPage:
         before = _NEWEST if cursor is None else place_in(cursor)
-        owner = "" if owner_id is None else _hash(owner_id)
+        owner = "" if owner_id is None else hash_of(owner_id)
         records: list[RunRecord] = []
         while len(records) <= limit:
             found, last_us, last_id = await self._run(
@@ -161,7 +164,7 @@ class RedisStore:
                 limit + 1 - len(records),
                 _LOOK,
             )
-            records += map(self._record, found)
+            records += map(record_of, found)
             if last_us is None:
                 break
             before = Place(int(last_us), last_id.decode())
@@ -189,7 +192,7 @@ class RedisStore:
         if found is None:
             return None
         fields, payload = found
-        return Claim(run_id, token, self._record(fields), payload)
+        return Claim(run_id, token, record_of(fields), payload)
 
     async def _hand_back(self, run_id: str, token: str, claimed: asyncio.Future[Any]) -> None:
         """Undo a claim, for as long as it would last."""
@@ -206,7 +209,7 @@ class RedisStore:
                 return
 
     async def release(self, claim: Claim, *, begun: bool) -> None:
-        _raise_if_lost(claim, await self._run("release", claim.run_id, claim.token, int(begun)))
+        raise_if_lost(claim, await self._run("release", claim.run_id, claim.token, int(begun)))
 
     def heartbeat(self, claims: Sequence[Claim]) -> list[Beat]:
         if not claims:
@@ -216,19 +219,19 @@ class RedisStore:
             [self._call("heartbeat", claim.run_id, claim.token) for claim in claims],
             seconds=self._rules.lease_seconds / 3,
         )
-        return [_beat(reply) for reply in replies]
+        return [beat_of(reply) for reply in replies]
 
     async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
-        reply = await self._run("append", claim.run_id, claim.token, *_packed(entries))
-        _raise_if_lost(claim, reply)
+        reply = await self._run("append", claim.run_id, claim.token, *packed_of(entries))
+        raise_if_lost(claim, reply)
 
     async def finish(
         self, claim: Claim, entries: Sequence[Entry], status: RunStatus, result: bytes
     ) -> None:
         reply = await self._run(
-            "finish", claim.run_id, claim.token, status, result, *_packed(entries)
+            "finish", claim.run_id, claim.token, status, result, *packed_of(entries)
         )
-        _raise_if_lost(claim, reply)
+        raise_if_lost(claim, reply)
 
     async def interrupt(
         self,
@@ -242,11 +245,11 @@ class RedisStore:
             "interrupt",
             claim.run_id,
             claim.token,
-            _json(questions),
+            json_of(questions),
             int(claimed),
-            *_packed(entries),
+            *packed_of(entries),
         )
-        _raise_if_lost(claim, reply)
+        raise_if_lost(claim, reply)
 
     # Everybody's side
 
@@ -258,18 +261,18 @@ class RedisStore:
         still: Sequence[Question],
         trace: Carrier | None = None,
     ) -> RunRecord | None:
-        pairs = [part for id_, value in answers.items() for part in (id_, _json(value))]
-        packed = b"" if trace is None else _json(trace)
-        fields = await self._run("resume", run_id, _json(still), len(still), packed, *pairs)
-        return None if fields is None else self._record(fields)
+        pairs = [part for id_, value in answers.items() for part in (id_, json_of(value))]
+        packed = b"" if trace is None else json_of(trace)
+        fields = await self._run("resume", run_id, json_of(still), len(still), packed, *pairs)
+        return None if fields is None else record_of(fields)
 
     async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:
         reply = await self._run("answers_taken", claim.run_id, claim.token, *interrupt_ids)
-        _raise_if_lost(claim, reply)
+        raise_if_lost(claim, reply)
 
     async def ask_cancel(self, run_id: str, reason: str) -> RunRecord | None:
         fields = await self._run("ask_cancel", run_id, reason)
-        return None if fields is None else self._record(fields)
+        return None if fields is None else record_of(fields)
 
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
@@ -282,7 +285,7 @@ class RedisStore:
             record.end,
             status,
             result,
-            *_packed([entry]),
+            *packed_of([entry]),
         )
         return bool(done)
 
@@ -333,7 +336,7 @@ class RedisStore:
     # Housekeeping
 
     async def overdue(self, limit: int) -> list[RunRecord]:
-        return [self._record(fields) for fields in await self._run("overdue", "", limit)]
+        return [record_of(fields) for fields in await self._run("overdue", "", limit)]
 
     async def sweep(self) -> None:
         while await self._run("sweep", "", _SWEEP) == _SWEEP:
@@ -353,99 +356,6 @@ class RedisStore:
         keys, values = self._call(operation, run_id, *arguments)
         return await self.backend.run(_SCRIPT, keys, values)
 
-    def _record(self, fields: Sequence[Any]) -> RunRecord:
-        """Return the record of which the script gave the fields, in the order that it has them."""
-        status, owner, fingerprint, created_us, started, finished, thread, request, *rest = fields
-        direct, lease, attempt, first, end, result, questions, reason, read_until, *last = rest
-        trace, answers, id_ = last
-        return RunRecord(
-            run_id=id_.decode(),
-            status=RunStatus(status.decode()),
-            owner=msgspec.json.decode(owner, type=Identity),
-            fingerprint=fingerprint.decode(),
-            created_at=int(created_us) / 1_000_000,
-            started_at=None if started is None else float(started),
-            finished_at=None if finished is None else float(finished),
-            thread_id=_text(thread),
-            request_id=_text(request),
-            direct=direct is not None,
-            claimed=lease is not None,
-            attempt=int(attempt),
-            first=int(first),
-            end=int(end),
-            result=result,
-            questions=() if questions is None else _QUESTIONS.decode(questions),
-            answers=_answers(answers),
-            cancel_reason=_text(reason),
-            read_until=0.0 if read_until is None else float(read_until),
-            trace=_TRACE.decode(trace) if trace else None,
-        )
-
-
-_TRACE: Final = msgspec.json.Decoder(Carrier)
-_QUESTIONS: Final = msgspec.json.Decoder(tuple[Question, ...])
-
 
 def _token() -> str:
     return secrets.token_hex(16)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value)
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _answers(parts: Sequence[bytes]) -> dict[str, Any] | None:
-    if not parts:
-        return None
-    return {
-        parts[place].decode(): msgspec.json.decode(parts[place + 1])
-        for place in range(0, len(parts), 2)
-    }
-
-
-def _fields_of(new: NewRun, questions: Sequence[Question], *, claimed: bool) -> list[Argument]:
-    values: dict[str, Argument | None] = {
-        "owner": _json(new.owner),
-        "fingerprint": new.fingerprint,
-        "thread_id": new.thread_id,
-        "request_id": new.request_id,
-        "direct": 1 if new.direct else None,
-        "trace": None if new.trace is None else _json(new.trace),
-        "payload": new.payload,
-        "questions": _json(questions) if questions else None,
-        "claims": 1 if claimed else None,
-    }
-    return [part for name, value in values.items() if value is not None for part in (name, value)]
-
-
-def _packed(entries: Sequence[Entry]) -> list[Argument]:
-    packed: list[Argument] = [len(entries)]
-    for entry in entries:
-        packed += (entry.first, entry.end, entry.body)
-    return packed
-
-
-def _beat(reply: Sequence[Any]) -> Beat:
-    if reply[0] != b"ok":
-        return Beat(is_lost=True)
-    return Beat(is_lost=False, cancel_reason=_text(reply[1]) if len(reply) > 1 else None)
-
-
-def _raise_if_lost(claim: Claim, reply: Sequence[Any]) -> None:
-    match reply:
-        case [b"ok", *_]:
-            return
-        case [b"cancel", reason]:
-            raise CancelAskedError(reason.decode())
-        case [b"hole", end, first]:
-            raise ValueError(f"events {end} to {first} are missing")
-        case _:
-            raise LeaseLostError(claim.run_id)
