@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .asking import ask
+from .chatting import KEY, chatting
 from .cutting import cutting
 from .puppet import CHAT, Puppet
 from .readers import CLIENTS
@@ -20,41 +21,31 @@ from .server import Server, agent_source
 if TYPE_CHECKING:
     from .conftest import StartServer
 
-KEY = "key-of-the-test"
 EXPOSE = {"protocols": ["ag-ui"]}
 PAGE = Path(__file__).parents[2] / "docs" / "ag-ui.md"
 
 
 @pytest.fixture(scope="module")
-def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own, since its log has what the agent raises when it is told to fail."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKRION_API_KEY", KEY)
-        sections: dict[str, Any] = {"expose": EXPOSE, "auth": {"mode": "api_key"}}
-        folder = tmp_path_factory.mktemp("chatting")
-        one = Server(folder, agent_source("chatting"), handler="handle", sections=sections)
-    yield one
-    one.kill()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with chatting(tmp_path_factory, "ag-ui") as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
-def held(server: StartServer) -> Iterator[Server]:
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One whose runs are kept."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKRION_API_KEY", KEY)
-        streaming = {"connection": {"on_disconnect": "continue"}}
-        yield server(
-            agent_source("chatting"), expose=EXPOSE, auth={"mode": "api_key"}, streaming=streaming
-        )
+    streaming = {"connection": {"on_disconnect": "continue"}}
+    with chatting(tmp_path_factory, "ag-ui", streaming=streaming) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
-def seen(chatting: Server, server: StartServer) -> dict[str, Any]:
+def seen(served: Server, server: StartServer) -> dict[str, Any]:
     """What the client has seen; the run that it left has ended by then."""
     strung = server(agent_source("puppet") + CHAT, handler="chat", expose=EXPOSE)
-    with cutting(chatting.port, [400]) as cut, Puppet() as puppet:
+    with cutting(served.port, [400]) as cut, Puppet() as puppet:
         told = {
-            "url": chatting.url,
+            "url": served.url,
             "key": KEY,
             "cutting": cut,
             "strung": strung.url,
@@ -149,7 +140,7 @@ def test_usage_is_what_the_agent_has_told(seen: dict[str, Any]) -> None:
 
 
 def test_whoever_sends_the_post_again_goes_on_after_the_last_id(
-    held: Server, chatting: Server
+    held: Server, served: Server
 ) -> None:
     body = {"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "one two"}]}
     key = [("Authorization", f"Bearer {KEY}")]
@@ -159,7 +150,7 @@ def test_whoever_sends_the_post_again_goes_on_after_the_last_id(
     rest = ask(held, "POST", "/ag-ui", again, json.dumps(body).encode()).body.decode()
     assert rest == whole[whole.index(cursor) + len(cursor) + 2 :]
     assert '"delta":"two "' in rest
-    assert ask(chatting, "POST", "/ag-ui", again, json.dumps(body).encode()).status == 410
+    assert ask(served, "POST", "/ag-ui", again, json.dumps(body).encode()).status == 410
 
 
 @pytest.mark.node
@@ -169,7 +160,7 @@ def test_a_client_that_aborts_stops_the_agent(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.node
-def test_the_snippet_of_the_page_runs(chatting: Server) -> None:
+def test_the_snippet_of_the_page_runs(served: Server) -> None:
     [snippet] = re.findall(r"(?ms)^```js\n(.*?)^```$", PAGE.read_text())
-    code = snippet.replace("http://127.0.0.1:8080", chatting.url).replace("<your key>", KEY)
+    code = snippet.replace("http://127.0.0.1:8080", served.url).replace("<your key>", KEY)
     assert _node(["--input-type=module", "-e", code]) == "one two one two \n"

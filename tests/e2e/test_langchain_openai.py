@@ -10,6 +10,7 @@ import pytest
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
+from .chatting import KEY, chatting
 from .cutting import cutting
 from .puppet import CHAT
 from .server import Server, agent_source
@@ -18,19 +19,11 @@ if TYPE_CHECKING:
     from .conftest import StartServer
     from .puppet import Puppet
 
-KEY = "sk-of-the-test"
-
 
 @pytest.fixture(scope="module")
-def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own, since its log has what the agent raises when it is told to fail."""
-    sections: dict[str, Any] = {"expose": {"protocols": ["openai"]}, "auth": {"mode": "api_key"}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKRION_API_KEY", KEY)
-        folder = tmp_path_factory.mktemp("chatting")
-        one = Server(folder, agent_source("chatting"), handler="handle", sections=sections)
-    yield one
-    one.kill()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with chatting(tmp_path_factory, "openai") as one:
+        yield one
 
 
 def read(stream: Iterable[Any], seen: list[Any]) -> None:
@@ -62,8 +55,8 @@ def http_client() -> Iterator[Any]:
 
 
 @pytest.fixture
-def model(chatting: Server, http_client: Any, responses: bool) -> ChatOpenAI:
-    return model_of(chatting.url, http_client, responses=responses)
+def model(served: Server, http_client: Any, responses: bool) -> ChatOpenAI:
+    return model_of(served.url, http_client, responses=responses)
 
 
 def test_langchain_talks_to_the_agent_as_to_a_model(model: ChatOpenAI) -> None:
@@ -78,11 +71,11 @@ def test_langchain_talks_to_the_agent_as_to_a_model(model: ChatOpenAI) -> None:
     assert [piece.text for piece in pieces if piece.text] == ["Well, "]
 
 
-async def test_langchain_talks_without_blocking(chatting: Server, responses: bool) -> None:
+async def test_langchain_talks_without_blocking(served: Server, responses: bool) -> None:
     async with openai.DefaultAsyncHttpxClient(trust_env=False) as http_client:
         model = ChatOpenAI(
             model="e2e",
-            base_url=f"{chatting.url}/v1",
+            base_url=f"{served.url}/v1",
             api_key=SecretStr(KEY),
             http_async_client=http_client,
             use_responses_api=responses,
@@ -119,16 +112,16 @@ def test_langchain_is_told_that_the_agent_calls_no_tools_of_others(model: ChatOp
             model.with_structured_output(Answer, method=method).invoke("one")
 
 
-def test_a_key_that_is_wrong(chatting: Server, http_client: Any, responses: bool) -> None:
-    stranger = model_of(chatting.url, http_client, responses=responses, key="wrong")
+def test_a_key_that_is_wrong(served: Server, http_client: Any, responses: bool) -> None:
+    stranger = model_of(served.url, http_client, responses=responses, key="wrong")
     with pytest.raises(openai.AuthenticationError, match="Invalid API key"):
         stranger.invoke("one")
 
 
-def test_a_stream_that_is_cut_raises(chatting: Server, http_client: Any, responses: bool) -> None:
+def test_a_stream_that_is_cut_raises(served: Server, http_client: Any, responses: bool) -> None:
     words = " ".join(map(str, range(30)))
     pieces: list[Any] = []
-    with cutting(chatting.port, [2500]) as url:
+    with cutting(served.port, [2500]) as url:
         model = model_of(url, http_client, responses=responses)
         with pytest.raises(openai.APIConnectionError):
             read(model.stream(words), pieces)

@@ -1,10 +1,9 @@
-"""The real clients of OpenAI's protocols against a real server: `openai`, of PyPI and of npm."""
+"""The real client of OpenAI's protocols against a real server: `openai`, of PyPI."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,31 +14,24 @@ import pytest
 
 from dockrion import Client
 
+from .chatting import KEY, chatting
 from .cutting import cutting
-from .puppet import CHAT, Puppet
-from .readers import CLIENTS
+from .puppet import CHAT
 from .server import Server, agent_source
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
     from .conftest import StartServer
+    from .puppet import Puppet
 
-KEY = "sk-of-the-test"
-CONTINUE = {"connection": {"on_disconnect": "continue"}}
-SECTIONS: dict[str, Any] = {"expose": {"protocols": ["openai"]}, "auth": {"mode": "api_key"}}
+HELD = {"connection": {"on_disconnect": "continue"}}
 
 
 @pytest.fixture(scope="module")
-def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own, since its log has what the agent raises when it is told to fail."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKRION_API_KEY", KEY)
-        sections = {**SECTIONS, "streaming": CONTINUE}
-        folder = tmp_path_factory.mktemp("chatting")
-        one = Server(folder, agent_source("chatting"), handler="handle", sections=sections)
-    yield one
-    one.kill()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with chatting(tmp_path_factory, "openai", streaming=HELD) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +47,8 @@ def client_of(url: str, key: str = KEY, **options: Any) -> openai.OpenAI:
 
 
 @pytest.fixture
-def client(chatting: Server) -> Iterator[openai.OpenAI]:
-    with client_of(chatting.url) as one:
+def client(served: Server) -> Iterator[openai.OpenAI]:
+    with client_of(served.url) as one:
         yield one
 
 
@@ -110,9 +102,9 @@ def test_the_clients_own_accumulator_makes_the_same_reply(client: openai.OpenAI)
 
 
 def test_an_agent_that_fails_raises_and_is_not_called_again(
-    client: openai.OpenAI, chatting: Server
+    client: openai.OpenAI, served: Server
 ) -> None:
-    calls = chatting.folder / "calls"
+    calls = served.folder / "calls"
     before = calls.read_text().count("fail\n") if calls.exists() else 0
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="e2e", messages=say("fail"))
@@ -133,12 +125,12 @@ def test_an_agent_that_fails_in_a_stream_raises_after_what_it_said(client: opena
 
 
 def test_bad_requests_and_keys_raise_what_the_client_has_for_them(
-    client: openai.OpenAI, chatting: Server
+    client: openai.OpenAI, served: Server
 ) -> None:
     with pytest.raises(openai.BadRequestError) as bad:
         client.chat.completions.create(model="e2e", messages=[])
     assert (bad.value.param, bad.value.code) == ("messages", "VALIDATION_ERROR")
-    with client_of(chatting.url, "wrong") as other:
+    with client_of(served.url, "wrong") as other:
         with pytest.raises(openai.AuthenticationError, match="Invalid API key"):
             other.chat.completions.create(model="e2e", messages=say("x"))
         with pytest.raises(openai.AuthenticationError):
@@ -165,7 +157,7 @@ def test_a_caller_who_gives_up_waiting_stops_the_agent(strung_chat: Server, pupp
         assert puppet.left(within=2) == "CancelledError"
 
 
-def test_a_stream_of_chunks_that_was_cut_goes_on_after_its_last_id(chatting: Server) -> None:
+def test_a_stream_of_chunks_that_was_cut_goes_on_after_its_last_id(served: Server) -> None:
     """The client drops the ids, so whoever wants to go on reads the lines."""
     words = " ".join(map(str, range(30)))
 
@@ -176,11 +168,11 @@ def test_a_stream_of_chunks_that_was_cut_goes_on_after_its_last_id(chatting: Ser
             seen.extend(response.iter_lines())
 
     seen: list[str] = []
-    with cutting(chatting.port, [1500]) as url, client_of(url, max_retries=0) as client:
+    with cutting(served.port, [1500]) as url, client_of(url, max_retries=0) as client:
         stream = client.chat.completions.create(model="e2e", messages=say(words), stream=True)
         with pytest.raises(openai.APIConnectionError):
             read(stream, [])
-    with cutting(chatting.port, [1500]) as url, client_of(url, max_retries=0) as client:
+    with cutting(served.port, [1500]) as url, client_of(url, max_retries=0) as client:
         with pytest.raises((openai.APIConnectionError, httpx2.TransportError)):
             read_lines(client, seen)
         whole = "\n".join(seen).rpartition("\n\n")[0]
@@ -211,7 +203,7 @@ def test_usage_is_what_the_agent_has_told(client: openai.OpenAI) -> None:
 
 
 def test_a_question_is_a_reply_and_its_run_goes_on_with_the_answer(
-    client: openai.OpenAI, chatting: Server
+    client: openai.OpenAI, served: Server
 ) -> None:
     raw = client.chat.completions.with_raw_response.create(model="e2e", messages=say("ask"))
     choice = raw.parse().choices[0]
@@ -221,7 +213,7 @@ def test_a_question_is_a_reply_and_its_run_goes_on_with_the_answer(
     streamed = end_of(client.responses.create(model="e2e", input="ask", stream=True))
     assert (streamed.output_text, streamed.status) == ("Really?", "completed")
     ids = [response.id.removeprefix("resp_"), streamed.id.removeprefix("resp_")]
-    with Client(chatting.url, token=KEY) as ours:
+    with Client(served.url, token=KEY) as ours:
         for run_id in [raw.headers["x-run-id"], *ids]:
             ours.runs.resume(run_id, "yes")
             with ours.runs.events(run_id) as events:
@@ -276,11 +268,11 @@ def test_the_next_response_goes_on_in_the_thread(client: openai.OpenAI) -> None:
 
 
 def test_a_response_whose_connection_was_cut_goes_on_after_its_last_event(
-    chatting: Server,
+    served: Server,
 ) -> None:
     words = " ".join(map(str, range(30)))
     for cut in (0, 1500, 4000):
-        with cutting(chatting.port, [cut]) as url, client_of(url, max_retries=0) as client:
+        with cutting(served.port, [cut]) as url, client_of(url, max_retries=0) as client:
             seen: list[Any] = []
             stream = client.responses.create(model="e2e", input=words, stream=True)
             with pytest.raises(openai.APIConnectionError):
@@ -313,10 +305,10 @@ def test_a_background_response_can_be_waited_for_and_cancelled(
         assert client.responses.retrieve(response.id).status == "cancelled"
 
 
-async def test_the_async_client_streams_too(chatting: Server) -> None:
+async def test_the_async_client_streams_too(served: Server) -> None:
     http_client = openai.DefaultAsyncHttpxClient(trust_env=False)
     async with openai.AsyncOpenAI(
-        base_url=f"{chatting.url}/v1", api_key=KEY, http_client=http_client
+        base_url=f"{served.url}/v1", api_key=KEY, http_client=http_client
     ) as client:
         stream = await client.chat.completions.create(
             model="e2e", messages=say("one two"), stream=True
@@ -325,72 +317,30 @@ async def test_the_async_client_streams_too(chatting: Server) -> None:
     assert texts == ["", "one ", "two ", None]
 
 
-@pytest.mark.node
-def test_the_client_of_npm_gets_the_same(chatting: Server, strung_chat: Server) -> None:
-    words = " ".join(map(str, range(30)))
+def test_limits_and_redaction_hold(tmp_path_factory: pytest.TempPathFactory) -> None:
+    auth = {"mode": "api_key", "rate_limits": {"default": "2/hour"}}
+    policies = {"safety": {"redact_patterns": ["t[a-z]o"]}}
     with (
-        cutting(chatting.port, [2500, 1500]) as cut,
-        Puppet() as background,
-        Puppet() as left,
+        chatting(tmp_path_factory, "openai", auth=auth, policies=policies) as one,
+        client_of(one.url, max_retries=0) as client,
     ):
-        told = {
-            "url": chatting.url,
-            "key": KEY,
-            "cutting": cut,
-            "words": words,
-            "strung": strung_chat.url,
-            "ports": [str(one.payload["puppet"]) for one in (background, left)],
-        }
-        ran = subprocess.run(
-            ["node", "openai.mjs"],
-            cwd=CLIENTS,
-            input=json.dumps(told),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        for one in (background, left):
-            assert one.left(within=2) == "CancelledError"
-    seen = json.loads(ran.stdout)
-    assert seen["models"] == ["e2e"]
-    assert seen["reply"] == seen["accumulated"] == "one two "
-    assert seen["pieces"] == ["", "one ", "two ", None]
-    assert seen["raised"]["pieces"] == ["", "Well, "]
-    assert seen["raised"]["error"][:2] == ["APIError", "AGENT_EXECUTION_ERROR"]
-    assert seen["failed"][:2] == ["InternalServerError", "AGENT_EXECUTION_ERROR"]
-    assert seen["refused"][:2] == ["BadRequestError", "VALIDATION_ERROR"]
-    assert seen["unknown"][:2] == ["AuthenticationError", "AUTH_ERROR"]
-    assert seen["types"][0] == "response.created"
-    assert seen["types"][-1] == "response.completed"
-    assert (seen["items"], seen["text"]) == (["mcp_call", "message"], "It is 3.")
-    is_lost, said = seen["lost"]
-    assert is_lost
-    assert f"{words} ".startswith(said)
-    assert said != f"{words} "
-    assert seen["again"] == [True, True, False]
-    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    assert seen["usage"] == [counts, counts]
-    assert seen["questions"] == ["Really?", "stop", "Really?"]
-    assert seen["thread"] is True
-    assert seen["background"][0] in ("queued", "in_progress")
-    assert seen["background"][1:] == ["response.created", "cancelled", "cancelled"]
-    assert seen["left"] == ["assistant"]
-    assert seen["cut"] == {
-        "error": True,
-        "numbers": list(range(len(seen["cut"]["numbers"]))),
-        "text": f"{words} ",
-    }
+        stream = client.chat.completions.create(model="e2e", messages=say("one two"), stream=True)
+        texts = [chunk.choices[0].delta.content or "" for chunk in stream]
+        assert "".join(texts) == "one [REDACTED] "
+        assert client.responses.create(model="e2e", input="two").output_text == "[REDACTED] "
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.responses.create(model="e2e", input="two")
+    assert caught.value.code == "RATE_LIMIT_EXCEEDED"
+    assert int(caught.value.response.headers["retry-after"]) > 0
 
 
 def test_the_snippets_of_the_page_run(
-    chatting: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     page = (Path(__file__).parents[2] / "docs" / "openai.md").read_text()
     snippets = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
-    code = "\n".join(snippets).replace("http://127.0.0.1:8080", chatting.url)
+    code = "\n".join(snippets).replace("http://127.0.0.1:8080", served.url)
     names: dict[str, Any] = {}
     exec(code.replace("<your key>", KEY), names)
     assert len(snippets) == 3
