@@ -21,6 +21,7 @@ from tests.contracts.run_stores import (
     claimed,
     entry,
     new_run,
+    question,
     record_of,
     rules,
     status_of,
@@ -191,6 +192,47 @@ async def test_runs_made_while_pages_are_read_do_not_move_the_others(
             break
     assert sorted(name for name in found if name.startswith("r")) == [f"r{n}" for n in range(6)]
     assert len(set(found)) == len(found)
+
+
+async def test_the_newest_run_of_an_owner_s_thread_is_found(
+    store: RunStore, other: RunStore
+) -> None:
+    for number in range(3):
+        await store.create(new_run(f"r{number}", thread_id="t"))
+    await store.create(new_run("else", thread_id="u"))
+    await store.create(new_run("bob", owner=BOB, thread_id="t"))
+    await store.create(new_run("none"))
+    await store.create_interrupted(
+        new_run("asks", thread_id="v"), [entry(3)], [question("q")], claimed=False
+    )
+    found = {
+        (owner, thread): await other.newest_in(thread, owner_id=owner)
+        for owner in ("ann", "bob")
+        for thread in ("t", "u", "v", "none")
+    }
+    ids = {key: record.run_id for key, record in found.items() if record is not None}
+    assert ids == {
+        ("ann", "t"): "r2",
+        ("ann", "u"): "else",
+        ("ann", "v"): "asks",
+        ("bob", "t"): "bob",
+    }
+    assert found["ann", "t"] == await store.get("r2")
+
+
+async def test_the_newest_run_of_a_thread_is_kept_as_long_as_the_run(open_store: Open) -> None:
+    store = await open_store(rules(ttl_seconds=BRIEF))
+    claim = await claimed(store, thread_id="t")
+    await store.finish(claim, [entry(0)], RunStatus.COMPLETED, DONE)
+    found = await store.newest_in("t", owner_id="ann")
+    assert found is None or found.status is RunStatus.COMPLETED
+    with anyio.fail_after(5):
+        while await store.newest_in("t", owner_id="ann") is not None:
+            await anyio.sleep(BRIEF / 3)
+    await store.create(new_run("r2", thread_id="t"))
+    later = await store.newest_in("t", owner_id="ann")
+    assert later is not None
+    assert later.run_id == "r2"
 
 
 async def test_a_list_can_be_of_one_owner_and_of_one_status(store: RunStore) -> None:

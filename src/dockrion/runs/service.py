@@ -186,6 +186,11 @@ class RunService:
         owner_id = None if SEES_ALL_RUNS in identity.permissions else identity.id
         return await self.store.list(owner_id=owner_id, status=status, cursor=cursor, limit=limit)
 
+    async def going_on_in(self, thread_id: str, identity: Identity) -> RunRecord | None:
+        """Return the caller's own newest run in a thread, unless it has ended or its first events are kept no more."""
+        record = await self.store.newest_in(thread_id, owner_id=identity.id)
+        return None if record is None or record.is_final or record.first > 0 else record
+
     def follow(self, record: RunRecord, *, start: int) -> Reader:
         """Follow a run that `get` has given to its end, over its interrupts."""
         return self.channels.follow(record.run_id, start)

@@ -214,6 +214,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def newest_in(self, thread_id: str, *, owner_id: str) -> RunRecord | None:
+        """Return the newest run of an owner in a thread; once its TTL has passed there is none, or an older one."""
+        ...
+
     async def waiting(self) -> Waiting:
         """Count what waits; cheaply, since every process is asked for it again and again."""
         ...

@@ -47,6 +47,7 @@ class MemoryStore:
         # In the order of their creation.
         self._runs: dict[str, StoredRun] = {}
         self._keys: dict[tuple[str, str], str] = {}
+        self._threads: dict[tuple[str, str], str] = {}
         self._accepted: dict[str, None] = {}
         # Those that are not final, for `overdue`.
         self._open: dict[str, StoredRun] = {}
@@ -67,6 +68,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._runs.clear()
         self._keys.clear()
+        self._threads.clear()
         self._accepted.clear()
         self._open.clear()
         self._ended.clear()
@@ -125,6 +127,10 @@ class MemoryStore:
         wanted = [place for place in places if before is None or place < before][: limit + 1]
         records = [self._runs[place.run_id].record for place in wanted[:limit]]
         return RunPage(records, cursor_to(wanted[limit - 1]) if len(wanted) > limit else None)
+
+    async def newest_in(self, thread_id: str, *, owner_id: str) -> RunRecord | None:
+        stored = self._find(self._threads.get((owner_id, thread_id), ""))
+        return None if stored is None else stored.record
 
     async def waiting(self) -> Waiting:
         interrupted = (
@@ -347,6 +353,8 @@ class MemoryStore:
         self._runs[new.run_id] = self._open[new.run_id] = stored
         if stored.key is not None:
             self._keys[stored.key] = new.run_id
+        if stored.thread is not None:
+            self._threads[stored.thread] = new.run_id
         return stored
 
     def _give(self, stored: StoredRun) -> Claim:
@@ -409,6 +417,8 @@ class MemoryStore:
         self._ended_bytes -= self._ended.pop(run_id)
         if stored.key is not None and self._keys.get(stored.key) == run_id:
             del self._keys[stored.key]
+        if stored.thread is not None and self._threads.get(stored.thread) == run_id:
+            del self._threads[stored.thread]
         self._changed(run_id)
 
     def _ordered(self, run_id: str) -> None:

@@ -70,6 +70,11 @@ class StoredRun:
         events = KeptEvents(max_events=rules.max_events, max_bytes=rules.max_bytes, first=first)
         return cls(record, new.payload, key, events)
 
+    @property
+    def thread(self) -> tuple[str, str] | None:
+        record = self.record
+        return None if record.thread_id is None else (record.owner.id, record.thread_id)
+
     def give(self, token: str, rules: StoreRules) -> None:
         record = self.record
         self.token = token

@@ -36,6 +36,7 @@ from dockrion.runs.store.redis_values import (
     packed_of,
     raise_if_lost,
     record_of,
+    thread_hash_of,
 )
 from dockrion.telemetry.base import Carrier
 
@@ -172,6 +173,10 @@ class RedisStore:
             return RunPage(records, None)
         last = records[limit - 1]
         return RunPage(records[:limit], cursor_to(place_of(last.created_at, last.run_id)))
+
+    async def newest_in(self, thread_id: str, *, owner_id: str) -> RunRecord | None:
+        fields = await self._run("newest", "", thread_hash_of(owner_id, thread_id))
+        return None if fields is None else record_of(fields)
 
     async def waiting(self) -> Waiting:
         return Waiting(*await self._run("waiting", ""))

@@ -60,6 +60,11 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def thread_hash_of(owner_id: str, thread_id: str) -> str:
+    """The key of an owner's thread."""
+    return hash_of(f"{hash_of(owner_id)} {thread_id}")
+
+
 def json_of(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
@@ -82,6 +87,7 @@ def fields_of(new: NewRun, questions: Sequence[Question], *, claimed: bool) -> l
         "owner": json_of(new.owner),
         "fingerprint": new.fingerprint,
         "thread_id": new.thread_id,
+        "thread": None if new.thread_id is None else thread_hash_of(new.owner.id, new.thread_id),
         "request_id": new.request_id,
         "direct": 1 if new.direct else None,
         "trace": None if new.trace is None else json_of(new.trace),

@@ -106,6 +106,10 @@ class SqliteStore:
             )
         )
 
+    async def newest_in(self, thread_id: str, *, owner_id: str) -> RunRecord | None:
+        row = await self.database.read(lambda db: queries.newest_in(db, thread_id, owner_id))
+        return None if row is None else row.record()
+
     async def waiting(self) -> Waiting:
         return await self.database.read(queries.waiting)
 

@@ -18,6 +18,10 @@ _SWEEP_BYTES: Final = 4 << 20
 # What stays free in the file is used for the next runs.
 _FREE_PAGES: Final = 4096
 _VACUUM_PAGES: Final = 1024
+_NEWEST: Final = (
+    f"SELECT {COLUMNS} FROM runs WHERE owner_id = ? AND thread_id = ? AND run_id IS NOT NULL"  # noqa: S608
+    " AND (expires_at IS NULL OR expires_at > ?) ORDER BY number DESC LIMIT 1"
+)
 
 
 class News(NamedTuple):
@@ -56,6 +60,11 @@ def list_runs(
     if len(rows) <= limit:
         return RunPage(records, None)
     return RunPage(records, cursor_to(place_of(records[-1].created_at, records[-1].run_id)))
+
+
+def newest_in(db: sqlite3.Connection, thread_id: str, owner_id: str) -> Row | None:
+    found = db.execute(_NEWEST, (owner_id, thread_id, time())).fetchone()
+    return None if found is None else Row._make(found)
 
 
 def read_page(db: sqlite3.Connection, run_id: str, start: int) -> Page | None:

@@ -57,6 +57,7 @@ TABLES: Final = (
     """,
     "CREATE INDEX IF NOT EXISTS runs_by_age ON runs (created_us, run_id)",
     "CREATE INDEX IF NOT EXISTS runs_by_owner ON runs (owner_id, created_us, run_id)",
+    "CREATE INDEX IF NOT EXISTS runs_by_thread ON runs (owner_id, thread_id) WHERE thread_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS runs_by_change ON runs (changed)",
     "CREATE INDEX IF NOT EXISTS runs_due ON runs (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS runs_ended ON runs (expires_at) WHERE expires_at IS NOT NULL",

@@ -5,6 +5,7 @@
 --   events:<id>   stream: an entry for each batch, with the id 0-<end>, `f` its first sequence, `b` its frames
 --   answers:<id>  hash: those that have not been taken
 --   key:<hash>    an idempotency key's run
+--   thread:<hash> the newest run of an owner's thread
 --   runs, owner:<hash>   zsets of ids by microseconds of creation
 --   due           zset: when somebody must look after a run
 --   waiting:<status>     sets of ids: ACCEPTED and INTERRUPTED ones
@@ -164,15 +165,18 @@ end
 
 local function finish(status, result)
   local ttl_ms = math.ceil(TTL * 1000)
-  local known = call('HMGET', RUN, 'owner_hash', 'key')
+  local known = call('HMGET', RUN, 'owner_hash', 'key', 'thread')
   set_status(status)
   call('HSET', RUN, 'result', result, 'finished_at', text(NOW))
   call('HDEL', RUN, 'lease', 'questions', 'payload')
   call('DEL', ANSWERS)
   call('PEXPIRE', RUN, ttl_ms)
   call('PEXPIRE', EVENTS, ttl_ms)
-  if known[2] and call('GET', PREFIX .. 'key:' .. known[2]) == ID then
-    call('PEXPIRE', PREFIX .. 'key:' .. known[2], ttl_ms)
+  for place, kind in pairs({[2] = 'key:', [3] = 'thread:'}) do
+    local pointer = known[place] and PREFIX .. kind .. known[place]
+    if pointer and call('GET', pointer) == ID then
+      call('PEXPIRE', pointer, ttl_ms)
+    end
   end
   call('ZREM', DUE, ID)
   call('ZADD', ENDED, text(NOW + TTL), known[1] .. ':' .. ID)
@@ -207,6 +211,10 @@ function ops.create()
     call('HSET', RUN, 'key', key)
     call('SET', PREFIX .. 'key:' .. key, ID, 'EX', LIVE_SECONDS)
   end
+  local thread = call('HGET', RUN, 'thread')
+  if thread then
+    call('SET', PREFIX .. 'thread:' .. thread, ID, 'EX', LIVE_SECONDS)
+  end
   for _, index in ipairs({RUNS, PREFIX .. 'owner:' .. owner_hash}) do
     call('ZADD', index, string.format('%.0f', NOW_US), ID)
     call('EXPIRE', index, 2 * LIVE_SECONDS + math.ceil(TTL))
@@ -225,6 +233,15 @@ function ops.create()
     changed()
   end
   return {1, record_of(ID)}
+end
+
+-- ARGV: 9 hash of owner and thread.
+function ops.newest()
+  local id = call('GET', PREFIX .. 'thread:' .. ARGV[9])
+  if not id or call('EXISTS', PREFIX .. 'run:' .. id) == 0 then
+    return false
+  end
+  return record_of(id)
 end
 
 function ops.get()
