@@ -9,6 +9,8 @@ import pytest
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
 from dockrion.testing import read_sse
 from dockrion.wires.ag_ui_events import AgUiWire, Told
+from dockrion.wires.ai_sdk_chunks import AiSdkWire
+from dockrion.wires.ai_sdk_chunks import Told as Page
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
 from dockrion.wires.openai_chat import ChatWire
@@ -22,6 +24,8 @@ WIRES: dict[str, Callable[[], Wire]] = {
     "native, comments": lambda: NativeWire("r1", heartbeat_events=False, timestamps=lambda: TIME),
     "ag-ui": lambda: AgUiWire(CHAT, run_of(), Told("t", "r")),
     "ag-ui, held": lambda: AgUiWire(CHAT, run_of(cursors=True), Told("t", "r")),
+    "ai-sdk": lambda: AiSdkWire(CHAT, run_of(), Page()),
+    "ai-sdk, held": lambda: AiSdkWire(CHAT, run_of(cursors=True), Page()),
     "openai, chat": lambda: ChatWire(CHAT, run_of(), with_usage=True),
     "openai, chat, held": lambda: ChatWire(CHAT, run_of(cursors=True), with_usage=True),
     "openai, responses": lambda: ResponsesWire(CHAT, run_of(), "resp_r_1", echo={}),

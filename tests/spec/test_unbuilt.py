@@ -27,7 +27,7 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
-    {"expose.protocols": ["openai", "ag-ui"], "expose.chat": {}},
+    {"expose.protocols": ["openai", "ag-ui", "ai-sdk"], "expose.chat": {}},
     {
         "expose.chat": None,
         "expose.root_path": None,

@@ -21,7 +21,8 @@ from dockrion.events.model import (
 )
 from dockrion.testing import read_sse
 from dockrion.wires.ag_ui import AgUi
-from dockrion.wires.ag_ui_events import AgUiWire, QuestionId, Told
+from dockrion.wires.ag_ui_events import AgUiWire, Told
+from dockrion.wires.questions import QuestionId
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of, told
 
 START = Started("a", "custom")

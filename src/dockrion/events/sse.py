@@ -100,6 +100,11 @@ def frame(data: bytes, *, event: bytes | None = None, event_id: bytes | None = N
     return head + b"data: " + data + tail
 
 
+def with_id(framed: bytes, event_id: bytes) -> bytes:
+    """Return a frame with an `id:` line."""
+    return framed[:-1] + b"id: " + event_id + b"\n\n"
+
+
 def heartbeat(run_id: str, timestamp: str) -> bytes:
     """Frame a `heartbeat` event, which belongs to one connection: no id, no sequence."""
     data = encode({"type": "heartbeat", "run_id": run_id, "timestamp": timestamp})

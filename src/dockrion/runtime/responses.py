@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +11,8 @@ from dockrion.events.jsonable import encode
 from dockrion.runtime.asgi import Scope, Send
 from dockrion.runtime.requests import Request
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 RETRY_SECONDS: Final = b"5"
 
 # Of one caller, and no page of any kind.
@@ -117,11 +118,14 @@ def error_headers(error: DockrionError) -> Headers:
     return []
 
 
-async def start_stream(send: Send, request: Request, content_type: bytes, run_id: str) -> None:
+async def start_stream(
+    send: Send, request: Request, content_type: bytes, run_id: str, more: Sequence[Header] = ()
+) -> None:
     """Send the head of a stream; `Connection` only where HTTP/1.1 has one and the caller did not ask for its end."""
     headers: Headers = [
         (b"content-type", content_type),
         *_STREAM_HEADERS,
+        *more,
         (b"x-run-id", run_id.encode()),
         (b"x-request-id", request.request_id),
         *request.answer_headers,

@@ -7,20 +7,13 @@ from typing import Any, cast
 import msgspec
 
 from dockrion.errors import DockrionError
-from dockrion.wires.ag_ui_events import AgUiWire, QuestionId, Told
+from dockrion.wires.ag_ui_events import AgUiWire, Told
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
+from dockrion.wires.questions import Answer, QuestionId
 
 # What the user's page keeps for itself, and no agent has said or heard.
 _PASSED_OVER = frozenset({"activity", "reasoning"})
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the user says to one question; `given` is false where they would not."""
-
-    question: QuestionId
-    given: bool
-    value: Any
 
 
 class AgUiCall(msgspec.Struct, frozen=True, kw_only=True):

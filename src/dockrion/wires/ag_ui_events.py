@@ -27,6 +27,7 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.questions import QuestionId
 from dockrion.wires.texts import frames_of
 
 PROTOCOL_VERSION: Final = "1.0"
@@ -44,21 +45,6 @@ class Told(NamedTuple):
 
     thread_id: str | None = None
     run_id: str | None = None
-
-
-class QuestionId(NamedTuple):
-    """A question as the page knows it: the run that goes on when it is answered is in its id."""
-
-    run_id: str
-    interrupt_id: str
-
-    def __str__(self) -> str:
-        return f"{self.run_id}:{self.interrupt_id}"
-
-    @classmethod
-    def read(cls, text: str) -> QuestionId | None:
-        run_id, colon, interrupt_id = text.partition(":")
-        return cls(run_id, interrupt_id) if run_id and colon and interrupt_id else None
 
 
 class AgUiWire:
@@ -144,7 +130,7 @@ class AgUiWire:
         self._made = 0
         self._take(event)
         if self._cursor is not None and len(self._parts) > told:
-            self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
+            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
         self._sequence += 1
 
     def _take(self, event: Event) -> None:
@@ -281,10 +267,6 @@ class AgUiWire:
 
 def _usage(read: int, written: int) -> dict[str, int]:
     return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
-
-
-def _with_cursor(frame: bytes, cursor: bytes) -> bytes:
-    return frame[:-1] + b"id: " + cursor + b"\n\n"
 
 
 class _Message(NamedTuple):

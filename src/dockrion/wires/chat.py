@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from dockrion.errors import ValidationError
@@ -28,14 +28,19 @@ class Chat:
         # Of the text that is kept of a reply, to be said again at its end.
         self.max_chars: Final = spec.expose.limits.max_output_bytes
 
-    def payload(self, messages: list[Message], *, field: str) -> Any:
-        """Return what the agent gets; `field` is what the request calls the messages."""
+    def payload(
+        self, messages: list[Message], *, field: str, places: Sequence[int] | None = None
+    ) -> Any:
+        """Return what the agent gets; `field` is what the request calls the messages, and `places` where each stands
+        there, unless it has them as they are.
+        """
         name, whole = self._into
         if whole:
             return {name: [with_joined_text(message) for message in messages]}
         for number in range(len(messages) - 1, -1, -1):
             if messages[number].get("role") == "user":
-                text = _text_of(messages[number], field=f"{field}[{number}]")
+                place = number if places is None else places[number]
+                text = _text_of(messages[number], field=f"{field}[{place}]")
                 return text if name is None else {name: text}
         raise wrong(field, "must have a message of the role `user`, which this agent answers")
 

@@ -304,9 +304,9 @@ async def answer_nobody(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def answer_nothing(send: Send, request: Request, run_id: str) -> None:
+async def answer_nothing(send: Send, request: Request, run_id: str | None = None) -> None:
     headers = [
-        (b"x-run-id", run_id.encode()),
+        *([] if run_id is None else [(b"x-run-id", run_id.encode())]),
         (b"x-request-id", request.request_id),
         *request.answer_headers,
     ]

@@ -22,6 +22,7 @@ class ProtocolPaths(Protocol):
 PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
     "protocols",
     {
+        "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
         "ag-ui": "dockrion.runtime.endpoints.ag_ui:AgUiPaths",
         "openai": "dockrion.runtime.endpoints.openai:OpenAIPaths",
     },

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -30,7 +31,7 @@ from dockrion.runtime.endpoints.invoke import (
 )
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_thread_id
-from dockrion.runtime.responses import Headers, error_headers, send_json, start_stream
+from dockrion.runtime.responses import Header, Headers, error_headers, send_json, start_stream
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.wire_writer import Retold, write_retold
 from dockrion.runtime.writer import StreamWriter
@@ -56,7 +57,9 @@ class Known(NamedTuple):
 
 
 class WiredEndpoint:
-    """One for each path."""
+    """One for each path. `stream_headers` are what its streams have beside those of all."""
+
+    stream_headers: ClassVar[tuple[Header, ...]] = ()
 
     def __init__(self, host: AgentHost, path: WirePath) -> None:
         self.host: Final = host
@@ -142,7 +145,8 @@ class WiredEndpoint:
             return
         call.run = opened.source
         if streams:
-            await stream(self.host, opened, request, receive, send, call=call)
+            more = self.stream_headers
+            await stream(self.host, opened, request, receive, send, call=call, headers=more)
         else:
             assert isinstance(opened.source, Run), "what is answered at once is not followed"
             assert isinstance(opened.wire, AnswerWire), "the protocol has such answers"
@@ -177,13 +181,14 @@ async def stream(
     send: Send,
     *,
     call: Call | None = None,
+    headers: Sequence[Header] = (),
 ) -> None:
     """Send the frames of a run as they come, and leave it."""
     source, wire = told.source, told.wire
     writer: StreamWriter | None = None
     try:
         async with Connection(host, source, request.scope, receive) as open_stream:
-            await start_stream(send, request, wire.content_type, source.run_id)
+            await start_stream(send, request, wire.content_type, source.run_id, headers)
             if call is not None:
                 call.sent_status = 200
             if isinstance(source, Run):

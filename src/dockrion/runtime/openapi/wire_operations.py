@@ -29,6 +29,20 @@ from dockrion.runtime.requests import THREAD_ID
 from dockrion.spec import DockSpec
 
 WIRE_SCHEMAS: Final[dict[str, Any]] = {
+    "AiSdkError": closed({"type": {"const": "error"}, "errorText": TEXT, "code": TEXT}),
+    "AiSdkMessage": {
+        "type": "object",
+        "description": "A UI message; `content` in place of `parts` is taken, too.",
+        "properties": {
+            "id": TEXT,
+            "role": {"enum": ["user", "assistant", "system"]},
+            "parts": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"type": TEXT}, "required": ["type"]},
+            },
+        },
+        "required": ["role", "parts"],
+    },
     "AgUiError": closed({"type": {"const": "RUN_ERROR"}, "message": TEXT, "code": TEXT}),
     "OpenAIError": closed(
         {
@@ -121,6 +135,36 @@ def _ag_ui(spec: DockSpec) -> dict[str, Any]:
         "responses": {
             "200": answer,
             **(SEEN_ALL if spec.streaming.connection.holds_runs else {}),
+        },
+    }
+
+
+def _ai_sdk(spec: DockSpec) -> dict[str, Any]:
+    messages = {"type": "array", "minItems": 1, "items": reference("AiSdkMessage")}
+    fields = {
+        "id": {**TEXT, "pattern": f"^{THREAD_ID}$", "description": "The chat."},
+        "messages": messages,
+    }
+    body = {"type": "object", "properties": fields, "required": ["messages"]}
+    return {
+        **_asked("runAiSdk", "Run the agent for a page that uses the AI SDK"),
+        "parameters": options(spec),
+        "requestBody": {"required": True, "content": json_body(body)},
+        "responses": {
+            "200": _UI_STREAM,
+            **(SEEN_ALL if spec.streaming.connection.holds_runs else {}),
+        },
+    }
+
+
+def _ai_sdk_again(_spec: DockSpec) -> dict[str, Any]:
+    chat = {"name": "chat_id", "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}}
+    return {
+        **_asked("resumeAiSdk", "Follow the run that goes on in a chat, from its first event"),
+        "parameters": [chat],
+        "responses": {
+            "200": _UI_STREAM,
+            "204": {"description": "None goes on that is held."},
         },
     }
 
@@ -231,6 +275,11 @@ def _model(spec: DockSpec) -> dict[str, Any]:
 
 # What is in `data` is for the protocol to say.
 _EVENT: Final = {"type": "object", "properties": {"data": TEXT}, "required": ["data"]}
+_UI_STREAM: Final = {
+    "description": "The chunks of a UI message, each as soon as the agent emits it.",
+    "headers": {"X-Run-ID": header("RunId")},
+    "content": {"text/event-stream": {"schema": _EVENT}},
+}
 _RESPONSE_ID: Final = {"name": "response_id", "in": "path", "required": True, "schema": TEXT}
 _OPENAI: Final = "OpenAIError"
 
@@ -242,6 +291,23 @@ WIRE_OPERATIONS: Final = (
         (*REFUSALS, NotFoundError, GoneError, TooManySubscribersError),
         protected=True,
         error_schema="AgUiError",
+    ),
+    Operation(
+        "/ai-sdk",
+        "post",
+        _ai_sdk,
+        (*REFUSALS, NotFoundError, GoneError, TooManySubscribersError),
+        protected=True,
+        error_schema="AiSdkError",
+    ),
+    Operation(
+        "/ai-sdk/{chat_id}/stream",
+        "get",
+        _ai_sdk_again,
+        (ServiceUnavailableError, ShuttingDownError, TooManySubscribersError),
+        protected=True,
+        counted=False,
+        error_schema="AiSdkError",
     ),
     Operation(
         "/v1/chat/completions",

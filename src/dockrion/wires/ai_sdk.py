@@ -1,0 +1,84 @@
+"""The AI SDK of Vercel, version 7: what `POST /ai-sdk` takes of `useChat`. https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from dockrion.errors import DockrionError
+from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told, UiAnswer
+from dockrion.wires.ai_sdk_messages import answers_in, as_in_chats
+from dockrion.wires.base import WireRun
+from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
+
+
+class AiSdkCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: messages for a new run, or `answers` with which one goes on, whose payload they are then.
+
+    The page has seen what the run has told before `since`.
+    """
+
+    chat: Chat
+    payload: Any = None
+    thread_id: str | None = None
+    message_id: str | None = None
+    answers: tuple[UiAnswer, ...] = ()
+    since: int = 0
+    streams: bool = True
+
+    @property
+    def is_input(self) -> bool:
+        return not self.answers
+
+    def wire(self, run: WireRun) -> AiSdkWire:
+        return AiSdkWire(self.chat, run, Told(self.message_id, self.since, self.answers))
+
+
+class AiSdk:
+    """Reads the requests. Of their fields `id` and `messages` count; the page has taken out what it wants told anew."""
+
+    path: str = "/ai-sdk"
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    def read(self, body: Any) -> AiSdkCall:
+        if not isinstance(body, dict):
+            raise wrong("body", f"must be an object with `id` and `messages`, got {kind_of(body)}")
+        asked = cast("dict[str, Any]", body)
+        thread_id = asked.get("id")
+        if thread_id is not None and not isinstance(thread_id, str):
+            raise wrong("id", f"must be a string, the id of the chat, got {kind_of(thread_id)}")
+        messages = messages_of(asked.get("messages"), field="messages")
+        answers = answers_in(messages[-1], field=f"messages[{len(messages) - 1}]")
+        if answers:
+            payload = {one.question.interrupt_id: one.value for one in answers}
+        else:
+            heard, places = as_in_chats(messages, field="messages")
+            payload = self._chat.payload(heard, field="messages", places=places)
+        return AiSdkCall(
+            chat=self._chat,
+            payload=payload,
+            thread_id=thread_id,
+            message_id=_continued(messages[-1]),
+            answers=answers,
+        )
+
+    def read_again(self, body: Any) -> AiSdkCall:
+        match body:
+            case {"messages": [*_, {"role": str()} as last]}:
+                message_id = _continued(cast("Message", last))
+            case _:
+                message_id = None
+        return AiSdkCall(chat=self._chat, message_id=message_id)
+
+    def refusal(self, error: DockrionError) -> dict[str, Any]:
+        return {"type": "error", "errorText": error.message, "code": error.code}
+
+
+def _continued(last: Message) -> str | None:
+    """Return the id of the message that the page goes on with, where it does not begin one."""
+    message_id = last.get("id")
+    continues = last["role"] == "assistant" and isinstance(message_id, str) and message_id
+    return cast("str", message_id) if continues else None

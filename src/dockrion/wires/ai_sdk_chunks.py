@@ -1,0 +1,306 @@
+"""The events of a run as chunks of the AI SDK's UI message stream."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, assert_never, cast
+
+import msgspec
+
+from dockrion.events import sse
+from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.wires.base import WireRun
+from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.questions import Answer, QuestionId
+
+# What the agent's questions are to the page: calls of a tool that its user is to carry out.
+QUESTION: Final = "question"
+_DONE: Final = sse.frame(b"[DONE]")
+
+Channel = tuple[str | None, str | None]
+
+
+class UiAnswer(Answer, frozen=True):
+    """`denied`: the page has it as an approval that was not given."""
+
+    denied: bool = False
+
+
+class Told(NamedTuple):
+    """What the page has: the message that goes on, if it is not a new one; what the run has told before `since`; and
+    the answers with which it goes on from there.
+    """
+
+    message_id: str | None = None
+    since: int = 0
+    answers: tuple[UiAnswer, ...] = ()
+
+
+class AiSdkWire:
+    """One message, whose id comes of the run's, so that whoever tells the run again tells the same message.
+
+    Each text of the agent's is a part, told apart by node and message id; what a handler says itself goes on in a
+    new one after a tool call. The agent's tools are marked as executed elsewhere: else the page would call them, or
+    send their results. A step ends where the run waits; whatever is in one step, pages take for one turn.
+    """
+
+    content_type: bytes = b"text/event-stream"
+
+    def __init__(self, chat: Chat, run: WireRun, told: Told) -> None:
+        self._chat = chat
+        self._run_id = run.run_id
+        self._told = told
+        self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
+        self._sequence = 0
+        self._parts: list[bytes] = []
+        self._begun = False
+        self._spoke = False
+        # Those that are open, with the frame of their next text.
+        self._texts: dict[Channel, _Text] = {}
+        # Calls without a result, by the tool's name and the id that the agent gives them.
+        self._calls: list[tuple[str, str | None, str]] = []
+        self._asked: list[str] = []
+
+    def encode(self, batch: Batch) -> bytes:
+        parts, texts, cursor = self._parts, self._texts, self._cursor
+        self._sequence = batch.first
+        told = len(parts)
+        if not self._begun and batch.first >= self._told.since:
+            self._begin()
+        for event in batch.events:
+            text = texts.get((event.node, event.message_id)) if type(event) is Token else None
+            if (
+                text is not None
+                and type(event) is Token
+                and event.content
+                and event.finish_reason is None
+            ):
+                # By far the most: a text goes on.
+                said = encode_text(event.content)
+                parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
+            else:
+                self._take(event)
+                if cursor is not None and len(parts) > told:
+                    parts[-1] = sse.with_id(parts[-1], cursor % self._sequence)
+            self._sequence += 1
+            told = len(parts)
+        return self._taken()
+
+    def heartbeat(self) -> bytes:
+        return sse.COMMENT_HEARTBEAT
+
+    def paused(self) -> bytes:
+        self._close_texts()
+        self._finish("tool-calls", {})
+        return self._taken()
+
+    def _begin(self) -> None:
+        self._begun = True
+        message_id = self._told.message_id or f"msg_{self._run_id}"
+        metadata = {"runId": self._run_id}
+        self._say("start", {"messageId": message_id, "messageMetadata": metadata})
+        for answer in self._told.answers:
+            self._answered(answer)
+        self._asked.clear()
+        self._say("start-step", {})
+
+    def _take(self, event: Event) -> None:
+        if self._asked and type(event) is not Interrupt:
+            self._go_on()
+        match event:
+            case Started(attempt=attempt):
+                if attempt is not None:
+                    self._begin_again()
+            case ToolCall():
+                self._call(event)
+            case ToolResult():
+                self._called(event)
+            case Progress():
+                self._data("progress", msgspec.structs.asdict(event), transient=True)
+            case Checkpoint(name=name):
+                self._data("checkpoint", msgspec.structs.asdict(event), part_id=name)
+            case Step() | Policy():
+                self._data(type(event).__name__.lower(), msgspec.structs.asdict(event))
+            case Custom(name=name, data=data):
+                self._data(name, data, part_id=_id_in(data))
+            case Interrupt():
+                self._ask(event)
+            case Complete():
+                self._complete(event)
+            case Failed(error=message, code=code):
+                self._close_texts()
+                self._say("error", {"errorText": message, "code": code})
+                self._parts.append(_DONE)
+            case Cancelled(reason=reason):
+                self._close_texts()
+                self._say("abort", {"reason": reason})
+                self._parts.append(_DONE)
+            case Token():
+                self._speak(event)
+            case _:
+                assert_never(event)
+
+    def _begin_again(self) -> None:
+        """The run's worker was lost: what it has said in this step is said anew."""
+        self._texts.clear()
+        self._calls.clear()
+        self._say("reset-step", {})
+
+    def _complete(self, event: Complete) -> None:
+        reply = "" if self._spoke else self._chat.reply(event.output)
+        if reply:
+            self._speak(Token(reply))
+        self._close_texts()
+        for _, _, call_id in self._calls:
+            # Nothing comes of it any more.
+            self._say("tool-output-available", {"toolCallId": call_id, "output": None})
+        self._calls.clear()
+        # Not for the history, which comes back with each request.
+        self._data("output", event.output, transient=True)
+        counts = counts_of(event.metadata)
+        metadata = {} if counts is None else {"messageMetadata": {"usage": _usage(*counts)}}
+        self._finish("length" if event.metadata.get("truncated") else "stop", metadata)
+
+    def _finish(self, reason: str, more: dict[str, Any]) -> None:
+        self._say("finish-step", {})
+        self._say("finish", {"finishReason": reason, **more})
+        self._parts.append(_DONE)
+
+    # Text
+
+    def _speak(self, token: Token) -> None:
+        channel = (token.node, token.message_id)
+        if token.content:
+            text = self._texts.get(channel) or self._open(channel)
+            self._say("text-delta", {"id": text.id, "delta": token.content})
+        if token.finish_reason is not None:
+            self._close(channel)
+
+    def _open(self, channel: Channel) -> _Text:
+        self._spoke = True
+        text_id = f"text_{self._sequence}"
+        self._say("text-start", {"id": text_id})
+        # An id has no characters that `%` would fill.
+        data = encode({"type": "text-delta", "id": text_id})[:-1]
+        frame = sse.frame(data + b',"delta":%b}', event_id=self._cursor)
+        text = self._texts[channel] = _Text(text_id, frame)
+        return text
+
+    def _close(self, channel: Channel) -> None:
+        text = self._texts.pop(channel, None)
+        if text is not None:
+            self._say("text-end", {"id": text.id})
+
+    def _close_texts(self) -> None:
+        for channel in list(self._texts):
+            self._close(channel)
+
+    # Tools
+
+    def _call(self, event: ToolCall) -> str:
+        self._close(_OWN)
+        # The page knows it in the whole conversation.
+        call_id = f"call_{self._run_id}_{self._sequence}"
+        self._calls.append((event.tool, event.call_id, call_id))
+        known = {"toolCallId": call_id, "toolName": event.tool, "input": event.arguments}
+        self._say("tool-input-available", {**known, "dynamic": True, "providerExecuted": True})
+        return call_id
+
+    def _called(self, event: ToolResult) -> None:
+        call = next((one for one in self._calls if one[:2] == (event.tool, event.call_id)), None)
+        if call is None:
+            # The Dockfile's filter lets results pass, and no calls; or it was told before questions that are not kept.
+            self._call(ToolCall(event.tool, event.call_id, None))
+            call = self._calls[-1]
+        self._calls.remove(call)
+        if event.error is None:
+            self._say("tool-output-available", {"toolCallId": call[2], "output": event.output})
+        else:
+            self._say("tool-output-error", {"toolCallId": call[2], "errorText": event.error})
+
+    # Questions
+
+    def _ask(self, event: Interrupt) -> None:
+        self._close_texts()
+        call_id = str(QuestionId(self._run_id, event.interrupt_id))
+        self._asked.append(call_id)
+        known = {"toolCallId": call_id, "toolName": QUESTION, "input": event.value}
+        self._say("tool-input-available", {**known, "dynamic": True})
+        asked = {"approvalId": call_id, "toolCallId": call_id}
+        self._say("tool-approval-request", {**asked, "reason": question_text(event.value)})
+
+    def _go_on(self) -> None:
+        """The questions have been answered, and who tells that knows no answers."""
+        for call_id in self._asked:
+            taken = {"toolCallId": call_id, "output": None, "providerExecuted": True}
+            self._say("tool-output-available", taken)
+        self._asked.clear()
+        self._say("finish-step", {})
+        self._say("start-step", {})
+
+    def _answered(self, answer: UiAnswer) -> None:
+        known = {"toolCallId": str(answer.question)}
+        if answer.denied:
+            self._say("tool-output-denied", known)
+        elif answer.given:
+            taken = {"output": answer.value, "providerExecuted": True}
+            self._say("tool-output-available", {**known, **taken})
+        else:
+            taken = {"errorText": answer.value, "providerExecuted": True}
+            self._say("tool-output-error", {**known, **taken})
+
+    # Frames
+
+    def _data(
+        self, name: str, data: Any, *, part_id: str | None = None, transient: bool = False
+    ) -> None:
+        named = {} if part_id is None else {"id": part_id}
+        kept = {"transient": True} if transient else {}
+        self._say(f"data-{name}", {**named, "data": data, **kept})
+
+    def _say(self, kind: str, fields: dict[str, Any]) -> None:
+        self._parts.append(sse.frame(encode({"type": kind, **fields})))
+
+    def _taken(self) -> bytes:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
+
+
+def _usage(read: int, written: int) -> dict[str, int]:
+    return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
+
+
+def _id_in(data: Any) -> str | None:
+    """Return the id of a part whose data replaces what it had before."""
+    if not isinstance(data, dict):
+        return None
+    part_id = cast("dict[str, Any]", data).get("id")
+    return part_id if isinstance(part_id, str) else None
+
+
+class _Text(NamedTuple):
+    """`frame` has a place for a text, and for the sequence where there are cursors."""
+
+    id: str
+    frame: bytes
+
+
+# Of what a handler says itself.
+_OWN: Final[Channel] = (None, None)

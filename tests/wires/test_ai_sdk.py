@@ -1,0 +1,452 @@
+"""The AI SDK's UI message stream, as bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockrion.errors import ValidationError
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Progress,
+    Started,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.testing import read_sse
+from dockrion.wires.ai_sdk import AiSdk
+from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told, UiAnswer
+from dockrion.wires.questions import QuestionId
+from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of
+
+START = Started("a", "custom")
+DONE = Complete({"content": "x"}, 0.1, {})
+USER = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}
+ASKED = {"id": "t", "messages": [USER], "trigger": "submit-message"}
+
+
+def wire_of(*, cursors: bool = False, **told: Any) -> AiSdkWire:
+    return AiSdkWire(chat_of(), run_of(cursors=cursors), Told(**told))
+
+
+def read(body: bytes) -> list[dict[str, Any]]:
+    """Return the chunks; the frame after the last one is no JSON."""
+    events = read_sse(body)
+    assert [event.data for event in events if event.data.startswith("[")] in ([], ["[DONE]"])
+    return [event.json() for event in events if event.data != "[DONE]"]
+
+
+def chunks(*given: Event, **told: Any) -> list[dict[str, Any]]:
+    return read(wire_of(**told).encode(Batch([*given], 0, TIME)))
+
+
+def kinds(*given: Event) -> list[str]:
+    return [chunk["type"] for chunk in chunks(*given)]
+
+
+def test_everything_comes_between_the_start_and_the_end_of_the_message() -> None:
+    assert kinds(*EVERYTHING) == [
+        "start",
+        "start-step",
+        "data-progress",
+        "text-start",
+        "text-delta",
+        "text-delta",
+        "data-step",
+        "text-end",
+        "tool-input-available",
+        "tool-input-available",
+        "text-start",
+        "text-delta",
+        "tool-output-error",
+        "tool-output-available",
+        "data-checkpoint",
+        "data-policy",
+        "text-end",
+        "tool-input-available",
+        "tool-approval-request",
+        "tool-output-available",
+        "finish-step",
+        "start-step",
+        "text-start",
+        "text-delta",
+        "text-end",
+        "data-output",
+        "finish-step",
+        "finish",
+    ]
+
+
+def test_the_ends_of_a_message_say_which_run_it_is_and_what_it_has_used() -> None:
+    first, *_, last = chunks(*EVERYTHING)
+    assert first == {
+        "type": "start",
+        "messageId": "msg_r_1",
+        "messageMetadata": {"runId": "r_1"},
+    }
+    assert last == {
+        "type": "finish",
+        "finishReason": "stop",
+        "messageMetadata": {"usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}},
+    }
+    [*_, end] = read_sse(wire_of().encode(Batch([START, DONE], 0, TIME)))
+    assert end.data == "[DONE]"
+
+
+def test_a_reply_that_was_cut_has_its_length_as_the_reason() -> None:
+    cut = Complete("x", 0.1, {"truncated": True})
+    assert chunks(START, cut)[-1] == {"type": "finish", "finishReason": "length"}
+
+
+def test_texts_are_told_apart_by_node_and_message() -> None:
+    one, two = Token("a", None, "n", "1"), Token("b", None, "n", "2")
+    said = chunks(START, one, two, one, Token("", "stop", "n", "1"), DONE)
+    texts: dict[str, str] = {}
+    for chunk in said:
+        if chunk["type"] == "text-delta":
+            texts[chunk["id"]] = texts.get(chunk["id"], "") + chunk["delta"]
+    assert texts == {"text_1": "aa", "text_2": "b"}
+    assert [chunk["id"] for chunk in said if chunk["type"] == "text-end"] == ["text_1", "text_2"]
+
+
+def test_the_agent_s_tools_are_executed_elsewhere_and_have_their_results() -> None:
+    call, *_, result, output, _, _ = chunks(
+        START, ToolCall("a", "c", {"x": 1}), Token("t"), ToolResult("a", "c", [1]), DONE
+    )[2:]
+    assert call == {
+        "type": "tool-input-available",
+        "toolCallId": "call_r_1_1",
+        "toolName": "a",
+        "input": {"x": 1},
+        "dynamic": True,
+        "providerExecuted": True,
+    }
+    assert result["type"] == "text-end"
+    assert output == {"type": "data-output", "data": {"content": "x"}, "transient": True}
+
+
+def test_a_result_without_its_call_has_one_and_a_call_without_a_result_gets_nothing() -> None:
+    said = chunks(START, ToolResult("a", None, 3), ToolCall("b", None, {}), DONE)
+    tools = [chunk for chunk in said if chunk["type"].startswith("tool-")]
+    assert [(one["type"], one["toolCallId"], one.get("output", "-")) for one in tools] == [
+        ("tool-input-available", "call_r_1_1", "-"),
+        ("tool-output-available", "call_r_1_1", 3),
+        ("tool-input-available", "call_r_1_2", "-"),
+        ("tool-output-available", "call_r_1_2", None),
+    ]
+
+
+def test_without_tokens_the_output_is_the_text() -> None:
+    assert [chunk.get("delta") for chunk in chunks(START, DONE)][3] == "x"
+
+
+def test_data_is_kept_or_passes_and_what_has_an_id_is_replaced() -> None:
+    said = chunks(
+        START,
+        Progress("p", 0.5, "half"),
+        Checkpoint("c", [1]),
+        Custom("weather", {"id": "w", "sky": "blue"}),
+        Custom("note", "text"),
+        Custom("other", {"id": 3}),
+    )[2:]
+    assert said == [
+        {
+            "type": "data-progress",
+            "data": {"step": "p", "progress": 0.5, "message": "half"},
+            "transient": True,
+        },
+        {"type": "data-checkpoint", "id": "c", "data": {"name": "c", "data": [1]}},
+        {"type": "data-weather", "id": "w", "data": {"id": "w", "sky": "blue"}},
+        {"type": "data-note", "data": "text"},
+        {"type": "data-other", "data": {"id": 3}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "last"),
+    [
+        (Failed("no", "TIMEOUT"), {"type": "error", "errorText": "no", "code": "TIMEOUT"}),
+        (Cancelled("enough"), {"type": "abort", "reason": "enough"}),
+    ],
+)
+def test_a_bad_end_closes_the_text_and_is_the_last_chunk(terminal: Event, last: Any) -> None:
+    *_, text, end = chunks(START, Token("a"), terminal)
+    assert (text["type"], end) == ("text-end", last)
+
+
+def test_a_run_that_is_begun_again_takes_back_what_it_has_said() -> None:
+    again = chunks(START, Token("a"), ToolCall("t", "c", {}), Started("a", "custom", 2), Token("b"))
+    assert [chunk["type"] for chunk in again[-3:]] == ["reset-step", "text-start", "text-delta"]
+
+
+def test_a_question_is_a_tool_that_the_user_may_approve_or_answer() -> None:
+    wire = wire_of()
+    asked = read(wire.encode(Batch([START, Token("a"), Interrupt({"x": 1}, "i:1")], 0, TIME)))
+    assert asked[-2:] == [
+        {
+            "type": "tool-input-available",
+            "toolCallId": "r_1:i:1",
+            "toolName": "question",
+            "input": {"x": 1},
+            "dynamic": True,
+        },
+        {
+            "type": "tool-approval-request",
+            "approvalId": "r_1:i:1",
+            "toolCallId": "r_1:i:1",
+            "reason": '{"x":1}',
+        },
+    ]
+    assert read(wire.paused()) == [
+        {"type": "finish-step"},
+        {"type": "finish", "finishReason": "tool-calls"},
+    ]
+
+
+def test_a_run_that_goes_on_says_what_it_has_taken_and_knows_what_was_before() -> None:
+    answers = tuple(
+        UiAnswer(QuestionId("r_1", name), given, value, denied=denied)
+        for name, given, value, denied in [
+            ("i1", True, "yes", False),
+            ("i2", True, False, True),
+            ("i3", False, "no", False),
+        ]
+    )
+    before: list[Event] = [
+        START,
+        ToolCall("a", "c", {}),
+        *(Interrupt("?", f"i{n}") for n in (1, 2, 3)),
+    ]
+    wire = wire_of(message_id="m", since=5, answers=answers)
+    assert wire.encode(Batch(before, 0, TIME))
+    rest = read(wire.encode(Batch([ToolResult("a", "c", 3), DONE], 5, TIME)))
+    assert rest[0]["messageId"] == "m"
+    assert rest[1:6] == [
+        {
+            "type": "tool-output-available",
+            "toolCallId": "r_1:i1",
+            "output": "yes",
+            "providerExecuted": True,
+        },
+        {"type": "tool-output-denied", "toolCallId": "r_1:i2"},
+        {
+            "type": "tool-output-error",
+            "toolCallId": "r_1:i3",
+            "errorText": "no",
+            "providerExecuted": True,
+        },
+        {"type": "start-step"},
+        {"type": "tool-output-available", "toolCallId": "call_r_1_1", "output": 3},
+    ]
+
+
+@given(st.integers(1, len(EVERYTHING) - 1))
+def test_a_run_that_is_told_again_and_cut_anywhere_ends_in_the_same_bytes(cut: int) -> None:
+    whole = wire_of(cursors=True).encode(Batch(EVERYTHING, 0, TIME))
+    again = wire_of(cursors=True)
+    again.encode(Batch(EVERYTHING[:cut], 0, TIME))
+    rest = again.encode(Batch(EVERYTHING[cut:], cut, TIME))
+    assert whole.endswith(rest)
+    # What comes back with a cursor begins right behind it.
+    assert whole.removesuffix(rest).endswith(b"id: r_1:%d\n\n" % (cut - 1))
+
+
+def test_messages_have_the_shape_that_agents_know() -> None:
+    tool = {"toolCallId": "c", "input": {"a": 1}}
+    messages = [
+        {"role": "system", "parts": [{"type": "text", "text": "be"}]},
+        {
+            "id": "u",
+            "role": "user",
+            "metadata": {"x": 1},
+            "parts": [
+                {"type": "text", "text": "a"},
+                {"type": "data-note", "data": 1},
+                {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,AA"},
+                {"type": "file", "mediaType": "text/csv", "url": "data:,a", "filename": "a.csv"},
+                {"type": "file", "mediaType": "text/csv", "url": "https://example.com/a.csv"},
+            ],
+        },
+        {
+            "id": "m",
+            "role": "assistant",
+            "parts": [
+                {"type": "step-start"},
+                {"type": "reasoning", "text": "hm"},
+                {"type": "text", "text": "Let "},
+                {"type": "text", "text": "me"},
+                {"type": "dynamic-tool", "toolName": "f", "state": "output-available"}
+                | tool
+                | {"output": {"b": 2}},
+                {"type": "tool-g", "state": "output-error", "toolCallId": "d", "errorText": "no"},
+                {"type": "tool-h", "state": "input-available", "toolCallId": "e"},
+                {"type": "dynamic-tool", "toolName": "question", "state": "output-available"},
+                {"type": "text", "text": "So."},
+            ],
+        },
+        {"id": "n", "role": "assistant", "parts": [{"type": "step-start"}]},
+        {"role": "user", "content": "plain"},
+    ]
+    payload = AiSdk(chat_of()).read({"messages": messages}).payload
+    assert payload["messages"] == [
+        {"role": "system", "content": "be"},
+        {
+            "id": "u",
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "a"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+                {"type": "file", "file": {"filename": "a.csv", "file_data": "data:,a"}},
+                {"type": "file", "file": {"file_url": "https://example.com/a.csv"}},
+            ],
+        },
+        {
+            "id": "m",
+            "role": "assistant",
+            "content": "Let me",
+            "tool_calls": [
+                {
+                    "id": "c",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"a":1}'},
+                },
+                {"id": "d", "type": "function", "function": {"name": "g", "arguments": "null"}},
+            ],
+        },
+        {"id": "m.1", "role": "tool", "tool_call_id": "c", "content": '{"b":2}'},
+        {"id": "m.2", "role": "tool", "tool_call_id": "d", "content": "no"},
+        {"id": "m.3", "role": "assistant", "content": "So."},
+        {"role": "user", "content": "plain"},
+    ]
+
+
+def question(state: str, interrupt_id: str = "a", **fields: Any) -> dict[str, Any]:
+    part = {"type": "dynamic-tool", "toolName": "question", "toolCallId": f"run:{interrupt_id}"}
+    return {**part, "state": state, **fields}
+
+
+def answered(*parts: Any) -> dict[str, Any]:
+    return {"id": "t", "messages": [USER, {"id": "m", "role": "assistant", "parts": [*parts]}]}
+
+
+def test_answers_go_to_the_run_that_has_asked() -> None:
+    call = AiSdk(chat_of()).read(
+        answered(
+            question("output-available", "old", output="x", providerExecuted=True),
+            question("approval-responded", "a", approval={"id": "run:a", "approved": True}),
+            question(
+                "approval-responded", "b", approval={"id": "x", "approved": False, "reason": "no"}
+            ),
+            question("output-available", "c:d", output={"any": 1}),
+            question("output-error", "e", errorText="never"),
+        )
+    )
+    assert call.payload == {
+        "a": True,
+        "b": {"approved": False, "reason": "no"},
+        "c:d": {"any": 1},
+        "e": "never",
+    }
+    assert [(one.given, one.denied) for one in call.answers] == [
+        (True, False),
+        (True, True),
+        (True, False),
+        (False, False),
+    ]
+    assert (call.is_input, call.message_id, call.thread_id) == (False, "m", "t")
+
+
+def test_what_is_open_or_has_been_taken_is_no_answer() -> None:
+    taken = question("output-available", output="x", providerExecuted=True)
+    approval = {"id": "run:a", "approved": False}
+    for part in (
+        taken,
+        question("approval-requested"),
+        question("output-denied", approval=approval),
+    ):
+        call = AiSdk(chat_of()).read(answered(part))
+        assert call.is_input
+        assert call.message_id == "m"
+
+
+def test_a_new_message_of_the_user_s_is_no_answer_to_an_old_question() -> None:
+    body = answered(question("output-available", output=1))
+    body["messages"].append(USER)
+    call = AiSdk(chat_of()).read(body)
+    assert (call.is_input, call.message_id) == (True, None)
+    assert call.payload["messages"] == [{"id": "1", "role": "user", "content": "hi"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ([], "body: must be an object with `id` and `messages`, got an empty list"),
+        ({**ASKED, "id": 3}, "id: must be a string, the id of the chat, got a number"),
+        ({**ASKED, "messages": []}, "messages: must be a list with at least one message"),
+        ({**ASKED, "messages": [{"role": "user"}]}, "messages[0]: must have `parts`"),
+        (
+            {**ASKED, "messages": [{"role": "user", "parts": "x"}]},
+            "messages[0].parts: must be a list, got a string",
+        ),
+        (
+            {**ASKED, "messages": [{"role": "user", "parts": [USER]}]},
+            "messages[0].parts[0]: must be an object with a `type`",
+        ),
+        (
+            {**ASKED, "messages": [{"role": "user", "parts": [{"type": "text"}]}]},
+            "messages[0].parts[0].text: must be a string, got nothing",
+        ),
+        (
+            {**ASKED, "messages": [{"role": "user", "parts": [{"type": "file", "url": "x"}]}]},
+            "messages[0].parts[0].mediaType: must be a string",
+        ),
+        (
+            answered(question("output-available") | {"toolCallId": "x"}),
+            "messages[1].parts[0].toolCallId: is no id of a question",
+        ),
+        (
+            answered(question("output-error"), question("output-error") | {"toolCallId": "b:a"}),
+            "messages[1].parts: has answers to questions of several runs",
+        ),
+        (
+            answered(question("output-error"), question("output-error")),
+            "messages[1].parts: answers one question twice",
+        ),
+    ],
+)
+def test_what_is_no_request_is_refused(body: Any, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        AiSdk(chat_of()).read(body)
+    assert caught.value.message.startswith(says)
+
+
+def test_an_agent_that_takes_one_text_gets_the_last_one_and_says_which_it_cannot_take() -> None:
+    one_text = chat_of(
+        io_schema={"input": {"properties": {"q": {"type": "string"}}, "required": ["q"]}}
+    )
+    call = {"type": "tool-f", "state": "output-available", "toolCallId": "c", "output": "x"}
+    text = {"type": "text", "text": "t"}
+    history = [USER, {"role": "assistant", "parts": [call, text]}]
+    assert AiSdk(one_text).read({"messages": [*history, USER]}).payload == {"q": "hi"}
+    image = {"type": "file", "mediaType": "image/png", "url": "x"}
+    asked = {"messages": [*history, {"role": "user", "parts": [image]}]}
+    with pytest.raises(ValidationError, match=r"messages\[2\].content: this agent takes text"):
+        AiSdk(one_text).read(asked)
+
+
+def test_who_comes_back_is_not_refused() -> None:
+    again = AiSdk(chat_of()).read_again
+    assert again(None).message_id is None
+    assert again({"messages": [3]}).message_id is None
+    assert again(answered()).message_id == "m"
