@@ -185,6 +185,30 @@ async def test_a_caller_who_leaves_stops_the_agent() -> None:
             await agent.stopped.wait()
 
 
+async def test_a_caller_who_leaves_after_an_answer_stops_the_agent() -> None:
+    left = asyncio.Event()
+
+    async def agent(_payload: Any, context: StreamContext) -> Any:
+        await context.ask("Really?")
+        yield "on"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    with anyio.fail_after(5):
+        async with running(served(agent)) as app:
+            async with post(app, "/ai-sdk", ASKED) as exchange:
+                asked = await chunks(exchange)
+            body = answer_to(asked, state="output-available", output="yes")
+            async with post(app, "/ai-sdk", body) as resumed:
+                await resumed.receive()
+            await left.wait()
+            run_id = exchange.headers["x-run-id"]
+            async with request(app, "GET", f"/runs/{run_id}") as looked_at:
+                assert (await looked_at.json())["status"] == "CANCELLED"
+
+
 async def test_any_cut_of_a_held_stream_and_its_rest_are_the_stream() -> None:
     agent = ScriptedAgent([*"abc", {"type": "progress", "step": "p", "progress": 0.5}, *"de"])
     async with running(served(agent, streaming=CONTINUES)) as app:

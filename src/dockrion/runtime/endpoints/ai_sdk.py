@@ -49,16 +49,17 @@ class AiSdkEndpoint(WiredEndpoint):
     async def begin(self, asked: WireCall, call: RunCall) -> Told | Known:
         if not (isinstance(asked, AiSdkCall) and asked.answers):
             return await super().begin(asked, call)
-        runs, waiting = await answer(
+        runs, waited, left = await answer(
             self.host, call, asked.answers, field="messages", thread_field="id"
         )
         # From what is kept of its beginning: results come of calls that were made before it asked.
-        seen = waiting.end
+        seen = waited.end
         reader = runs.channels.follow(
-            waiting.run_id, waiting.first, seen=seen, stops_at_questions=True
+            waited.run_id, waited.first, seen=seen, stops_at_questions=True
         )
         asked = msgspec.structs.replace(asked, since=seen)
-        return Told(reader, wire_of(asked, reader, thread_id=call.thread_id), seen=seen)
+        wire = wire_of(asked, reader, thread_id=call.thread_id)
+        return Told(reader, wire, seen=seen, left=left)
 
     async def go_on(self, chat_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell the chat's run from its first event, if one goes on."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, NamedTuple
 
+from dockrion.errors import DockrionError
+from dockrion.events.identity import Identity
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.service import RunCall, RunService
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.host import AgentHost
@@ -14,11 +19,18 @@ from dockrion.wires.questions import Answer
 _GIVEN_UP: Final = "A caller would not answer."
 
 
+class GoingOn(NamedTuple):
+    """A run that has its answers, as it `waited` for them; `left` ends it when its caller leaves, if anything does."""
+
+    runs: RunService
+    waited: RunRecord
+    left: Callable[[], Awaitable[None]] | None
+
+
 async def answer(
     host: AgentHost, call: RunCall, answers: Sequence[Answer], *, field: str, thread_field: str
-) -> tuple[RunService, RunRecord]:
-    """Let the run that has asked go on with all the answers that it waits for; return it as it waited. One that is
-    not given cancels it.
+) -> GoingOn:
+    """Let the run that has asked go on with all the answers that it waits for. One that is not given cancels it.
 
     `field` and `thread_field` are what the request calls the answers, and the conversation that they must be of.
     """
@@ -31,9 +43,16 @@ async def answer(
         raise wrong(thread_field, "is not that of the run that waits for these answers")
     if not all(one.given for one in answers):
         await runs.cancel(run_id, call.identity, _GIVEN_UP)
-        return runs, waiting
+        return GoingOn(runs, waiting, None)
     open_ones = {one.interrupt_id for one in waiting.questions}
     if open_ones and open_ones != {one.question.interrupt_id for one in answers}:
         raise wrong(field, f"must answer {', '.join(sorted(open_ones))}, and nothing else")
     await runs.resume(run_id, call.identity, call.payload)
-    return runs, waiting
+    left = None if host.kept is not None else partial(_end, runs, run_id, call.identity)
+    return GoingOn(runs, waiting, left)
+
+
+async def _end(runs: RunService, run_id: str, identity: Identity) -> None:
+    # It may have ended meanwhile; and nobody is there to be told of a store that does not answer.
+    with suppress(DockrionError):
+        await runs.cancel(run_id, identity, CALLER_LEFT.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -42,11 +42,14 @@ _NOT_AGAIN: Final = (b"x-should-retry", b"false")
 
 
 class Told(NamedTuple):
-    """What is streamed, and in whose words; its caller has `seen` so many events of it."""
+    """What is streamed, and in whose words; its caller has `seen` so many events of it. `left` is called when a caller
+    leaves a run that goes on without one by itself.
+    """
 
     source: Run | Reader
     wire: Wire
     seen: int = 0
+    left: Callable[[], Awaitable[object]] | None = None
 
 
 class Known(NamedTuple):
@@ -146,7 +149,9 @@ class WiredEndpoint:
         call.run = opened.source
         if streams:
             more = self.stream_headers
-            await stream(self.host, opened, request, receive, send, call=call, headers=more)
+            left = await stream(self.host, opened, request, receive, send, call=call, headers=more)
+            if left and opened.left is not None:
+                await opened.left()
         else:
             assert isinstance(opened.source, Run), "what is answered at once is not followed"
             assert isinstance(opened.wire, AnswerWire), "the protocol has such answers"
@@ -182,9 +187,10 @@ async def stream(
     *,
     call: Call | None = None,
     headers: Sequence[Header] = (),
-) -> None:
-    """Send the frames of a run as they come, and leave it."""
+) -> bool:
+    """Send the frames of a run as they come, and leave it; return whether the caller has left before."""
     source, wire = told.source, told.wire
+    left = True
     writer: StreamWriter | None = None
     try:
         async with Connection(host, source, request.scope, receive) as open_stream:
@@ -199,9 +205,11 @@ async def stream(
                 now = host.timestamps.now
                 retold = Retold(source, wire, seen=told.seen, timestamps=now)
                 await write_retold(retold, source, open_stream, send)
+                left = source.gone and not source.ended
     finally:
         if writer is None or not writer.is_kept:
             source.leave()
+    return left
 
 
 def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> Wire:
