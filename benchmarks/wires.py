@@ -23,6 +23,7 @@ PATHS: dict[str, tuple[str, Any]] = {
     "native": ("/invoke/stream", {}),
     "openai, chat completions": ("/v1/chat/completions", CHAT),
     "openai, responses": ("/v1/responses", {"input": "hi", "stream": True}),
+    "ai-sdk": ("/ai-sdk", CHAT),
     "ag-ui": ("/ag-ui", {**CHAT, "threadId": "t", "runId": "r"}),
 }
 
@@ -50,7 +51,9 @@ def main() -> None:
 async def measure(agent: Any, *, held: bool) -> dict[str, Any]:
     connection = {"on_disconnect": "continue" if held else "cancel"}
     app = app_for(
-        agent, expose={"protocols": ["openai", "ag-ui"]}, streaming={"connection": connection}
+        agent,
+        expose={"protocols": ["openai", "ag-ui", "ai-sdk"]},
+        streaming={"connection": connection},
     )
     best = dict.fromkeys(PATHS, float("inf"))
     async with running(app):

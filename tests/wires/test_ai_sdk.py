@@ -251,6 +251,13 @@ def test_a_run_that_goes_on_says_what_it_has_taken_and_knows_what_was_before() -
     ]
 
 
+def test_a_text_that_others_went_on_with_is_begun_anew_for_who_answers() -> None:
+    wire = wire_of(since=3)
+    wire.encode(Batch([START, Interrupt("?", "i"), Token("a")], 0, TIME))
+    rest = read(wire.encode(Batch([Token("b")], 3, TIME)))
+    assert [chunk["type"] for chunk in rest[1:]] == ["start-step", "text-start", "text-delta"]
+
+
 @given(st.integers(1, len(EVERYTHING) - 1))
 def test_a_run_that_is_told_again_and_cut_anywhere_ends_in_the_same_bytes(cut: int) -> None:
     whole = wire_of(cursors=True).encode(Batch(EVERYTHING, 0, TIME))

@@ -80,9 +80,10 @@ class AiSdkWire:
     def encode(self, batch: Batch) -> bytes:
         parts, texts, cursor = self._parts, self._texts, self._cursor
         self._sequence = batch.first
-        told = len(parts)
+        opening = 0
         if not self._begun and batch.first >= self._told.since:
             self._begin()
+            opening = len(parts)
         for event in batch.events:
             text = texts.get((event.node, event.message_id)) if type(event) is Token else None
             if (
@@ -95,11 +96,12 @@ class AiSdkWire:
                 said = encode_text(event.content)
                 parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
             else:
+                # What begins the message is told with its first event.
+                told, opening = len(parts) - opening, 0
                 self._take(event)
                 if cursor is not None and len(parts) > told:
                     parts[-1] = sse.with_id(parts[-1], cursor % self._sequence)
             self._sequence += 1
-            told = len(parts)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -118,6 +120,8 @@ class AiSdkWire:
         for answer in self._told.answers:
             self._answered(answer)
         self._asked.clear()
+        # A page has no text that was begun in another answer.
+        self._texts.clear()
         self._say("start-step", {})
 
     def _take(self, event: Event) -> None:

@@ -205,11 +205,12 @@ async def stream(
                 now = host.timestamps.now
                 retold = Retold(source, wire, seen=told.seen, timestamps=now)
                 await write_retold(retold, source, open_stream, send)
-                left = source.gone and not source.ended
+                left = source.gone
     finally:
         if writer is None or not writer.is_kept:
             source.leave()
-    return left
+    # Who goes with the last word has heard all.
+    return left and not (isinstance(source, Reader) and source.ended)
 
 
 def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> Wire:
