@@ -423,6 +423,14 @@ def test_a_new_message_of_the_user_s_is_no_answer_to_an_old_question() -> None:
             "messages[1].parts[0].toolCallId: is no id of a question",
         ),
         (
+            answered(question("approval-responded", approval={"approved": "yes"})),
+            "messages[1].parts[0].approval: must say with `approved`, true or false",
+        ),
+        (
+            {"messages": [{"role": "assistant", "parts": [question("approval-requested")]}]},
+            "messages: must have a message with more than what a page shows",
+        ),
+        (
             answered(question("output-error"), question("output-error") | {"toolCallId": "b:a"}),
             "messages[1].parts: has answers to questions of several runs",
         ),

@@ -56,6 +56,8 @@ class AiSdk:
             payload = {one.question.interrupt_id: one.value for one in answers}
         else:
             heard, places = as_in_chats(messages, field="messages")
+            if not heard:
+                raise wrong("messages", "must have a message with more than what a page shows")
             payload = self._chat.payload(heard, field="messages", places=places)
         return AiSdkCall(
             chat=self._chat,

@@ -56,6 +56,8 @@ def _answer(part: Part, at: str) -> UiAnswer | None:
             reason = part["approval"].get("reason")
             value = approved if reason is None else {"approved": approved, "reason": reason}
             return UiAnswer(_question(part, at), True, value, denied=not approved)
+        case {"state": "approval-responded"}:
+            raise wrong(f"{at}.approval", "must say with `approved`, true or false, what was said")
         case {"state": "output-available"}:
             return UiAnswer(_question(part, at), True, part.get("output"))
         case {"state": "output-error"}:
