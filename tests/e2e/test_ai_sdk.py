@@ -164,7 +164,8 @@ def test_a_cut_connection_is_an_error_and_no_end(seen: dict[str, Any]) -> None:
 
 
 def test_questions_are_approved_and_answered_and_the_same_run_goes_on(seen: dict[str, Any]) -> None:
-    text, question = parts_of(seen["asked"])
+    text, send, question = parts_of(seen["asked"])
+    assert (send["toolName"], send["state"]) == ("send", "input-available")
     assert text["text"] == "Hm. "
     assert (question["toolName"], question["input"]) == ("question", "Really?")
     assert question["state"] == "approval-requested"
@@ -172,7 +173,8 @@ def test_questions_are_approved_and_answered_and_the_same_run_goes_on(seen: dict
     answered = seen["answered"]
     assert len(answered["messages"]) == 2
     assert answered["messages"][-1]["id"] == seen["asked"]["messages"][-1]["id"]
-    _, first, second, last = parts_of(answered)
+    _, send, first, second, last = parts_of(answered)
+    assert (send["state"], send["output"]) == ("output-available", "sent")
     assert (first["output"], first["approval"]["approved"]) == (True, True)
     assert (second["input"], second["output"]) == ({"which": "colour"}, "blue")
     assert last["text"] == "You said True and blue."
@@ -180,7 +182,7 @@ def test_questions_are_approved_and_answered_and_the_same_run_goes_on(seen: dict
 
 def test_what_was_said_is_heard_and_not_what_was_asked(seen: dict[str, Any]) -> None:
     assert text_of(parts_of(seen["history"])) == (
-        "user:ask assistant:Hm.  assistant:You said True and blue. user:history"
+        "user:ask assistant:Hm.  tool:sent assistant:You said True and blue. user:history"
     )
 
 

@@ -194,7 +194,8 @@ def test_questions_are_answered_and_the_message_goes_on(
     assert [message["id"] for message in state["messages"]] == [
         message["id"] for message in asked["messages"]
     ]
-    _, first, second, _ = parts_of(state)
+    _, send, first, second, _ = parts_of(state)
+    assert (send["toolName"], send["output"]) == ("send", "sent")
     assert (first["state"], second["state"]) == ("output-denied", "output-available")
     calls = (chatting.folder / "calls").read_text().splitlines()
     assert calls.count("ask") == 1
@@ -277,7 +278,8 @@ def test_the_component_of_the_page_runs(browser: Browser, origin: str, chatting:
     browser.click("text=Send")
     browser.click("text=Yes")
     browser.wait('text={"which":"colour"}')
-    assert browser.text("pre >> nth=2") == "question: true"
+    assert browser.text("pre >> nth=2") == 'send: "sent"'
+    assert browser.text("pre >> nth=3") == "question: true"
     assert browser.problems == []
 
 

@@ -50,9 +50,10 @@ async def ask(payload: Any, context: StreamContext) -> Any:
 
 def answer_to(asked: list[dict[str, Any]], **answer: Any) -> dict[str, Any]:
     """Return what a page sends whose user has answered the question in its message."""
-    [call] = [chunk for chunk in asked if chunk.get("toolName") == "question"]
-    part = {"type": "dynamic-tool", "toolName": "question", "toolCallId": call["toolCallId"]}
-    message = {"id": asked[0]["messageId"], "role": "assistant", "parts": [{**part, **answer}]}
+    calls = [chunk for chunk in asked if chunk["type"] == "tool-input-available"]
+    parts = [{**call, "type": "dynamic-tool", "state": "input-available"} for call in calls]
+    parts[-1] |= answer
+    message = {"id": asked[0]["messageId"], "role": "assistant", "parts": parts}
     return {**ASKED, "messages": [*ASKED["messages"], message]}
 
 
@@ -80,9 +81,8 @@ async def test_a_question_is_answered_by_the_next_request_of_the_page(sections: 
     assert (conflict["type"], conflict["code"]) == ("error", "CONFLICT")
     results = [one for one in rest if one["type"] == "tool-output-available"][1:]
     assert [one["output"] for one in results] == ["yes"]
-    if sections:
-        calls = [one["toolCallId"] for one in asked if one.get("toolName") == "wait"]
-        assert [one["toolCallId"] for one in results] == calls
+    calls = [one["toolCallId"] for one in asked if one.get("toolName") == "wait"]
+    assert [one["toolCallId"] for one in results] == calls
 
 
 async def test_an_approval_is_an_answer_too() -> None:
@@ -117,7 +117,7 @@ async def test_an_answer_must_be_for_the_questions_that_are_open() -> None:
         async with post(app, "/ai-sdk", ASKED) as exchange:
             asked = await chunks(exchange)
         body = answer_to(asked, state="output-available", output=1)
-        part = body["messages"][-1]["parts"][0]
+        part = body["messages"][-1]["parts"][-1]
         known = part["toolCallId"]
         part["toolCallId"] = f"{known}x"
         async with post(app, "/ai-sdk", body) as wrong:
@@ -270,7 +270,7 @@ async def test_a_run_that_waits_asks_again_and_is_told_over_its_answer() -> None
     # Who tells the run again does not know what the answer was.
     [output] = [one for one in whole if one.get("toolCallId") == told[-3]["toolCallId"]][2:]
     assert (output["output"], output["providerExecuted"]) == (None, True)
-    assert [one["type"] for one in whole].count("start-step") == 1
+    assert [one["type"] for one in whole].count("start-step") == 2
     assert text_of(whole) == text_of(told) + text_of(rest)
 
 

@@ -26,7 +26,7 @@ from dockrion.events.model import (
 )
 from dockrion.testing import read_sse
 from dockrion.wires.ai_sdk import AiSdk
-from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told, UiAnswer
+from dockrion.wires.ai_sdk_chunks import AiSdkWire, Call, Told, UiAnswer
 from dockrion.wires.questions import QuestionId
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of
 
@@ -74,6 +74,8 @@ def test_everything_comes_between_the_start_and_the_end_of_the_message() -> None
         "data-checkpoint",
         "data-policy",
         "text-end",
+        "finish-step",
+        "start-step",
         "tool-input-available",
         "tool-approval-request",
         "tool-output-available",
@@ -214,7 +216,7 @@ def test_a_question_is_a_tool_that_the_user_may_approve_or_answer() -> None:
     ]
 
 
-def test_a_run_that_goes_on_says_what_it_has_taken_and_knows_what_was_before() -> None:
+def test_a_run_that_goes_on_says_what_it_has_taken() -> None:
     answers = tuple(
         UiAnswer(QuestionId("r_1", name), given, value, denied=denied)
         for name, given, value, denied in [
@@ -223,16 +225,9 @@ def test_a_run_that_goes_on_says_what_it_has_taken_and_knows_what_was_before() -
             ("i3", False, "no", False),
         ]
     )
-    before: list[Event] = [
-        START,
-        ToolCall("a", "c", {}),
-        *(Interrupt("?", f"i{n}") for n in (1, 2, 3)),
-    ]
-    wire = wire_of(message_id="m", since=5, answers=answers)
-    assert wire.encode(Batch(before, 0, TIME))
-    rest = read(wire.encode(Batch([ToolResult("a", "c", 3), DONE], 5, TIME)))
+    rest = chunks(DONE, message_id="m", answers=answers)
     assert rest[0]["messageId"] == "m"
-    assert rest[1:6] == [
+    assert rest[1:5] == [
         {
             "type": "tool-output-available",
             "toolCallId": "r_1:i1",
@@ -247,15 +242,37 @@ def test_a_run_that_goes_on_says_what_it_has_taken_and_knows_what_was_before() -
             "providerExecuted": True,
         },
         {"type": "start-step"},
-        {"type": "tool-output-available", "toolCallId": "call_r_1_1", "output": 3},
     ]
 
 
-def test_a_text_that_others_went_on_with_is_begun_anew_for_who_answers() -> None:
-    wire = wire_of(since=3)
-    wire.encode(Batch([START, Interrupt("?", "i"), Token("a")], 0, TIME))
-    rest = read(wire.encode(Batch([Token("b")], 3, TIME)))
-    assert [chunk["type"] for chunk in rest[1:]] == ["start-step", "text-start", "text-delta"]
+AGAIN: list[list[Event]] = [
+    # The code goes on in the tool.
+    [ToolResult("a", "c1", 3)],
+    # The node is run again, and calls the tool once more.
+    [ToolCall("a", "c2", {"x": 1}), ToolResult("a", "c2", 3)],
+]
+
+
+@pytest.mark.parametrize("events", AGAIN)
+def test_a_call_that_has_asked_gets_its_result_from_whoever_tells(events: list[Event]) -> None:
+    before: list[Event] = [START, ToolCall("a", "c1", {"x": 1}), Interrupt("?", "i")]
+    result = {"type": "tool-output-available", "toolCallId": "call_r_1_1", "output": 3}
+    whole = chunks(*before, *events, DONE)
+    page = chunks(*events, DONE, calls=(Call("a", None, "call_r_1_1", {"x": 1}, waits=True),))
+    for told in (whole, page):
+        tools = [one for one in told if one["type"].startswith("tool-")]
+        assert [one for one in tools if one["toolCallId"] == "call_r_1_1"][-1] == result
+        assert len({one["toolCallId"] for one in tools} - {"r_1:i"}) == 1
+
+
+def test_another_call_of_a_tool_that_waits_is_another() -> None:
+    waiting = Call("a", None, "one", {"x": 1}, waits=True)
+    told = chunks(ToolCall("a", "c", {"x": 2}), ToolResult("a", "c", 3), DONE, calls=(waiting,))
+    outputs = [one for one in told if one["type"] == "tool-output-available"]
+    assert [(one["toolCallId"], one["output"]) for one in outputs] == [
+        ("call_r_1_0", 3),
+        ("one", None),
+    ]
 
 
 @given(st.integers(1, len(EVERYTHING) - 1))
@@ -365,13 +382,13 @@ def test_answers_go_to_the_run_that_has_asked() -> None:
         "c:d": {"any": 1},
         "e": "never",
     }
-    assert [(one.given, one.denied) for one in call.answers] == [
+    assert [(one.given, one.denied) for one in call.told.answers] == [
         (True, False),
         (True, True),
         (True, False),
         (False, False),
     ]
-    assert (call.is_input, call.message_id, call.thread_id) == (False, "m", "t")
+    assert (call.is_input, call.told.message_id, call.thread_id) == (False, "m", "t")
 
 
 def test_what_is_open_or_has_been_taken_is_no_answer() -> None:
@@ -384,14 +401,14 @@ def test_what_is_open_or_has_been_taken_is_no_answer() -> None:
     ):
         call = AiSdk(chat_of()).read(answered(part))
         assert call.is_input
-        assert call.message_id == "m"
+        assert call.told.message_id == "m"
 
 
 def test_a_new_message_of_the_user_s_is_no_answer_to_an_old_question() -> None:
     body = answered(question("output-available", output=1))
     body["messages"].append(USER)
     call = AiSdk(chat_of()).read(body)
-    assert (call.is_input, call.message_id) == (True, None)
+    assert (call.is_input, call.told.message_id) == (True, None)
     assert call.payload["messages"] == [{"id": "1", "role": "user", "content": "hi"}] * 2
 
 
@@ -462,6 +479,6 @@ def test_an_agent_that_takes_one_text_gets_the_last_one_and_says_which_it_cannot
 
 def test_who_comes_back_is_not_refused() -> None:
     again = AiSdk(chat_of()).read_again
-    assert again(None).message_id is None
-    assert again({"messages": [3]}).message_id is None
-    assert again(answered()).message_id == "m"
+    assert again(None).told.message_id is None
+    assert again({"messages": [3]}).told.message_id is None
+    assert again(answered()).told.message_id == "m"

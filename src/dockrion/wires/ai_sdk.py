@@ -7,32 +7,27 @@ from typing import Any, cast
 import msgspec
 
 from dockrion.errors import DockrionError
-from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told, UiAnswer
-from dockrion.wires.ai_sdk_messages import answers_in, as_in_chats
+from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told
+from dockrion.wires.ai_sdk_messages import answers_in, as_in_chats, calls_that_wait
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
 
 
 class AiSdkCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: messages for a new run, or `answers` with which one goes on, whose payload they are then.
-
-    The page has seen what the run has told before `since`.
-    """
+    """One request: messages for a new run, or answers with which one goes on, whose payload they are then."""
 
     chat: Chat
+    told: Told
     payload: Any = None
     thread_id: str | None = None
-    message_id: str | None = None
-    answers: tuple[UiAnswer, ...] = ()
-    since: int = 0
     streams: bool = True
 
     @property
     def is_input(self) -> bool:
-        return not self.answers
+        return not self.told.answers
 
     def wire(self, run: WireRun) -> AiSdkWire:
-        return AiSdkWire(self.chat, run, Told(self.message_id, self.since, self.answers))
+        return AiSdkWire(self.chat, run, self.told)
 
 
 class AiSdk:
@@ -51,29 +46,26 @@ class AiSdk:
         if thread_id is not None and not isinstance(thread_id, str):
             raise wrong("id", f"must be a string, the id of the chat, got {kind_of(thread_id)}")
         messages = messages_of(asked.get("messages"), field="messages")
-        answers = answers_in(messages[-1], field=f"messages[{len(messages) - 1}]")
+        last = messages[-1]
+        answers = answers_in(last, field=f"messages[{len(messages) - 1}]")
         if answers:
+            told = Told(_continued(last), answers, calls_that_wait(last))
             payload = {one.question.interrupt_id: one.value for one in answers}
         else:
             heard, places = as_in_chats(messages, field="messages")
             if not heard:
                 raise wrong("messages", "must have a message with more than what a page shows")
+            told = Told(_continued(last))
             payload = self._chat.payload(heard, field="messages", places=places)
-        return AiSdkCall(
-            chat=self._chat,
-            payload=payload,
-            thread_id=thread_id,
-            message_id=_continued(messages[-1]),
-            answers=answers,
-        )
+        return AiSdkCall(chat=self._chat, told=told, payload=payload, thread_id=thread_id)
 
     def read_again(self, body: Any) -> AiSdkCall:
         match body:
             case {"messages": [*_, {"role": str()} as last]}:
-                message_id = _continued(cast("Message", last))
+                told = Told(_continued(cast("Message", last)))
             case _:
-                message_id = None
-        return AiSdkCall(chat=self._chat, message_id=message_id)
+                told = Told()
+        return AiSdkCall(chat=self._chat, told=told)
 
     def refusal(self, error: DockrionError) -> dict[str, Any]:
         return {"type": "error", "errorText": error.message, "code": error.code}

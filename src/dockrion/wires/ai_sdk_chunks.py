@@ -42,14 +42,24 @@ class UiAnswer(Answer, frozen=True):
     denied: bool = False
 
 
-class Told(NamedTuple):
-    """What the page has: the message that goes on, if it is not a new one; what the run has told before `since`; and
-    the answers with which it goes on from there.
+class Call(NamedTuple):
+    """A call without a result: the agent's name for it, and the page's. One that `waits` was made before a question:
+    what has asked may be run again from its beginning, and then the same call is made once more.
     """
 
+    tool: str
+    call_id: str | None
+    id: str
+    arguments: Any
+    waits: bool = False
+
+
+class Told(NamedTuple):
+    """What the page has of a message that goes on: its id, what its user says to the run's questions, and calls that wait."""
+
     message_id: str | None = None
-    since: int = 0
     answers: tuple[UiAnswer, ...] = ()
+    calls: tuple[Call, ...] = ()
 
 
 class AiSdkWire:
@@ -57,7 +67,7 @@ class AiSdkWire:
 
     Each text of the agent's is a part, told apart by node and message id; what a handler says itself goes on in a
     new one after a tool call. The agent's tools are marked as executed elsewhere: else the page would call them, or
-    send their results. A step ends where the run waits; whatever is in one step, pages take for one turn.
+    send their results. Questions are in a step of their own.
     """
 
     content_type: bytes = b"text/event-stream"
@@ -73,15 +83,14 @@ class AiSdkWire:
         self._spoke = False
         # Those that are open, with the frame of their next text.
         self._texts: dict[Channel, _Text] = {}
-        # Calls without a result, by the tool's name and the id that the agent gives them.
-        self._calls: list[tuple[str, str | None, str]] = []
+        self._calls = [*told.calls]
         self._asked: list[str] = []
 
     def encode(self, batch: Batch) -> bytes:
         parts, texts, cursor = self._parts, self._texts, self._cursor
         self._sequence = batch.first
         opening = 0
-        if not self._begun and batch.first >= self._told.since:
+        if not self._begun:
             self._begin()
             opening = len(parts)
         for event in batch.events:
@@ -119,9 +128,6 @@ class AiSdkWire:
         self._say("start", {"messageId": message_id, "messageMetadata": metadata})
         for answer in self._told.answers:
             self._answered(answer)
-        self._asked.clear()
-        # A page has no text that was begun in another answer.
-        self._texts.clear()
         self._say("start-step", {})
 
     def _take(self, event: Event) -> None:
@@ -171,9 +177,9 @@ class AiSdkWire:
         if reply:
             self._speak(Token(reply))
         self._close_texts()
-        for _, _, call_id in self._calls:
+        for call in self._calls:
             # Nothing comes of it any more.
-            self._say("tool-output-available", {"toolCallId": call_id, "output": None})
+            self._say("tool-output-available", {"toolCallId": call.id, "output": None})
         self._calls.clear()
         # Not for the history, which comes back with each request.
         self._data("output", event.output, transient=True)
@@ -217,31 +223,41 @@ class AiSdkWire:
 
     # Tools
 
-    def _call(self, event: ToolCall) -> str:
+    def _call(self, event: ToolCall) -> None:
         self._close(_OWN)
+        tool, arguments = event.tool, event.arguments
+        for place, call in enumerate(self._calls):
+            if call.waits and (call.tool, call.arguments) == (tool, arguments):
+                self._calls[place] = Call(tool, event.call_id, call.id, arguments)
+                return
         # The page knows it in the whole conversation.
-        call_id = f"call_{self._run_id}_{self._sequence}"
-        self._calls.append((event.tool, event.call_id, call_id))
-        known = {"toolCallId": call_id, "toolName": event.tool, "input": event.arguments}
+        call = Call(tool, event.call_id, f"call_{self._run_id}_{self._sequence}", arguments)
+        self._calls.append(call)
+        known = {"toolCallId": call.id, "toolName": tool, "input": arguments}
         self._say("tool-input-available", {**known, "dynamic": True, "providerExecuted": True})
-        return call_id
 
     def _called(self, event: ToolResult) -> None:
-        call = next((one for one in self._calls if one[:2] == (event.tool, event.call_id)), None)
+        calls = [one for one in self._calls if one.tool == event.tool]
+        exact = (one for one in calls if one.call_id == event.call_id)
+        call = next(exact, None) or next((one for one in calls if one.waits), None)
         if call is None:
-            # The Dockfile's filter lets results pass, and no calls; or it was told before questions that are not kept.
+            # The Dockfile's filter lets results pass, and no calls.
             self._call(ToolCall(event.tool, event.call_id, None))
             call = self._calls[-1]
         self._calls.remove(call)
         if event.error is None:
-            self._say("tool-output-available", {"toolCallId": call[2], "output": event.output})
+            self._say("tool-output-available", {"toolCallId": call.id, "output": event.output})
         else:
-            self._say("tool-output-error", {"toolCallId": call[2], "errorText": event.error})
+            self._say("tool-output-error", {"toolCallId": call.id, "errorText": event.error})
 
     # Questions
 
     def _ask(self, event: Interrupt) -> None:
         self._close_texts()
+        if not self._asked:
+            # Pages send answers by themselves when nothing else is open in the last step; a tool that asks is.
+            self._say("finish-step", {})
+            self._say("start-step", {})
         call_id = str(QuestionId(self._run_id, event.interrupt_id))
         self._asked.append(call_id)
         known = {"toolCallId": call_id, "toolName": QUESTION, "input": event.value}
@@ -255,6 +271,7 @@ class AiSdkWire:
             taken = {"toolCallId": call_id, "output": None, "providerExecuted": True}
             self._say("tool-output-available", taken)
         self._asked.clear()
+        self._calls = [call._replace(waits=True) for call in self._calls]
         self._say("finish-step", {})
         self._say("start-step", {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from dockrion.events.jsonable import encode
-from dockrion.wires.ai_sdk_chunks import QUESTION, UiAnswer
+from dockrion.wires.ai_sdk_chunks import QUESTION, Call, UiAnswer
 from dockrion.wires.chat import Message, kind_of, wrong
 from dockrion.wires.questions import QuestionId
 
@@ -46,6 +46,24 @@ def answers_in(message: Message, *, field: str) -> tuple[UiAnswer, ...]:
         raise wrong(f"{field}.parts", "has answers to questions of several runs")
     if len({one.question for one in found}) < len(found):
         raise wrong(f"{field}.parts", "answers one question twice")
+    return tuple(found)
+
+
+def calls_that_wait(message: Message) -> tuple[Call, ...]:
+    """Return the agent's own calls that have no result so far, in a message with answers."""
+    found: list[Call] = []
+    for part in cast("list[Part]", message["parts"]):
+        match part:
+            case {
+                "type": "dynamic-tool",
+                "state": "input-available",
+                "providerExecuted": True,
+                "toolName": str(tool),
+                "toolCallId": str(call_id),
+            }:
+                found.append(Call(tool, None, call_id, part.get("input"), waits=True))
+            case _:
+                pass
     return tuple(found)
 
 

@@ -22,7 +22,10 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> AsyncIterat
             raise RuntimeError("I cannot")
         case "ask":
             yield "Hm. "
+            call = {"tool": "send", "call_id": "s1"}
+            yield {"type": "tool_call", **call, "arguments": {"to": "ann"}}
             sure = await context.ask("Really?")
+            yield {"type": "tool_result", **call, "output": "sent"}
             colour = await context.ask({"which": "colour"})
             yield f"You said {sure} and {colour}."
         case "tool":

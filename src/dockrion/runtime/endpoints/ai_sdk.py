@@ -6,8 +6,6 @@ import re
 from functools import partial
 from typing import ClassVar, Final
 
-import msgspec
-
 from dockrion.errors import DockrionError, GoneError
 from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
@@ -47,19 +45,13 @@ class AiSdkEndpoint(WiredEndpoint):
     stream_headers: ClassVar[tuple[Header, ...]] = ((b"x-vercel-ai-ui-message-stream", b"v1"),)
 
     async def begin(self, asked: WireCall, call: RunCall) -> Told | Known:
-        if not (isinstance(asked, AiSdkCall) and asked.answers):
+        if not (isinstance(asked, AiSdkCall) and asked.told.answers):
             return await super().begin(asked, call)
         runs, waited, left = await answer(
-            self.host, call, asked.answers, field="messages", thread_field="id"
+            self.host, call, asked.told.answers, field="messages", thread_field="id"
         )
-        # From what is kept of its beginning: results come of calls that were made before it asked.
-        seen = waited.end
-        reader = runs.channels.follow(
-            waited.run_id, waited.first, seen=seen, stops_at_questions=True
-        )
-        asked = msgspec.structs.replace(asked, since=seen)
-        wire = wire_of(asked, reader, thread_id=call.thread_id)
-        return Told(reader, wire, seen=seen, left=left)
+        reader = runs.channels.follow(waited.run_id, waited.end, stops_at_questions=True)
+        return Told(reader, wire_of(asked, reader, thread_id=call.thread_id), left=left)
 
     async def go_on(self, chat_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell the chat's run from its first event, if one goes on."""
