@@ -283,9 +283,23 @@ def test_the_component_of_the_page_runs(browser: Browser, origin: str, chatting:
     assert browser.problems == []
 
 
+SAYS_MORE = """
+const messages = ['one', 'two', 'history'].map((text) => ({ id: text, role: 'user', parts: [{ type: 'text', text }] }));
+const told = await newOnes.sendMessages({ chatId: 'c', messages, trigger: 'submit-message' });
+for await (const { delta } of told) {
+  process.stdout.write(delta ?? '');
+}
+"""
+
+
 @pytest.mark.node
-def test_the_snippet_without_a_page_runs(chatting: Server) -> None:
-    [code] = snippets("js", chatting)
+def test_the_snippets_without_a_page_run(chatting: Server) -> None:
+    alone, new_ones = snippets("js", chatting)
+    assert in_node(alone) == "one two end\n"
+    assert in_node(new_ones + SAYS_MORE) == "user:history"
+
+
+def in_node(code: str) -> str:
     ran = subprocess.run(
         ["node", "--input-type=module", "-e", code],
         cwd=CLIENTS,
@@ -294,4 +308,5 @@ def test_the_snippet_without_a_page_runs(chatting: Server) -> None:
         timeout=60,
         check=False,
     )
-    assert ran.stdout == "one two end\n", ran.stderr
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout

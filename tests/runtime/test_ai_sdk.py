@@ -236,6 +236,10 @@ async def test_a_run_that_goes_on_is_told_again_from_its_start_and_no_other() ->
             first = await exchange.receive()
         async with request(app, "GET", "/ai-sdk/u/stream") as another:
             assert await status_of(another) == 204
+        async with request(app, "GET", AGAIN, headers={"x-thread-id": "u"}) as another:
+            assert await status_of(another) == 204
+        async with request(app, "GET", AGAIN, headers={"x-thread-id": "\n"}) as another:
+            assert await status_of(another) == 400
         async with request(app, "GET", AGAIN) as again:
             go.set()
             whole = await again.read()

@@ -59,7 +59,7 @@ class AiSdkEndpoint(WiredEndpoint):
         try:
             if scope["method"] != "GET":
                 raise wrong_method(request, ["GET"])
-            told = await self._going_on(chat_id, scope)
+            told = await self._going_on(chat_id, request)
         except DockrionError as exc:
             allowed = [(b"allow", b"GET")] if exc.status == 405 else []
             await self.refuse(send, exc, request, allowed)
@@ -69,12 +69,13 @@ class AiSdkEndpoint(WiredEndpoint):
         else:
             await stream(self.host, told, request, receive, send, headers=self.stream_headers)
 
-    async def _going_on(self, chat_id: str, scope: Scope) -> Told | None:
-        identity = await self.host.gate.identify(scope)
+    async def _going_on(self, chat_id: str, request: Request) -> Told | None:
+        identity = await self.host.gate.identify(request.scope)
+        thread_id = request.thread_id() or chat_id
         if self.host.runs is None:
             return None
         runs = await runs_of(self.host)
-        record = await runs.going_on_in(chat_id, identity)
+        record = await runs.going_on_in(thread_id, identity)
         if record is None:
             return None
         try:

@@ -157,11 +157,14 @@ def _ai_sdk(spec: DockSpec) -> dict[str, Any]:
     }
 
 
-def _ai_sdk_again(_spec: DockSpec) -> dict[str, Any]:
+def _ai_sdk_again(spec: DockSpec) -> dict[str, Any]:
     chat = {"name": "chat_id", "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}}
     return {
         **_asked("resumeAiSdk", "Follow the run that goes on in a chat, from its first event"),
-        "parameters": [chat],
+        "parameters": [
+            chat,
+            *(one for one in options(spec) if one["name"] not in ("run_id", "X-Run-ID")),
+        ],
         "responses": {
             "200": _UI_STREAM,
             "204": {"description": "None goes on that is held."},
@@ -304,7 +307,7 @@ WIRE_OPERATIONS: Final = (
         "/ai-sdk/{chat_id}/stream",
         "get",
         _ai_sdk_again,
-        (ServiceUnavailableError, ShuttingDownError, TooManySubscribersError),
+        (ValidationError, ServiceUnavailableError, ShuttingDownError, TooManySubscribersError),
         protected=True,
         counted=False,
         error_schema="AiSdkError",
