@@ -14,8 +14,8 @@ SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"expose.streaming": "websocket"}, ["expose.streaming: websocket"]),
     ({"expose.streaming": ["sse", "websocket"]}, ["expose.streaming: websocket"]),
     (
-        {"expose.protocols": ["mcp", "openai", "a2a"]},
-        ["expose.protocols: a2a", "expose.protocols: mcp"],
+        {"expose.protocols": ["a2a", "openai", "ai-sdk"]},
+        ["expose.protocols: ai-sdk", "expose.protocols: a2a"],
     ),
 ]
 
@@ -27,7 +27,7 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
-    {"expose.protocols": ["openai", "ag-ui", "ai-sdk"], "expose.chat": {}},
+    {"expose.protocols": ["openai", "ag-ui", "ai-sdk", "mcp"], "expose.chat": {}},
     {
         "expose.chat": None,
         "expose.root_path": None,

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("expose.streaming", values=("websocket",)),
-    Row("expose.protocols", values=("a2a", "mcp")),
+    Row("expose.protocols", values=("a2a",)),
 )
 
 

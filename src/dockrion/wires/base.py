@@ -66,18 +66,22 @@ class WireCall(Protocol):
     def wire(self, run: WireRun) -> Wire: ...
 
 
-class WirePath(Protocol):
-    """How one path of a protocol reads its requests. Values in, values out: no I/O.
-
-    `read` gets the body as JSON data and raises `ValidationError`. `read_again` gets the body of a caller who comes
-    back to a run of its own (None: it is no JSON), and must not refuse it. `refusal` is the body of an error's answer.
-    """
+class WireEntry(Protocol):
+    """One path of a protocol; `refusal` is the body of an error's answer."""
 
     @property
     def path(self) -> str: ...
 
+    def refusal(self, error: DockrionError) -> Any: ...
+
+
+class WirePath(WireEntry, Protocol):
+    """How one path of a protocol reads its requests. Values in, values out: no I/O.
+
+    `read` gets the body as JSON data and raises `ValidationError`. `read_again` gets the body of a caller who comes
+    back to a run of its own (None: it is no JSON), and must not refuse it.
+    """
+
     def read(self, body: Any) -> WireCall: ...
 
     def read_again(self, body: Any) -> WireCall: ...
-
-    def refusal(self, error: DockrionError) -> Any: ...

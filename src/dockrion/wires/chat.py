@@ -17,13 +17,31 @@ _TEXTS: Final = frozenset({"text", "input_text", "output_text"})
 Message = dict[str, Any]
 
 
-class Chat:
+class Replies:
+    """One for each app: it knows where the text of an output is."""
+
+    def __init__(self, spec: DockSpec) -> None:
+        named = None if spec.expose.chat is None else spec.expose.chat.output
+        self._reply: Final = (named,) if named else (text_key(spec.io_schema.output), MESSAGES)
+
+    def reply(self, output: Any) -> str:
+        """Return the text of an output: of an agent that gave no tokens."""
+        if isinstance(output, str):
+            return output
+        if isinstance(output, Mapping):
+            known = cast("Mapping[str, Any]", output)
+            for name in self._reply:
+                if (text := _said(known.get(name))) is not None:
+                    return text
+        return encode(output).decode()
+
+
+class Chat(Replies):
     """One for each app: it knows what the Dockfile says of payloads and outputs."""
 
     def __init__(self, spec: DockSpec) -> None:
+        super().__init__(spec)
         self._into: Final[ChatInput] = chat_input(spec)
-        named = None if spec.expose.chat is None else spec.expose.chat.output
-        self._reply: Final = (named,) if named else (text_key(spec.io_schema.output), MESSAGES)
         self.agent: Final = spec.agent.name
         # Of the text that is kept of a reply, to be said again at its end.
         self.max_chars: Final = spec.expose.limits.max_output_bytes
@@ -43,17 +61,6 @@ class Chat:
                 text = _text_of(messages[number], field=f"{field}[{place}]")
                 return text if name is None else {name: text}
         raise wrong(field, "must have a message of the role `user`, which this agent answers")
-
-    def reply(self, output: Any) -> str:
-        """Return the text of an output: of an agent that gave no tokens."""
-        if isinstance(output, str):
-            return output
-        if isinstance(output, Mapping):
-            known = cast("Mapping[str, Any]", output)
-            for name in self._reply:
-                if (text := _said(known.get(name))) is not None:
-                    return text
-        return encode(output).decode()
 
 
 def messages_of(value: Any, *, field: str) -> list[Message]:

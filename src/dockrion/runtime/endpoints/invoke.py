@@ -249,19 +249,34 @@ async def read_call(
     run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
     thread_id = request.thread_id()
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-    payload, is_input = decode_payload(body), True
+    payload = Payload(decode_payload(body), is_input=True)
     if read is not None:
-        payload, is_input = read(payload)
+        payload = read(payload.value)
+    ids = (run_id, thread_id)
+    return await accept_call(host, request, payload, identity=identity, ids=ids)
+
+
+async def accept_call(
+    host: AgentHost,
+    request: Request,
+    payload: Payload,
+    *,
+    identity: Identity,
+    ids: tuple[str | None, str | None],
+) -> RunCall:
+    """Check what an agent would get; it is there then. `ids` are those of the run and of its thread, where known."""
+    value, is_input = payload
+    run_id, thread_id = ids
     if is_input:
-        check_payload(host.input_schema, payload)
+        check_payload(host.input_schema, value)
     if host.runner is None:
         await host.wait_for_runner()
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
-        await host.check_injection(payload, request_id=request_id)
+        await host.check_injection(value, request_id=request_id)
     if run_id is None and host.ids is not None:
         run_id = await host.own_id()
-    return RunCall(payload, run_id, thread_id, identity, request_id, request.cause)
+    return RunCall(value, run_id, thread_id, identity, request_id, request.cause)
 
 
 async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:

@@ -24,6 +24,7 @@ PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
     {
         "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
         "ag-ui": "dockrion.runtime.endpoints.ag_ui:AgUiPaths",
+        "mcp": "dockrion.runtime.endpoints.mcp:McpPaths",
         "openai": "dockrion.runtime.endpoints.openai:OpenAIPaths",
     },
     extras={},

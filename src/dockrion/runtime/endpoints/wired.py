@@ -35,7 +35,7 @@ from dockrion.runtime.responses import Header, Headers, error_headers, send_json
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.wire_writer import Retold, write_retold
 from dockrion.runtime.writer import StreamWriter
-from dockrion.wires.base import AnswerWire, Wire, WireCall, WirePath, WireRun
+from dockrion.wires.base import AnswerWire, Wire, WireCall, WireEntry, WirePath, WireRun
 
 # Clients of some protocols send a call again by themselves when it fails, and an agent would be paid for twice.
 _NOT_AGAIN: Final = (b"x-should-retry", b"false")
@@ -59,23 +59,24 @@ class Known(NamedTuple):
     body: Any
 
 
-class WiredEndpoint:
-    """One for each path. `stream_headers` are what its streams have beside those of all."""
+# Gives what is told, and whether as a stream; raises what a request can be refused with.
+Opening = Callable[[Request, Receive], Awaitable[tuple[Told | Known, bool]]]
+
+
+class RunEndpoint:
+    """Answers invocations with runs, however they are read. `stream_headers` are what its streams have beside those of all."""
 
     stream_headers: ClassVar[tuple[Header, ...]] = ()
 
-    def __init__(self, host: AgentHost, path: WirePath) -> None:
+    def __init__(self, host: AgentHost, path: WireEntry) -> None:
         self.host: Final = host
         self.path: Final = path
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        if scope["method"] != "POST":
-            await self.refuse(send, wrong_method(request, ["POST"]), request, [(b"allow", b"POST")])
-            return
+    async def serve(self, request: Request, receive: Receive, send: Send, opening: Opening) -> None:
+        """Answer one invocation with the run that `opening` gives."""
         with self.host.traffic.begin(self.path.path, request) as call:
             try:
-                opened, streams = await self._open(request, receive)
+                opened, streams = await opening(request, receive)
             except CallerLeftError:
                 call.left()
                 await answer_nobody(send)
@@ -105,31 +106,6 @@ class WiredEndpoint:
         extra = [*request.answer_headers, *(headers or ()), *error_headers(error)]
         body = self.path.refusal(error)
         await send_json(send, error.status, body, request.request_id, extra)
-
-    async def _open(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
-        host = self.host
-        identity = await let_in(host, request)
-        last_event = request.last_event()
-        if last_event is not None:
-            body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-            reader = await go_on(host, last_event, identity=identity, from_start=True)
-            assert host.runs is not None, "it has given the reader"
-            record = await host.runs.store.get(reader.run_id)
-            thread_id = None if record is None else record.thread_id
-            again = self.path.read_again(_json_of(body))
-            wire = wire_of(again, reader, thread_id=thread_id)
-            return Told(reader, wire, seen=last_event[1] + 1), True
-        read: list[WireCall] = []
-
-        def payload_of(body: Any) -> Payload:
-            read.append(self.path.read(body))
-            return Payload(read[0].payload, is_input=read[0].is_input)
-
-        call = await read_call(host, request, receive, identity=identity, read=payload_of)
-        [asked] = read
-        thread_id = call.thread_id or _checked(asked.thread_id)
-        call = msgspec.structs.replace(call, thread_id=thread_id, needs_tokens=True)
-        return await self.begin(asked, call), asked.streams
 
     async def _tell(
         self,
@@ -178,6 +154,46 @@ class WiredEndpoint:
                 await answer_nobody(send)
 
 
+class WiredEndpoint(RunEndpoint):
+    """One for each path whose every `POST` is an invocation."""
+
+    def __init__(self, host: AgentHost, path: WirePath) -> None:
+        super().__init__(host, path)
+        self._reader = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        if scope["method"] != "POST":
+            await self.refuse(send, wrong_method(request, ["POST"]), request, [(b"allow", b"POST")])
+            return
+        await self.serve(request, receive, send, self._open)
+
+    async def _open(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
+        host = self.host
+        identity = await let_in(host, request)
+        last_event = request.last_event()
+        if last_event is not None:
+            body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
+            reader = await go_on(host, last_event, identity=identity, from_start=True)
+            assert host.runs is not None, "it has given the reader"
+            record = await host.runs.store.get(reader.run_id)
+            thread_id = None if record is None else record.thread_id
+            again = self._reader.read_again(_json_of(body))
+            wire = wire_of(again, reader, thread_id=thread_id)
+            return Told(reader, wire, seen=last_event[1] + 1), True
+        read: list[WireCall] = []
+
+        def payload_of(body: Any) -> Payload:
+            read.append(self._reader.read(body))
+            return Payload(read[0].payload, is_input=read[0].is_input)
+
+        call = await read_call(host, request, receive, identity=identity, read=payload_of)
+        [asked] = read
+        thread_id = call.thread_id or _checked(asked.thread_id)
+        call = msgspec.structs.replace(call, thread_id=thread_id, needs_tokens=True)
+        return await self.begin(asked, call), asked.streams
+
+
 async def stream(
     host: AgentHost,
     told: Told,
@@ -187,14 +203,19 @@ async def stream(
     *,
     call: Call | None = None,
     headers: Sequence[Header] = (),
+    is_open: bool = False,
 ) -> bool:
-    """Send the frames of a run as they come, and leave it; return whether the caller has left before."""
+    """Send the frames of a run as they come, and leave it; return whether the caller has left before.
+
+    `is_open`: the answer has begun already.
+    """
     source, wire = told.source, told.wire
     left = True
     writer: StreamWriter | None = None
     try:
         async with Connection(host, source, request.scope, receive) as open_stream:
-            await start_stream(send, request, wire.content_type, source.run_id, headers)
+            if not is_open:
+                await start_stream(send, request, wire.content_type, source.run_id, headers)
             if call is not None:
                 call.sent_status = 200
             if isinstance(source, Run):

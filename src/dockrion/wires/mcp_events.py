@@ -1,0 +1,217 @@
+"""The events of a run as MCP's messages: progress, and one response."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+
+import msgspec
+
+from dockrion.events import sse
+from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Complete,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.wires.base import WireRun
+from dockrion.wires.mcp_rpc import RequestId
+from dockrion.wires.mcp_tool import Question, Tool, failure, form, required, unanswered
+
+# Progress is counted in millionths of the whole, and every message is one ahead of the last, as MCP has it.
+_WHOLE: Final = 1_000_000
+# Of the first event of a stream that can be come back to; a client comes back after so many milliseconds.
+_RETRY: Final = b"retry: 1000\n"
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """How one call is told, so much of it that whoever comes back to it is told the same.
+
+    `asks`: its client can ask its user. `modern`: it does so with the result, and calls again; else while the stream
+    is open. `primes`: it takes an event without data, whose id it can come back with.
+    """
+
+    request_id: RequestId
+    progress_token: RequestId | None = None
+    tokens: bool = False
+    asks: bool = False
+    modern: bool = False
+    primes: bool = False
+
+    def __str__(self) -> str:
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode()
+
+    @classmethod
+    def read(cls, text: str) -> Told | None:
+        try:
+            data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            return msgspec.json.decode(data, type=cls)
+        except (binascii.Error, msgspec.MsgspecError, ValueError):
+            return None
+
+
+class McpWire:
+    """The answer of one `tools/call`. `waits` while its stream is to stay open for what follows an answer."""
+
+    content_type: bytes = b"text/event-stream"
+
+    def __init__(
+        self,
+        tool: Tool,
+        run: WireRun,
+        told: Told,
+        *,
+        can_be_answered: bool,
+        stamp: dict[str, Any],
+    ) -> None:
+        """`stamp`: what every result says of the server."""
+        self._tool = tool
+        self.run_id: Final = run.run_id
+        self.told: Final = told
+        self._streams = run.streams
+        self._can_be_answered = can_be_answered
+        self._asks = told.asks and can_be_answered and (told.modern or run.streams)
+        self._stamp = stamp
+        self._cursor = f"{run.run_id}:%d:{told}".encode() if run.cursors else None
+        # The next sequence.
+        self.position = 0
+        self.waits = False
+        self._parts: list[bytes] = []
+        # The open questions, each with its sequence.
+        self._asked: list[tuple[int, Question]] = []
+        self._result: dict[str, Any] | None = None
+        self._progress = 0
+        token = told.progress_token
+        self._tells = token is not None and run.streams
+        # In place of a `%` of the token's stand two, since the frame is filled.
+        params = encode({"progressToken": token})[:-1].replace(b"%", b"%%")
+        head = b'{"jsonrpc":"2.0","method":"notifications/progress","params":' + params
+        message = head + b',"progress":%d.%06d,"total":1,"message":%b}}'
+        self._frame = sse.frame(message, event_id=self._cursor)
+        self._tells_tokens = self._tells and told.tokens
+
+    def encode(self, batch: Batch) -> bytes:
+        self.position = batch.first
+        tells_tokens = self._tells_tokens
+        for event in batch.events:
+            if type(event) is Token:
+                if tells_tokens and event.content:
+                    self._say(encode_text(event.content))
+                if self._asked:
+                    self._asked.clear()
+            else:
+                self._take(event)
+            self.position += 1
+        return self._taken()
+
+    def heartbeat(self) -> bytes:
+        return sse.COMMENT_HEARTBEAT
+
+    def paused(self) -> bytes:
+        questions = [one for _, one in self._asked]
+        last = self.position - 1
+        if not self._asks:
+            result = unanswered(questions, self.run_id, can_be=self._can_be_answered)
+            self._respond(result, at=last)
+        elif self.told.modern:
+            self._respond(required(questions, self.run_id), at=last)
+        else:
+            for at, one in self._asked:
+                asked = {"id": f"{self.run_id}:{one.interrupt_id}", "method": "elicitation/create"}
+                self._send({"jsonrpc": "2.0", **asked, "params": form(one)}, at=at)
+            self.waits = True
+        return self._taken()
+
+    def answer(self) -> Any:
+        """Return the response; there is one, since the run has ended, or waits."""
+        assert self._result is not None, "a run that is answered has come to something"
+        return self._response(self._result)
+
+    @property
+    def is_answered(self) -> bool:
+        return self._result is not None
+
+    def _take(self, event: Event) -> None:
+        if self._asked and type(event) is not Interrupt:
+            # They have been answered.
+            self._asked.clear()
+        match event:
+            case Started():
+                if self._cursor is not None and self.told.primes:
+                    cursor = self._cursor % self.position
+                    self._parts.append(b"data:\n%bid: %b\n\n" % (_RETRY, cursor))
+            case Progress(step=step, progress=progress, message=message):
+                self._progress = max(self._progress, round(progress * _WHOLE) - 1)
+                self._tell(message or step)
+            case Step(node_name=name):
+                self._tell(name)
+            case ToolCall(tool=tool):
+                self._tell(f"calls {tool}")
+            case ToolResult(tool=tool, error=error):
+                if error is not None:
+                    self._tell(f"{tool} failed: {error}")
+            case Policy(message=message):
+                self._tell(message)
+            case Interrupt(value=value, interrupt_id=interrupt_id):
+                self._asked.append((self.position, Question(interrupt_id, value)))
+            case Complete(output=output, metadata=metadata):
+                self._end(self._tool.result(output, metadata, self.run_id))
+            case Failed(error=error, code=code):
+                self._end(failure(error, code, self.run_id))
+            case Cancelled(reason=reason):
+                self._end(failure(f"The run was cancelled: {reason}", "CANCELLED", self.run_id))
+            case _:
+                pass
+
+    def _end(self, result: dict[str, Any]) -> None:
+        self._respond(result, at=self.position)
+
+    def _tell(self, message: str) -> None:
+        if self._tells:
+            self._say(encode_text(message))
+
+    def _say(self, message: bytes) -> None:
+        self._progress += 1
+        whole, part = divmod(self._progress, _WHOLE)
+        cursor = self._cursor
+        if cursor is None:
+            self._parts.append(self._frame % (whole, part, message))
+        else:
+            self._parts.append(self._frame % (whole, part, message, self.position))
+
+    def _respond(self, result: dict[str, Any], *, at: int) -> None:
+        if self._streams:
+            self._send(self._response(result), at=at)
+        else:
+            self._result = result
+
+    def _response(self, result: dict[str, Any]) -> dict[str, Any]:
+        return responded(self.told, result, self._stamp)
+
+    def _send(self, message: dict[str, Any], *, at: int) -> None:
+        cursor = None if self._cursor is None else self._cursor % at
+        self._parts.append(sse.frame(encode(message), event_id=cursor))
+
+    def _taken(self) -> bytes:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
+
+
+def responded(told: Told, result: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:
+    """Return the response with a result, which says more since 2026."""
+    if told.modern:
+        meta = {**result.get("_meta", {}), **stamp}
+        result = {"resultType": "complete", **result, "_meta": meta}
+    return {"jsonrpc": "2.0", "id": told.request_id, "result": result}
