@@ -366,7 +366,7 @@ def test_what_is_not_built_yet_refuses_the_start() -> None:
         "version": "1.0",
         "agent": {"name": "a", "handler": "m:f"},
         "io_schema": {},
-        "expose": {"protocols": ["mcp"]},
+        "expose": {"protocols": ["a2a"]},
     }
     with pytest.raises(ValidationError, match=r"expose\.protocols"):
         create_app(spec)
