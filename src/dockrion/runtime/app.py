@@ -141,9 +141,10 @@ class DockrionApp(FastAPI):
         finally:
             self.user_middleware = users
         served = self._dispatch_to(_WithRequestId(rest))
-        auth = self._host.spec.auth
+        auth, expose = self._host.spec.auth, self._host.spec.expose
         credentials = () if auth is None else auth.headers
-        app: Any = with_cors(served, self._host.spec.expose.cors, credentials=credentials)
+        mcp = "mcp" in expose.protocols
+        app: Any = with_cors(served, expose.cors, credentials=credentials, mcp=mcp)
         for cls, args, kwargs in reversed(users):
             app = cls(app, *args, **kwargs)
         return app

@@ -24,12 +24,17 @@ EXPOSED: Final = (
     "RateLimit-Remaining",
     "RateLimit-Reset",
 )
+# And of clients of MCP, where that is served.
+MCP_ALLOWED: Final = ("MCP-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name")
+MCP_EXPOSED: Final = ("Mcp-Session-Id",)
 
 
-def with_cors(app: ASGIApp, cors: CorsSpec, *, credentials: Iterable[str] = ()) -> ASGIApp:
+def with_cors(
+    app: ASGIApp, cors: CorsSpec, *, credentials: Iterable[str] = (), mcp: bool = False
+) -> ASGIApp:
     """Answer preflights, and add the headers that browsers want, where a request has an `Origin`.
 
-    `credentials` are the headers that callers prove themselves with.
+    `credentials` are the headers that callers prove themselves with; `mcp`: there are clients of that.
     """
     guarded = cast(
         "ASGIApp",
@@ -37,9 +42,14 @@ def with_cors(app: ASGIApp, cors: CorsSpec, *, credentials: Iterable[str] = ()) 
             app,  # pyright: ignore[reportArgumentType]  (the same shape under another name)
             allow_origins=cors.origins,
             allow_methods=cors.methods,
-            allow_headers=(*cors.headers, *ALWAYS_ALLOWED, *credentials),
+            allow_headers=(
+                *cors.headers,
+                *ALWAYS_ALLOWED,
+                *credentials,
+                *(MCP_ALLOWED if mcp else ()),
+            ),
             allow_credentials=cors.credentials,
-            expose_headers=EXPOSED,
+            expose_headers=(*EXPOSED, *MCP_EXPOSED) if mcp else EXPOSED,
         ),
     )
 

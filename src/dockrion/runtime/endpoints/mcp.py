@@ -19,6 +19,7 @@ from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.service import RunCall
+from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection
 from dockrion.runtime.endpoints.invoke import (
@@ -310,10 +311,10 @@ class McpEndpoint(RunEndpoint):
             raise unknown(run_id)
         runs, identity = await runs_of(self.host), call.identity
         record = await runs.get(run_id, identity)
-        # Who calls again after a cut is told the whole run.
-        start = 0
+        if record.is_final:
+            # Who calls again after a cut, with what has been answered.
+            return Known(run_id, asked.response(_of_record(asked.tool, record)))
         if record.status is RunStatus.INTERRUPTED and record.questions:
-            start = record.end
             questions = [Question(one.interrupt_id, one.value) for one in record.questions]
             if any(one.interrupt_id not in responses for one in questions):
                 return Known(run_id, asked.response(required(questions, run_id)))
@@ -326,7 +327,7 @@ class McpEndpoint(RunEndpoint):
                     for one, content in zip(questions, contents, strict=True)
                 }
                 await runs.resume(run_id, identity, answers, cause=call.cause)
-        reader = runs.channels.follow(run_id, start, stops_at_questions=True)
+        reader = runs.channels.follow(run_id, record.end, stops_at_questions=True)
         return Told(reader, wire_of(asked, reader, thread_id=record.thread_id))
 
     async def _come_back(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
@@ -451,6 +452,28 @@ class McpEndpoint(RunEndpoint):
         if request.others is not None:
             status, body = 200, [*request.others, body]
         await send_json(send, status, body, request.request_id, headers)
+
+
+class _Error(msgspec.Struct):
+    message: str
+    code: str
+
+
+class _Result(msgspec.Struct):
+    output: Any = None
+    metadata: dict[str, Any] = {}
+    error: _Error | None = None
+
+
+def _of_record(tool: Tool, record: RunRecord) -> dict[str, Any]:
+    """Return the result of a run that has ended before somebody asks."""
+    run_id = record.run_id
+    if record.result is None:
+        return failure(f"The run was cancelled: {record.cancel_reason}", "CANCELLED", run_id)
+    result = msgspec.json.decode(record.result, type=_Result)
+    if result.error is not None:
+        return failure(result.error.message, result.error.code, run_id)
+    return tool.result(result.output, result.metadata, run_id)
 
 
 def _session(kind: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from dockrion.errors import (
     GoneError,
     NotFoundError,
+    PermissionDeniedError,
     ServiceUnavailableError,
     ShuttingDownError,
     TooManySubscribersError,
@@ -27,6 +28,7 @@ from dockrion.runtime.openapi.parts import (
 )
 from dockrion.runtime.requests import THREAD_ID
 from dockrion.spec import DockSpec
+from dockrion.wires.mcp_rpc import ASSUMED, REVISIONS
 
 WIRE_SCHEMAS: Final[dict[str, Any]] = {
     "AiSdkError": closed({"type": {"const": "error"}, "errorText": TEXT, "code": TEXT}),
@@ -44,6 +46,30 @@ WIRE_SCHEMAS: Final[dict[str, Any]] = {
         "required": ["role", "parts"],
     },
     "AgUiError": closed({"type": {"const": "RUN_ERROR"}, "message": TEXT, "code": TEXT}),
+    "McpError": {
+        "type": "object",
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            "id": {"type": ["string", "integer", "null"]},
+            "error": {
+                "type": "object",
+                "properties": {"code": {"type": "integer"}, "message": TEXT, "data": {}},
+                "required": ["code", "message"],
+            },
+        },
+        "required": ["jsonrpc", "error"],
+    },
+    "McpMessage": {
+        "type": "object",
+        "description": "A request, a notification, or a response of JSON-RPC.",
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            "id": {"type": ["string", "integer"]},
+            "method": TEXT,
+            "params": {"type": "object"},
+        },
+        "required": ["jsonrpc"],
+    },
     "OpenAIError": closed(
         {
             "error": closed(
@@ -200,6 +226,37 @@ def _chat(spec: DockSpec) -> dict[str, Any]:
     }
 
 
+def _mcp(spec: DockSpec) -> dict[str, Any]:
+    version = {
+        "name": "MCP-Protocol-Version",
+        "in": "header",
+        "description": f"The revision of the protocol; without it, {ASSUMED}.",
+        "schema": {"type": "string", "enum": list(REVISIONS)},
+    }
+    session = {
+        "name": "Mcp-Session-Id",
+        "in": "header",
+        "description": "What `initialize` has answered with.",
+        "schema": TEXT,
+    }
+    message = reference("McpMessage")
+    batch = {"type": "array", "minItems": 1, "items": message}
+    answer = {"anyOf": [message, reference("McpError")]}
+    answers = {"anyOf": [answer, {"type": "array", "items": answer}]}
+    return {
+        **_asked("callMcp", "Use the agent as a tool, over MCP"),
+        "parameters": [*options(spec), version, session],
+        "requestBody": {"required": True, "content": json_body({"anyOf": [message, batch]})},
+        "responses": {
+            "200": _told(
+                "The response; of a call that takes a stream, after its progress.", answers
+            ),
+            "202": {"description": "It was taken; there is no response to it."},
+            **(SEEN_ALL if spec.streaming.connection.holds_runs else {}),
+        },
+    }
+
+
 def _respond(spec: DockSpec) -> dict[str, Any]:
     fields = {
         "model": {**TEXT, "description": "Any: there is one agent here."},
@@ -311,6 +368,20 @@ WIRE_OPERATIONS: Final = (
         protected=True,
         counted=False,
         error_schema="AiSdkError",
+    ),
+    Operation(
+        "/mcp",
+        "post",
+        _mcp,
+        (
+            *REFUSALS,
+            PermissionDeniedError,
+            NotFoundError,
+            GoneError,
+            TooManySubscribersError,
+        ),
+        protected=True,
+        error_schema="McpError",
     ),
     Operation(
         "/v1/chat/completions",
