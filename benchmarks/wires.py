@@ -19,12 +19,26 @@ if TYPE_CHECKING:
 TOKENS = 20_000
 ROUNDS = 3
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+CALL: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "test", "arguments": {}},
+}
 PATHS: dict[str, tuple[str, Any]] = {
     "native": ("/invoke/stream", {}),
     "openai, chat completions": ("/v1/chat/completions", CHAT),
     "openai, responses": ("/v1/responses", {"input": "hi", "stream": True}),
     "ai-sdk": ("/ai-sdk", CHAT),
     "ag-ui": ("/ag-ui", {**CHAT, "threadId": "t", "runId": "r"}),
+    "mcp": ("/mcp", CALL),
+    "mcp, with tokens": (
+        "/mcp",
+        {
+            **CALL,
+            "params": {**CALL["params"], "_meta": {"progressToken": 1, "dockrion/tokens": True}},
+        },
+    ),
 }
 
 
@@ -52,7 +66,7 @@ async def measure(agent: Any, *, held: bool) -> dict[str, Any]:
     connection = {"on_disconnect": "continue" if held else "cancel"}
     app = app_for(
         agent,
-        expose={"protocols": ["openai", "ag-ui", "ai-sdk"]},
+        expose={"protocols": ["openai", "ag-ui", "ai-sdk", "mcp"]},
         streaming={"connection": connection},
     )
     best = dict.fromkeys(PATHS, float("inf"))
@@ -78,7 +92,10 @@ async def cpu(app: Any, path: str, body: Any) -> float:
         "path": path,
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+        ],
         "client": ("127.0.0.1", 1),
     }
     messages = iter([{"type": "http.request", "body": json.dumps(body).encode()}])

@@ -498,6 +498,24 @@ async def test_a_question_keeps_the_stream_of_an_older_client_open() -> None:
     assert [(one["id"], text_of(one)) for one in rest] == [(7, "You said yes.")]
 
 
+async def test_one_question_after_the_other_is_asked_once_each() -> None:
+    async def insist(payload: Any, context: StreamContext) -> Any:
+        return {"answers": [await context.ask("One?"), await context.ask("Two?")]}
+
+    async with running(served(insist)) as app:
+        headers = await session(app, capabilities=FORMS)
+        asked: list[str] = []
+        async with post(app, "/mcp", calls(), headers=headers) as exchange:
+            for answer in ("a", "b"):
+                [question] = [event.json() for event in read_sse(await exchange.receive())]
+                asked.append(question["params"]["message"])
+                result = {"action": "accept", "content": {"answer": answer}}
+                await sent(app, {"jsonrpc": "2.0", "id": question["id"], "result": result}, headers)
+            [last] = [event.json() for event in read_sse(await exchange.read())]
+    assert asked == ["One?", "Two?"]
+    assert last["result"]["structuredContent"] == {"answers": ["a", "b"]}
+
+
 @pytest.mark.parametrize(
     ("capabilities", "sections", "says"),
     [

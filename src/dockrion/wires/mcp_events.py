@@ -102,24 +102,31 @@ class McpWire:
         self._tells_tokens = self._tells and told.tokens
 
     def encode(self, batch: Batch) -> bytes:
-        self.position = batch.first
+        self.position = position = batch.first
+        parts, frame, has_cursor = self._parts, self._frame, self._cursor is not None
         tells_tokens = self._tells_tokens
         for event in batch.events:
-            if type(event) is Token:
-                if tells_tokens and event.content:
-                    self._say(encode_text(event.content))
-                if self._asked:
-                    self._asked.clear()
-            else:
+            if type(event) is not Token:
+                self.position = position
                 self._take(event)
-            self.position += 1
+            elif tells_tokens and event.content:
+                # By far the most: as `_tell`, without a call.
+                self._progress = told = self._progress + 1
+                text = encode_text(event.content)
+                if has_cursor:
+                    parts.append(frame % (told // _WHOLE, told % _WHOLE, text, position))
+                else:
+                    parts.append(frame % (told // _WHOLE, told % _WHOLE, text))
+            position += 1
+        self.position = position
         return self._taken()
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
 
     def paused(self) -> bytes:
-        questions = [one for _, one in self._asked]
+        asked, self._asked = self._asked, []
+        questions = [one for _, one in asked]
         last = self.position - 1
         if not self._asks:
             result = unanswered(questions, self.run_id, can_be=self._can_be_answered)
@@ -127,9 +134,9 @@ class McpWire:
         elif self.told.modern:
             self._respond(required(questions, self.run_id), at=last)
         else:
-            for at, one in self._asked:
-                asked = {"id": f"{self.run_id}:{one.interrupt_id}", "method": "elicitation/create"}
-                self._send({"jsonrpc": "2.0", **asked, "params": form(one)}, at=at)
+            for at, one in asked:
+                named = {"id": f"{self.run_id}:{one.interrupt_id}", "method": "elicitation/create"}
+                self._send({"jsonrpc": "2.0", **named, "params": form(one)}, at=at)
             self.waits = True
         return self._taken()
 
@@ -143,9 +150,6 @@ class McpWire:
         return self._result is not None
 
     def _take(self, event: Event) -> None:
-        if self._asked and type(event) is not Interrupt:
-            # They have been answered.
-            self._asked.clear()
         match event:
             case Started():
                 if self._cursor is not None and self.told.primes:
@@ -164,6 +168,9 @@ class McpWire:
             case Policy(message=message):
                 self._tell(message)
             case Interrupt(value=value, interrupt_id=interrupt_id):
+                if self._asked and self._asked[-1][0] < self.position - 1:
+                    # They have been answered: something has come after them.
+                    self._asked.clear()
                 self._asked.append((self.position, Question(interrupt_id, value)))
             case Complete(output=output, metadata=metadata):
                 self._end(self._tool.result(output, metadata, self.run_id))
