@@ -246,6 +246,13 @@ async def test_a_cut_connection_loses_nothing(tooling: Server, mode: Mode, cuts:
     assert calls.read_text() == json.dumps({"text": " ".join(words)}) + "\n"
 
 
+async def test_a_call_without_progress_survives_a_cut_too(tooling: Server, mode: Mode) -> None:
+    with cutting(tooling.port, [0]) as url:
+        async with client_of(url, mode) as client:
+            result = await client.call_tool("e2e", {"text": "one"})
+    assert text_of(result) == "one "
+
+
 async def test_nothing_of_a_match_leaves(server: StartServer, mode: Mode) -> None:
     redacting = server(
         agent_source("tooling"),

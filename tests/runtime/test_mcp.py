@@ -623,15 +623,17 @@ async def test_who_goes_away_ends_the_run() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("modern", [False, True])
-async def test_who_comes_back_goes_on_with_the_run(method: str, modern: bool) -> None:
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", "2026-07-28"])
+async def test_who_comes_back_goes_on_with_the_run(method: str, version: str) -> None:
     gate = Gate()
 
     async def wait(payload: Any, context: StreamContext) -> Any:
         return await gate(payload, context)
 
     async with running(served(wait, streaming=CONTINUES)) as app:
-        body, headers = of_2026(calls(9, **PROGRESS)) if modern else (calls(9, **PROGRESS), OLD)
+        body, headers = calls(9, **PROGRESS), {"MCP-Protocol-Version": version}
+        if version == "2026-07-28":
+            body, headers = of_2026(body)
         async with post(app, "/mcp", body, headers={**headers, **STREAM}) as exchange:
             seen = read_sse(await exchange.receive())
             while not seen[-1].data:
@@ -644,8 +646,9 @@ async def test_who_comes_back_goes_on_with_the_run(method: str, modern: bool) ->
             app, "GET", "/mcp", headers={**headers, "Last-Event-ID": rest[-1].id}
         ) as over:
             assert await over.read() == b""
-    # A client of before knows no event without data.
-    assert [bool(event.data) for event in seen] == ([True] if modern else [False, True])
+    assert [bool(event.data) for event in seen] == (
+        [True] if version < "2025-11-25" else [False, True]
+    )
     assert [event.json().get("id") for event in rest] == [None, 9]
     assert rest[0].json()["params"] == {
         "progressToken": "p",

@@ -203,7 +203,7 @@ class Mcp:
             tokens=meta.get(TOKENS_KEY) is True,
             asks=asks,
             modern=modern,
-            primes=not modern and (head.version or ASSUMED) >= _PRIMES_SINCE,
+            primes=(head.version or ASSUMED) >= _PRIMES_SINCE,
         )
         payload = self.tool.payload(params)
         given = _given(params) if modern else None
