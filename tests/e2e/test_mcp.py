@@ -73,8 +73,14 @@ class User:
 async def client_of(
     url: str, mode: Mode, *, key: str = KEY, user: User | None = None
 ) -> AsyncGenerator[Client]:
-    headers = {"X-API-Key": key}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http_client:
+    """Give a client, each of whose requests has a connection of its own."""
+    http_client = httpx2.AsyncClient(
+        headers={"X-API-Key": key},
+        limits=httpx2.Limits(max_keepalive_connections=0),
+        trust_env=False,
+        timeout=30,
+    )
+    async with http_client:
         transport = streamable_http_client(f"{url}/mcp", http_client=http_client)
         async with Client(transport, mode=mode, elicitation_callback=user) as client:
             yield client

@@ -9,10 +9,13 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import Exchange, app_for, post, read_sse, request, running
 from dockrion.version import VERSION as VERSION_OF_OURS
+from tests.adapters.graphs import State, agent_of, graph_of
 
 OLD = {"MCP-Protocol-Version": "2025-11-25"}
 STREAM = {"Accept": "application/json, text/event-stream"}
@@ -496,6 +499,48 @@ async def test_a_question_keeps_the_stream_of_an_older_client_open() -> None:
     assert question["method"] == "elicitation/create"
     assert status == 202
     assert [(one["id"], text_of(one)) for one in rest] == [(7, "You said yes.")]
+
+
+@pytest.mark.parametrize("streaming", [{}, CONTINUES], ids=["unkept", "kept"])
+async def test_a_graph_goes_on_after_the_answers(streaming: Any) -> None:
+    def one(state: State) -> dict[str, Any]:
+        return {"notes": [interrupt("One?")]}
+
+    def two(state: State) -> dict[str, Any]:
+        return {"notes": [interrupt({"ask": "Two?"})]}
+
+    graph = await agent_of(graph_of(one, two, checkpointer=InMemorySaver()))
+    payload = {"query": "q", "notes": []}
+    async with running(served(graph, streaming=streaming)) as app:
+        headers = await session(app, capabilities=FORMS)
+        async with post(app, "/mcp", calls(arguments=payload), headers=headers) as exchange:
+            for answer in ("a", "b"):
+                question = await next_message(exchange)
+                result = {"action": "accept", "content": {"answer": answer}}
+                message = {"jsonrpc": "2.0", "id": question["id"], "result": result}
+                assert (await sent(app, message, headers))[0] == 202
+            old = await next_message(exchange)
+        answers: Any = {}
+        while True:
+            call = calls(arguments=payload, **answers)
+            _, new, _ = await sent(app, *of_2026(call, capabilities=FORMS))
+            if new["result"]["resultType"] == "complete":
+                break
+            given = {"action": "accept", "content": {"answer": str(len(answers))}}
+            answers = {
+                "requestState": new["result"]["requestState"],
+                "inputResponses": dict.fromkeys(new["result"]["inputRequests"], given),
+            }
+    assert old["result"]["structuredContent"]["notes"] == ["a", "b"]
+    assert new["result"]["structuredContent"]["notes"] == ["0", "2"]
+
+
+async def next_message(exchange: Exchange) -> Any:
+    """Return the next message of a stream that stays open."""
+    while True:
+        for event in read_sse(await exchange.receive()):
+            if event.data:
+                return event.json()
 
 
 async def test_one_question_after_the_other_is_asked_once_each() -> None:
