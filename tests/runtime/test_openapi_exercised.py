@@ -39,7 +39,9 @@ async def answer(payload: Any) -> Any:
     yield {"text": payload["q"]}
 
 
-APP = app_for(answer, io_schema=IO_SCHEMA, expose={"protocols": ["openai", "ag-ui", "ai-sdk", "mcp"]})
+APP = app_for(
+    answer, io_schema=IO_SCHEMA, expose={"protocols": ["openai", "ag-ui", "ai-sdk", "mcp"]}
+)
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 OPERATIONS: dict[str, Any] = {
     result.ok().label: result.ok()

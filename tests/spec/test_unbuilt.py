@@ -13,10 +13,6 @@ from dockrion.spec.unbuilt import ROWS
 SWITCHED_ON: list[tuple[dict[str, Any], list[str]]] = [
     ({"expose.streaming": "websocket"}, ["expose.streaming: websocket"]),
     ({"expose.streaming": ["sse", "websocket"]}, ["expose.streaming: websocket"]),
-    (
-        {"expose.protocols": ["a2a", "openai", "ai-sdk"]},
-        ["expose.protocols: ai-sdk", "expose.protocols: a2a"],
-    ),
 ]
 
 NOTHING: list[dict[str, Any]] = [
@@ -27,7 +23,7 @@ NOTHING: list[dict[str, Any]] = [
     {"expose.streaming": "sse"},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
-    {"expose.protocols": ["openai", "ag-ui", "ai-sdk", "mcp"], "expose.chat": {}},
+    {"expose.protocols": ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"], "expose.chat": {}},
     {
         "expose.chat": None,
         "expose.root_path": None,

@@ -85,9 +85,10 @@ class Executor:
             except LeaseLostError:
                 logger.warning("run was taken from this worker", extra={"run_id": run_id})
 
-    def adopt(self, run: Run, claim: Claim, *, paced: bool) -> Pump:
+    def adopt(self, run: Run, claim: Claim, *, paced: bool, outlives: bool = False) -> Pump:
         """Pump a run of this process from here on, in a task of its own."""
         pump = self._made(run, claim, paced=paced)
+        pump.outlives = outlives
         self._spawn(self._work(pump))
         if run.is_waiting:
             # It may have been answered before it was known here.

@@ -64,6 +64,8 @@ class Pump:
         self._store = store
         self._channels = channels
         self.paced = paced
+        # Whether it goes on to its end whoever follows, and whatever the windows of direct runs are.
+        self.outlives = False
         self._waits_for_room = False
         # While its code waits for an answer: the store sees a run that somebody has.
         self._waits_until: asyncio.TimerHandle | None = None

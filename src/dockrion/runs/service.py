@@ -237,8 +237,10 @@ class RunService:
 
     # Direct runs
 
-    async def start_direct(self, call: RunCall) -> Reader:
-        """Start a run that its caller streams at once, and may come back to."""
+    async def start_direct(self, call: RunCall, *, outlives: bool = False) -> Reader:
+        """Start a run that its caller streams at once, and may come back to; one that `outlives` its streams goes on
+        without them, however long nobody comes.
+        """
         runner, executor = self._ready()
         runner.refuse_if_full(call.run_id)
         new = _new_run(call, direct=True)
@@ -261,7 +263,7 @@ class RunService:
             # Since the last look. Nobody else may begin it.
             await executor.refuse(claim, exc)
             raise
-        executor.adopt(run, claim, paced=True)
+        executor.adopt(run, claim, paced=True, outlives=outlives)
         return self.channels.follow(new.run_id, 0, stops_at_questions=True)
 
     async def follow_direct(

@@ -81,7 +81,7 @@ class Windows:
 
     def _wait(self, run_id: str) -> None:
         pump = None if self._executor is None else self._executor.pump_of(run_id)
-        if self._open is not None and pump is not None and pump.paced:
+        if self._open is not None and pump is not None and pump.paced and not pump.outlives:
             self._open.add(run_id)
 
     def _over(self, run_id: str) -> None:

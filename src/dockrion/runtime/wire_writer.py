@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from dockrion.errors import DockrionError, error_for
 from dockrion.events.decoding import batches_of
 from dockrion.events.model import Batch, Failed, Interrupted
 from dockrion.runs.kept import Piece
 from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
-from dockrion.wires.base import Wire
+from dockrion.wires.base import BreakableWire, Wire
 
 _HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTING_DOWN")
 
@@ -29,6 +30,8 @@ class Retold:
         self._seen = seen
         self._timestamps = timestamps
         self.broken = False
+        # Why the stream ends while its run may go on.
+        self.failure: DockrionError | None = None
 
     def frames(self, read: Piece | Gap | None) -> bytes:
         reader = self._reader
@@ -66,6 +69,9 @@ class Retold:
         return self._last(_HANDED_OVER) if outcome is None else b""
 
     def _last(self, failure: Failed) -> bytes:
+        self.failure = error_for(failure.code, failure.error)
+        if isinstance(self._wire, BreakableWire):
+            return self._wire.broken(self.failure)
         return self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
 
 

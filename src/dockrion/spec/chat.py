@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from dockrion.spec.dockspec import DockSpec
     from dockrion.spec.shape import Loc
 
-# Those whose requests are conversations.
-CHAT_PROTOCOLS: Final = frozenset({"openai", "ag-ui", "ai-sdk", "a2a"})
+# Those whose requests are conversations; those of `a2a` may be data instead.
+CHAT_PROTOCOLS: Final = frozenset({"openai", "ag-ui", "ai-sdk"})
 MESSAGES: Final = "messages"
 
 
@@ -24,19 +24,20 @@ class ChatInput(NamedTuple):
     whole: bool
 
 
-def chat_input(spec: DockSpec) -> ChatInput:
-    """Return where conversations go. A spec that serves a chat protocol has such a place."""
+def chat_input(spec: DockSpec) -> ChatInput | None:
+    """Return where conversations go; None where they go nowhere. A spec that serves a chat protocol has such a place."""
     found = _find(spec.io_schema.input, _named(spec))
-    assert isinstance(found, ChatInput), "a Dockfile without one is not valid"
-    return found
+    return found if isinstance(found, ChatInput) else None
 
 
 def chat_problems(spec: DockSpec) -> Iterator[tuple[Loc, str]]:
     """Say why chat protocols cannot be served, if they are wanted."""
-    wanted = [name for name in spec.expose.protocols if name in CHAT_PROTOCOLS]
+    named = _named(spec)
+    # Whoever names the place wants it to be one.
+    needing = CHAT_PROTOCOLS if named is None else {*CHAT_PROTOCOLS, "a2a"}
+    wanted = [name for name in spec.expose.protocols if name in needing]
     if not wanted:
         return
-    named = _named(spec)
     found = _find(spec.io_schema.input, named)
     if isinstance(found, str):
         at: Loc = ("expose", "protocols") if named is None else ("expose", "chat", "input")

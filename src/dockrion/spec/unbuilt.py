@@ -26,10 +26,7 @@ class Row(NamedTuple):
     section: str | None = None
 
 
-ROWS = (
-    Row("expose.streaming", values=("websocket",)),
-    Row("expose.protocols", values=("a2a",)),
-)
+ROWS = (Row("expose.streaming", values=("websocket",)),)
 
 
 def unbuilt_features(spec: DockSpec) -> list[str]:

@@ -35,6 +35,13 @@ class AnswerWire(Wire, Protocol):
     def answer(self) -> Any: ...
 
 
+@runtime_checkable
+class BreakableWire(Wire, Protocol):
+    """A wire with words for a stream that cannot go on while its run may: `broken` ends it, and says why."""
+
+    def broken(self, failure: DockrionError) -> bytes: ...
+
+
 class WireRun(msgspec.Struct, frozen=True, kw_only=True):
     """What a wire is told of its run. With `cursors`, its frames carry `id: <run_id>:<sequence>` lines to come back with."""
 

@@ -26,6 +26,11 @@ class Replies:
 
     def reply(self, output: Any) -> str:
         """Return the text of an output: of an agent that gave no tokens."""
+        text = self.text_of(output)
+        return encode(output).decode() if text is None else text
+
+    def text_of(self, output: Any) -> str | None:
+        """Return what an output says; None of one that has no text for people."""
         if isinstance(output, str):
             return output
         if isinstance(output, Mapping):
@@ -33,7 +38,7 @@ class Replies:
             for name in self._reply:
                 if (text := _said(known.get(name))) is not None:
                     return text
-        return encode(output).decode()
+        return None
 
 
 class Chat(Replies):
@@ -41,7 +46,7 @@ class Chat(Replies):
 
     def __init__(self, spec: DockSpec) -> None:
         super().__init__(spec)
-        self._into: Final[ChatInput] = chat_input(spec)
+        self._into: Final[ChatInput | None] = chat_input(spec)
         self.agent: Final = spec.agent.name
         # Of the text that is kept of a reply, to be said again at its end.
         self.max_chars: Final = spec.expose.limits.max_output_bytes
@@ -52,6 +57,8 @@ class Chat(Replies):
         """Return what the agent gets; `field` is what the request calls the messages, and `places` where each stands
         there, unless it has them as they are.
         """
+        if self._into is None:
+            raise wrong(field, "is no input of this agent, which takes no conversations")
         name, whole = self._into
         if whole:
             return {name: [with_joined_text(message) for message in messages]}
@@ -61,6 +68,14 @@ class Chat(Replies):
                 text = _text_of(messages[number], field=f"{field}[{place}]")
                 return text if name is None else {name: text}
         raise wrong(field, "must have a message of the role `user`, which this agent answers")
+
+    @property
+    def takes_text(self) -> bool:
+        return self._into is not None
+
+    @property
+    def takes_messages(self) -> bool:
+        return self._into is not None and self._into.whole
 
 
 def messages_of(value: Any, *, field: str) -> list[Message]:

@@ -225,6 +225,13 @@ class Payload(NamedTuple):
     is_input: bool
 
 
+class Options(NamedTuple):
+    """What a head says of the run that is asked for."""
+
+    run_id: str | None
+    thread_id: str | None
+
+
 async def let_in(host: AgentHost, request: Request) -> Identity:
     """Return who calls, and count the call: before anything is read for it."""
     identity = await host.gate.identify(request.scope)
@@ -246,37 +253,35 @@ async def read_call(
     `read` finds the payload in a body that is none itself, and raises `ValidationError`.
     """
     request.check_media_type(request.scope["path"])
-    run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
-    thread_id = request.thread_id()
+    options = options_of(host, request)
     body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
     payload = Payload(decode_payload(body), is_input=True)
     if read is not None:
         payload = read(payload.value)
-    ids = (run_id, thread_id)
-    return await accept_call(host, request, payload, identity=identity, ids=ids)
+    return await checked_call(host, request, payload, options, identity=identity)
 
 
-async def accept_call(
-    host: AgentHost,
-    request: Request,
-    payload: Payload,
-    *,
-    identity: Identity,
-    ids: tuple[str | None, str | None],
+def options_of(host: AgentHost, request: Request) -> Options:
+    run_id = request.run_id(allowed=host.spec.streaming.allow_client_ids)
+    return Options(run_id, request.thread_id())
+
+
+async def checked_call(
+    host: AgentHost, request: Request, asked: Payload, options: Options, *, identity: Identity
 ) -> RunCall:
-    """Check what an agent would get; it is there then. `ids` are those of the run and of its thread, where known."""
-    value, is_input = payload
-    run_id, thread_id = ids
+    """Check what an agent would get; the agent is there then."""
+    payload, is_input = asked
+    run_id, thread_id = options
     if is_input:
-        check_payload(host.input_schema, value)
+        check_payload(host.input_schema, payload)
     if host.runner is None:
         await host.wait_for_runner()
     request_id = request.request_id.decode("latin-1")
     if host.injection is not None:
-        await host.check_injection(value, request_id=request_id)
+        await host.check_injection(payload, request_id=request_id)
     if run_id is None and host.ids is not None:
         run_id = await host.own_id()
-    return RunCall(value, run_id, thread_id, identity, request_id, request.cause)
+    return RunCall(payload, run_id, thread_id, identity, request_id, request.cause)
 
 
 async def start_run(host: AgentHost, call: RunCall, *, streams: bool) -> Run:

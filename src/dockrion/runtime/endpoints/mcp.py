@@ -23,9 +23,10 @@ from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection
 from dockrion.runtime.endpoints.invoke import (
+    Options,
     Payload,
-    accept_call,
     answer_nobody,
+    checked_call,
     go_on,
     let_in,
     read_to_end,
@@ -298,8 +299,8 @@ class McpEndpoint(RunEndpoint):
                 run_id = request.run_name
         request.call = asked
         payload = Payload(asked.payload, is_input=asked.is_input)
-        ids = (run_id, thread_id)
-        call = await accept_call(host, request, payload, identity=identity, ids=ids)
+        options = Options(run_id, thread_id)
+        call = await checked_call(host, request, payload, options, identity=identity)
         call = msgspec.structs.replace(call, needs_tokens=asked.told.tokens)
         return await self.begin(asked, call), asked.streams
 

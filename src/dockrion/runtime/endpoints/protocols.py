@@ -22,8 +22,9 @@ class ProtocolPaths(Protocol):
 PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
     "protocols",
     {
-        "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
+        "a2a": "dockrion.runtime.endpoints.a2a:A2aPaths",
         "ag-ui": "dockrion.runtime.endpoints.ag_ui:AgUiPaths",
+        "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
         "mcp": "dockrion.runtime.endpoints.mcp:McpPaths",
         "openai": "dockrion.runtime.endpoints.openai:OpenAIPaths",
     },

@@ -1,0 +1,384 @@
+"""The events of a run as those of an A2A task, and the task as it stands."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, assert_never, cast
+
+import msgspec
+
+from dockrion.errors import DockrionError
+from dockrion.events import sse
+from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.model import (
+    Batch,
+    Cancelled,
+    Checkpoint,
+    Complete,
+    Custom,
+    Event,
+    Failed,
+    Interrupt,
+    Policy,
+    Progress,
+    Started,
+    Step,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from dockrion.wires.a2a_rpc import error_answer
+from dockrion.wires.a2a_words import Parts, State, Words
+from dockrion.wires.base import WireRun
+from dockrion.wires.chat import Chat, question_text
+
+OUTPUT: Final = "output"
+_REJECTS: Final = "POLICY_VIOLATION"
+
+Channel = tuple[str | None, str | None]
+
+
+class Modes(NamedTuple):
+    """What the client takes of an output."""
+
+    text: bool = True
+    data: bool = True
+
+
+ALL_MODES: Final = Modes()
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a caller who joins a run is told of at once, as one task: its first events. `waits` as long as it does."""
+
+    events: int
+    waits: bool
+
+
+class A2aWire:
+    """A task is told of from its first event on; with `known`, first as it stands after those. Each text of the agent's is
+    an artifact, told apart by node and message id; the output is one of its own where it has more than they.
+    """
+
+    content_type: bytes = b"text/event-stream"
+
+    def __init__(
+        self,
+        chat: Chat,
+        run: WireRun,
+        words: Words,
+        *,
+        modes: Modes = ALL_MODES,
+        known: Known | None = None,
+    ) -> None:
+        self._chat = chat
+        self._words = words
+        self._modes = modes
+        self._known = known
+        self._run_id = run.run_id
+        self._ids = {"taskId": run.run_id, "contextId": run.thread_id or run.run_id}
+        self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
+        self._sequence = 0
+        # When the task came into its state, and the time of what is looked at.
+        self._since: str | None = None
+        self._now = ""
+        self._parts: list[bytes] = []
+        self._begun = False
+        self._state = State.SUBMITTED
+        self._message: dict[str, Any] | None = None
+        self._metadata: dict[str, Any] | None = None
+        # All texts, and those that are open.
+        self._texts: list[_Text] = []
+        self._open: dict[Channel, _Text] = {}
+        self._room = chat.max_chars
+        self._output: dict[str, Any] | None = None
+        self._asked: list[Interrupt] = []
+
+    def encode(self, batch: Batch) -> bytes:
+        known = self._known
+        if known is None:
+            return self._encoded(batch)
+        count = known.events - batch.first
+        self._encoded(Batch(batch.events[:count], batch.first, batch.timestamp))
+        if count > len(batch.events):
+            return b""
+        self._known = None
+        if self._state is State.INPUT_REQUIRED and not known.waits:
+            self._goes_on()
+        self._say_task()
+        if self._cursor is not None:
+            self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
+        rest = batch.events[count:]
+        told = self._taken()
+        return told + self._encoded(Batch(rest, known.events, batch.timestamp)) if rest else told
+
+    def heartbeat(self) -> bytes:
+        return sse.COMMENT_HEARTBEAT
+
+    def paused(self) -> bytes:
+        self._say_status(self._message)
+        return self._taken()
+
+    def broken(self, failure: DockrionError) -> bytes:
+        """Return what ends a stream that cannot go on, whatever becomes of its task."""
+        return sse.frame(encode(error_answer(self._words.request_id, failure)))
+
+    def answer(self) -> dict[str, Any]:
+        return self._words.answer(self._words.sent(self.task()))
+
+    def task(self, *, state: State | None = None, artifacts: bool = True) -> dict[str, Any]:
+        """Return the task as it stands; `state`, where more is known of it than its events say."""
+        words = self._words
+        message = self._message if state in (None, self._state) else None
+        status = words.status(state or self._state, self._since, message)
+        told = [text.artifact(words) for text in self._texts] if self._modes.text else []
+        if self._output is not None:
+            told.append(self._output)
+        return words.task(self._ids, status, told if artifacts else [], self._metadata)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def _encoded(self, batch: Batch) -> bytes:
+        self._now = batch.timestamp
+        if not self._begun:
+            self._begun = True
+            self._since = batch.timestamp
+            self._say_task()
+        parts, texts, cursor = self._parts, self._open, self._cursor
+        self._sequence = batch.first
+        for event in batch.events:
+            told = len(parts)
+            text = None
+            if type(event) is Token and not self._asked:
+                text = texts.get((event.node, event.message_id))
+            if (
+                text is not None
+                and type(event) is Token
+                and event.content
+                and event.finish_reason is None
+            ):
+                # By far the most: a text goes on.
+                self._keep(text, event.content)
+                if text.frame:
+                    said = encode_text(event.content)
+                    parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
+            else:
+                self._take(event)
+                if cursor is not None and len(parts) > told:
+                    parts[-1] = _with_cursor(parts[-1], cursor % self._sequence)
+            self._sequence += 1
+        self._sequence -= 1
+        return self._taken()
+
+    def _take(self, event: Event) -> None:
+        if self._asked and type(event) is not Interrupt:
+            self._goes_on()
+            if not isinstance(event, Complete | Failed | Cancelled):
+                self._say_status()
+        match event:
+            case Started():
+                self._enter(State.WORKING)
+                self._say_status()
+            case (
+                Step() | Progress() | Checkpoint() | ToolCall() | ToolResult() | Policy() | Custom()
+            ):
+                self._tell(event)
+            case Interrupt():
+                self._asks(event)
+            case Complete():
+                self._complete(event)
+            case Failed(error=message, code=code, details=details):
+                state = State.REJECTED if code == _REJECTS else State.FAILED
+                more = {} if details is None else {"details": details}
+                self._end(state, message, {"code": code, **more})
+            case Cancelled(reason=reason):
+                self._end(State.CANCELED, reason, None)
+            case Token():
+                self._speak(event)
+            case _:
+                assert_never(event)
+
+    # Status
+
+    def _goes_on(self) -> None:
+        """The questions have been answered."""
+        self._asked.clear()
+        self._enter(State.WORKING)
+
+    def _enter(self, state: State, message: dict[str, Any] | None = None) -> None:
+        self._state, self._message, self._since = state, message, self._now
+
+    def _tell(self, event: Event) -> None:
+        """Say what the agent does meanwhile: as words for people, and as the event that it is."""
+        kind, fields = sse.event_fields(event)
+        parts = [self._words.text(_in_words(event))]
+        message = self._words.message(self._new_id(), self._ids, parts, None)
+        # Without a time: of several in a row, who reads them later knows that of the first alone.
+        status = self._words.status(self._state, None, message)
+        metadata = {"type": kind, **fields}
+        self._say(self._words.status_update(self._ids, self._state, status, metadata))
+
+    def _asks(self, event: Interrupt) -> None:
+        self._asked.append(event)
+        questions = [{"interrupt_id": one.interrupt_id, "value": one.value} for one in self._asked]
+        parts = [self._words.text(question_text(one.value)) for one in self._asked]
+        metadata = {"interrupts": questions}
+        message = self._words.message(self._new_id(), self._ids, parts, metadata)
+        self._enter(State.INPUT_REQUIRED, message)
+
+    def _complete(self, event: Complete) -> None:
+        self._close_all()
+        parts = self._parts_of(event.output)
+        if parts:
+            self._output = {"artifactId": OUTPUT, "name": OUTPUT, "parts": parts}
+            self._say_artifact({"artifact": self._output, "lastChunk": True})
+        self._metadata = event.metadata
+        self._enter(State.COMPLETED)
+        self._say_status(metadata=event.metadata)
+
+    def _end(self, state: State, says: str, metadata: dict[str, Any] | None) -> None:
+        self._close_all()
+        parts = [self._words.text(says)]
+        self._enter(state, self._words.message(self._new_id(), self._ids, parts, metadata))
+        self._metadata = metadata
+        self._say_status(self._message, metadata)
+
+    # Texts and the output
+
+    def _speak(self, token: Token) -> None:
+        channel = (token.node, token.message_id)
+        text = self._open.get(channel)
+        if token.content:
+            if text is None:
+                text = self._open[channel] = self._begin(token)
+                self._keep(text, token.content)
+                if self._modes.text:
+                    self._say_artifact({"artifact": text.artifact(self._words, token.content)})
+            else:
+                self._keep(text, token.content)
+                self._say_more(text, token.content)
+        if token.finish_reason is not None:
+            self._close(channel)
+
+    def _begin(self, token: Token) -> _Text:
+        text = _Text(f"text-{self._sequence}", token.node)
+        self._texts.append(text)
+        if self._modes.text:
+            empty = {"artifact": text.artifact(self._words, ""), "append": True}
+            data = encode(self._words.answer(self._words.artifact_update(self._ids, empty)))
+            # The place of the text is the one empty string that is called so; ids may have a `%`.
+            data = data.replace(b"%", b"%%").replace(b'"text":""', b'"text":%b')
+            text.frame = sse.frame(data, event_id=self._cursor)
+        return text
+
+    def _keep(self, text: _Text, content: str) -> None:
+        # What is over the limit of an output is in none either.
+        if self._room > 0:
+            text.pieces.append(content[: self._room])
+            self._room -= len(content)
+
+    def _say_more(self, text: _Text, content: str, *, last: bool = False) -> None:
+        if self._modes.text:
+            update: dict[str, Any] = {
+                "artifact": text.artifact(self._words, content),
+                "append": True,
+            }
+            self._say_artifact({**update, "lastChunk": True} if last else update)
+
+    def _close(self, channel: Channel) -> None:
+        text = self._open.pop(channel, None)
+        if text is not None:
+            self._say_more(text, "", last=True)
+
+    def _close_all(self) -> None:
+        for channel in list(self._open):
+            self._close(channel)
+
+    def _parts_of(self, output: Any) -> Parts:
+        """Return the parts of an output that the texts, which are out, have not."""
+        if output is None:
+            return []
+        parts: Parts = []
+        said = "".join(text.joined for text in self._texts) if self._modes.text else ""
+        text = said or self._chat.text_of(output)
+        is_text = isinstance(output, str) or _has_only(output, text)
+        if self._modes.data and not (is_text and self._modes.text):
+            parts.append(self._words.data(output))
+        elif text is None:
+            text = encode(output).decode()
+        if self._modes.text and text and not said:
+            parts.insert(0, self._words.text(text))
+        return parts
+
+    # Frames
+
+    def _new_id(self) -> str:
+        """Return an id that nothing else has, and that is the same whoever tells the run again, from wherever."""
+        return f"{self._run_id}-{self._sequence}"
+
+    def _say_task(self) -> None:
+        self._say(self._words.sent(self.task()))
+
+    def _say_status(
+        self, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        status = self._words.status(self._state, self._since, message)
+        self._say(self._words.status_update(self._ids, self._state, status, metadata))
+
+    def _say_artifact(self, update: dict[str, Any]) -> None:
+        self._say(self._words.artifact_update(self._ids, update))
+
+    def _say(self, result: dict[str, Any]) -> None:
+        self._parts.append(sse.frame(encode(self._words.answer(result))))
+
+    def _taken(self) -> bytes:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
+
+
+class _Text:
+    """What is said on one channel. `frame` has a place for more of it, and for the sequence where there are cursors."""
+
+    __slots__ = ("frame", "id", "node", "pieces")
+
+    def __init__(self, artifact_id: str, node: str | None) -> None:
+        self.id = artifact_id
+        self.node = node
+        self.pieces: list[str] = []
+        self.frame = b""
+
+    @property
+    def joined(self) -> str:
+        return "".join(self.pieces)
+
+    def artifact(self, words: Words, text: str | None = None) -> dict[str, Any]:
+        named = {} if self.node is None else {"name": self.node}
+        part = words.text(self.joined if text is None else text)
+        return {"artifactId": self.id, **named, "parts": [part]}
+
+
+def _has_only(output: Any, text: str | None) -> bool:
+    """Whether an output is an object that has this text and nothing else."""
+    return isinstance(output, dict) and list(cast("dict[str, Any]", output).values()) == [text]
+
+
+def _in_words(event: Event) -> str:
+    match event:
+        case Step(node_name=name):
+            return name
+        case Progress(step=step, message=message):
+            return message or step
+        case ToolCall(tool=tool) | ToolResult(tool=tool):
+            return tool
+        case Policy(message=message):
+            return message
+        case Checkpoint(name=name) | Custom(name=name):
+            return name
+        case _:
+            return ""
+
+
+def _with_cursor(frame: bytes, cursor: bytes) -> bytes:
+    return frame[:-1] + b"id: " + cursor + b"\n\n"
