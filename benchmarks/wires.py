@@ -25,11 +25,14 @@ CALL: dict[str, Any] = {
     "method": "tools/call",
     "params": {"name": "test", "arguments": {}},
 }
+MESSAGE = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
+TASK = {"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": {"message": MESSAGE}}
 PATHS: dict[str, tuple[str, Any]] = {
     "native": ("/invoke/stream", {}),
     "openai, chat completions": ("/v1/chat/completions", CHAT),
     "openai, responses": ("/v1/responses", {"input": "hi", "stream": True}),
     "ai-sdk": ("/ai-sdk", CHAT),
+    "a2a": ("/a2a", TASK),
     "ag-ui": ("/ag-ui", {**CHAT, "threadId": "t", "runId": "r"}),
     "mcp": ("/mcp", CALL),
     "mcp, with tokens": (
@@ -66,8 +69,9 @@ async def measure(agent: Any, *, held: bool) -> dict[str, Any]:
     connection = {"on_disconnect": "continue" if held else "cancel"}
     app = app_for(
         agent,
-        expose={"protocols": ["openai", "ag-ui", "ai-sdk", "mcp"]},
-        streaming={"connection": connection},
+        expose={"protocols": ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"]},
+        # Where there are async runs, the tasks of A2A are always kept.
+        streaming={"connection": connection, "async_runs": held},
     )
     best = dict.fromkeys(PATHS, float("inf"))
     async with running(app):

@@ -40,7 +40,7 @@ async def answer(payload: Any) -> Any:
 
 
 APP = app_for(
-    answer, io_schema=IO_SCHEMA, expose={"protocols": ["openai", "ag-ui", "ai-sdk", "mcp"]}
+    answer, io_schema=IO_SCHEMA, expose={"protocols": ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"]}
 )
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 OPERATIONS: dict[str, Any] = {
@@ -77,7 +77,7 @@ def _beside_the_point(case: Case) -> list[Any]:
     # Then the body is not looked at, and no schema can say which runs there are, how far they are, what they wait
     # for and which pages come after them: others are 404, 409 and 410, made-up cursors 400.
     # Nor what a conversation must have for an agent to answer it, and which thread ids responses hold.
-    beside = ("/runs", "/v1/", "/ag-ui", "/ai-sdk", "/mcp")
+    beside = ("/runs", "/v1/", "/ag-ui", "/ai-sdk", "/a2a", "/mcp")
     if "Last-Event-ID" in (case.headers or {}) or case.path.startswith(beside):
         return CHECKS.get_by_names(["positive_data_acceptance", "negative_data_rejection"])
     return []
@@ -97,7 +97,9 @@ def test_every_operation_is_exercised() -> None:
 def test_valid_requests_get_what_the_document_promises(label: str) -> None:
     statuses = exercise(label, GenerationMode.POSITIVE)
     good = {202} if label == "POST /runs" else {200}
-    about_runs = label.partition(" ")[2].startswith(("/runs", "/v1/", "/ag-ui", "/ai-sdk", "/mcp"))
+    about_runs = label.partition(" ")[2].startswith(
+        ("/runs", "/v1/", "/ag-ui", "/ai-sdk", "/a2a", "/mcp")
+    )
     assert set(statuses) <= {200, 202, 204, 400, 404, 409, 410} if about_runs else {200, 410}
     # Of runs, most ids that come up belong to none.
     # In conversations, most that come up have nothing that a user says: 400.

@@ -50,6 +50,11 @@ _OF_PUSH: Final = frozenset(
 )
 
 
+def methods() -> list[str]:
+    """Return the names of all methods that do something here."""
+    return list(_ACTIONS)
+
+
 class Send(msgspec.Struct, frozen=True, kw_only=True):
     """A message for a new task, whose input is `payload`, or for a task that waits, which `payload` answers."""
 

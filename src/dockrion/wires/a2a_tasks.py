@@ -147,6 +147,7 @@ class A2aWire:
             self._say_task()
         parts, texts, cursor = self._parts, self._open, self._cursor
         self._sequence = batch.first
+        room = self._room
         for event in batch.events:
             told = len(parts)
             text = None
@@ -159,15 +160,21 @@ class A2aWire:
                 and event.finish_reason is None
             ):
                 # By far the most: a text goes on.
-                self._keep(text, event.content)
+                content = event.content
+                room -= len(content)
+                if room >= 0:
+                    text.pieces.append(content)
                 if text.frame:
-                    said = encode_text(event.content)
+                    said = encode_text(content)
                     parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
             else:
+                self._room = room
                 self._take(event)
+                room = self._room
                 if cursor is not None and len(parts) > told:
                     parts[-1] = _with_cursor(parts[-1], cursor % self._sequence)
             self._sequence += 1
+        self._room = room
         self._sequence -= 1
         return self._taken()
 
@@ -274,9 +281,9 @@ class A2aWire:
 
     def _keep(self, text: _Text, content: str) -> None:
         # What is over the limit of an output is in none either.
-        if self._room > 0:
-            text.pieces.append(content[: self._room])
-            self._room -= len(content)
+        self._room -= len(content)
+        if self._room >= 0:
+            text.pieces.append(content)
 
     def _say_more(self, text: _Text, content: str, *, last: bool = False) -> None:
         if self._modes.text:

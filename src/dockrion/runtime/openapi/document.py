@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
 from dockrion.errors import DockrionError, RateLimitError
+from dockrion.runtime.openapi.a2a_operations import A2A_OPERATIONS, A2A_SCHEMAS
 from dockrion.runtime.openapi.agent import SCHEMAS_AT, agent_names, agent_schemas
 from dockrion.runtime.openapi.events import event_schemas
 from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
@@ -65,7 +66,7 @@ def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) ->
     """Return the OpenAPI 3.1 document of an app that serves `paths`; those that are pages are not in it."""
     served = set(paths)
     described: dict[str, dict[str, Any]] = {}
-    for operation in (*OPERATIONS, *RUN_OPERATIONS, *WIRE_OPERATIONS):
+    for operation in (*OPERATIONS, *RUN_OPERATIONS, *WIRE_OPERATIONS, *A2A_OPERATIONS):
         if operation.path in served:
             methods = described.setdefault(operation.path, {})
             methods[operation.method] = _operation(operation, spec, security)
@@ -137,6 +138,7 @@ def _schemas(spec: DockSpec, paths: dict[str, Any]) -> dict[str, Any]:
         **event_schemas(spec),
         **run_schemas(spec),
         **WIRE_SCHEMAS,
+        **A2A_SCHEMAS,
         "RunMetadata": RUN_METADATA,
     }
     schemas = agent_schemas(spec)
