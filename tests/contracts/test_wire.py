@@ -8,6 +8,8 @@ import pytest
 
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
 from dockrion.testing import read_sse
+from dockrion.wires.a2a_tasks import A2aWire
+from dockrion.wires.a2a_words import Words
 from dockrion.wires.ag_ui_events import AgUiWire, Told
 from dockrion.wires.ai_sdk_chunks import AiSdkWire
 from dockrion.wires.ai_sdk_chunks import Told as Page
@@ -22,6 +24,9 @@ CHAT = chat_of()
 WIRES: dict[str, Callable[[], Wire]] = {
     "native": lambda: NativeWire("r1", heartbeat_events=True, timestamps=lambda: TIME),
     "native, comments": lambda: NativeWire("r1", heartbeat_events=False, timestamps=lambda: TIME),
+    "a2a": lambda: A2aWire(CHAT, run_of(), Words(legacy=False, request_id=1)),
+    "a2a, kept": lambda: A2aWire(CHAT, run_of(cursors=True), Words(legacy=False, request_id="%d")),
+    "a2a 0.3": lambda: A2aWire(CHAT, run_of(), Words(legacy=True, request_id=None)),
     "ag-ui": lambda: AgUiWire(CHAT, run_of(), Told("t", "r")),
     "ag-ui, held": lambda: AgUiWire(CHAT, run_of(cursors=True), Told("t", "r")),
     "ai-sdk": lambda: AiSdkWire(CHAT, run_of(), Page()),

@@ -317,7 +317,7 @@ def _history(given: dict[str, Any]) -> None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and value >= 0 and value == int(value)
+    return isinstance(value, int | float) and value >= 0 and value % 1 == 0
 
 
 def _list(params: dict[str, Any], words: Words) -> ListAll:
@@ -353,9 +353,11 @@ def _seconds(time: str | None) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(time)
-        return moment.timestamp() if moment.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        raise wrong("statusTimestampAfter", "must be a time such as 2026-11-29T12:00:00Z") from None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise wrong("statusTimestampAfter", "must be a time such as 2026-11-29T12:00:00Z")
+    return moment.timestamp()
 
 
 def _field(given: dict[str, Any], name: str) -> Any:

@@ -10,7 +10,7 @@ from dockrion.wires.chat import kind_of
 
 # A program of one generation knows none of the other's methods.
 _LEGACY_SEPARATOR: Final = "/"
-_VERSIONS: Final = ("1.", "0.3")
+_VERSIONS: Final = ("1.", "0.3.")
 # An id is said again in each frame.
 _MAX_ID_CHARS: Final = 256
 _DOMAIN: Final = "a2a-protocol.org"

@@ -84,7 +84,7 @@ def _call(spec: DockSpec) -> dict[str, Any]:
                 "headers": {"X-Run-ID": header("RunId")},
                 "content": {**json_body(answers), "text/event-stream": {"schema": events}},
             },
-            **SEEN_ALL,
+            **(SEEN_ALL if spec.streaming.async_runs else {}),
         },
     }
 
