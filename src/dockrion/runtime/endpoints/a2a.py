@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -61,6 +62,11 @@ from dockrion.wires.a2a_tasks import Known as KnownEvents
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, wrong
 
+_SCHEME: Final = re.compile(r"https?")
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
+)
+
 
 class A2aPaths:
     """Finds what answers a path."""
@@ -95,9 +101,8 @@ class CardEndpoint:
         body = encode(self._host.secrets.hide_in(card))
         tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
         headers: Headers = [
-            (b"cache-control", b"public, max-age=60"),
+            (b"cache-control", b"private, max-age=60"),
             (b"etag", tag),
-            (b"vary", b"host"),
             (b"x-request-id", request.request_id),
             (b"x-content-type-options", b"nosniff"),
         ]
@@ -345,11 +350,21 @@ async def _refuse(
 
 
 def _base_url(request: Request) -> str:
-    """Return where the caller has reached the app, with the prefix that a proxy may have taken off."""
+    """Return where the caller has reached the app, with the prefix that a proxy may have taken off.
+
+    Whoever writes `X-Forwarded-*` themselves is told what they wrote, and nobody else is.
+    """
     scope = request.scope
-    host = request.headers.get(b"host", b"").decode("latin-1")
-    if not host:
+    scheme = _forwarded(request, b"x-forwarded-proto", _SCHEME) or scope.get("scheme", "http")
+    host = _forwarded(request, b"x-forwarded-host", _HOST) or _forwarded(request, b"host", _HOST)
+    if host is None:
         name, port = scope.get("server") or ("localhost", None)
         host = name if port is None else f"{name}:{port}"
     root: str = scope.get("root_path", "")
-    return f"{scope.get('scheme', 'http')}://{host}{root.rstrip('/')}"
+    return f"{scheme}://{host}{root.rstrip('/')}"
+
+
+def _forwarded(request: Request, name: bytes, pattern: re.Pattern[str]) -> str | None:
+    """Return what the first proxy has said, which is the one that the caller has reached."""
+    value = request.headers.get(name, b"").decode("latin-1").partition(",")[0].strip()
+    return value if pattern.fullmatch(value) else None
