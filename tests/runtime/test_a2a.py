@@ -285,8 +285,7 @@ async def test_a_task_that_is_faster_than_its_caller_reads_loses_nothing() -> No
         for number in range(30_000):
             yield f"{number} "
 
-    streaming = {"redis": {"max_events_per_run": 1000}}
-    async with running(served(many, streaming=streaming)) as app:
+    async with running(served(many)) as app:
         results = await told(app, said(method="SendStreamingMessage"))
         task = await get(app, results[0]["task"]["id"])
     whole = "".join(f"{number} " for number in range(30_000))
