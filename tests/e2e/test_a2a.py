@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import httpx
@@ -80,7 +80,12 @@ def tasking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @asynccontextmanager
 async def client_of(
-    server: Server, *, legacy: bool, key: str | None = KEYS["ONE"], at: str | None = None, **more: Any
+    server: Server,
+    *,
+    legacy: bool,
+    key: str | None = KEYS["ONE"],
+    at: str | None = None,
+    **more: Any,
 ) -> AsyncGenerator[Client]:
     """Make a client as the card says; `at` is another way to the server."""
     headers = {} if key is None else {"x-api-key": key}
@@ -91,7 +96,7 @@ async def client_of(
             kept.url = f"{at}/a2a"
         del card.supported_interfaces[0 if legacy else 1]
         client = ClientFactory(ClientConfig(httpx_client=http, **more)).create(card)
-        assert isinstance(client._transport, CompatJsonRpcTransport) is legacy
+        assert isinstance(cast("Any", client)._transport, CompatJsonRpcTransport) is legacy
         yield client
 
 
@@ -207,11 +212,14 @@ async def test_a_stream_that_was_cut_is_subscribed_to_without_a_loss(
     gate = f"python {legacy}"
     with cutting(tasking.port, [900]) as cut:
         async with client_of(tasking, legacy=legacy, at=cut) as broken:
-            seen: list[StreamResponse] = []
+            seen: list[str] = []
+
+            async def note(task: Task) -> None:
+                seen.append(task.id)
+
             with pytest.raises(A2AClientError):
-                async for one in broken.send_message(message(f"gated {gate}")):
-                    seen.append(one)
-    task_id = seen[0].task.id
+                await follow(broken.send_message(message(f"gated {gate}")), note)
+    [task_id] = seen
     async with client_of(tasking, legacy=legacy) as client:
 
         async def open_gate(task: Task) -> None:

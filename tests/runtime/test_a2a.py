@@ -323,8 +323,9 @@ async def test_a_message_for_a_task_that_waits_answers_it(streams: bool) -> None
 async def test_an_answer_may_be_data_and_need_not_be_waited_for() -> None:
     async with running(served(asking)) as app:
         asked = (await ask(app, said()))["result"]["task"]
-        answer = {"taskId": asked["id"], "parts": [{"data": {"ok": True}}]}
-        body = said(configuration={"returnImmediately": True}, **answer)
+        parts = [{"data": {"ok": True}}]
+        at_once = {"returnImmediately": True}
+        body = said(configuration=at_once, taskId=asked["id"], parts=parts)
         task = (await ask(app, body))["result"]["task"]
         assert state(task) in ("WORKING", "COMPLETED")
         with anyio.fail_after(5):
@@ -601,8 +602,8 @@ async def test_other_methods_types_and_versions_are_refused() -> None:
         async with request(app, "GET", "/a2a") as got:
             answer = await got.json()
         async with post(app, "/a2a", b"a=1", headers={"content-type": "text/plain"}) as form:
-            await form.read()
+            refused = await form.json()
         version = await ask(app, said(), a2a_version="9.0")
     assert (got.status, got.headers["allow"], answer["error"]["code"]) == (405, "POST", -32600)
-    assert form.status == 415
+    assert (form.status, refused["error"]["code"]) == (415, -32005)
     assert version["error"]["code"] == -32009

@@ -66,3 +66,14 @@ def test_without_a_chat_protocol_it_is_none(
     schema: dict[str, Any], named: str | None, why: str
 ) -> None:
     assert spec_of({**parts(schema, named), "expose.protocols": ["mcp"]})
+
+
+@pytest.mark.parametrize(("schema", "named", "says"), NONE)
+def test_a2a_serves_agents_without_such_a_place_unless_one_is_named(
+    schema: dict[str, Any], named: str | None, says: str
+) -> None:
+    given = {**parts(schema, named), "expose.protocols": ["a2a"]}
+    if named is None:
+        assert chat_input(spec_of(given)) is None
+    else:
+        assert any(says in problem for problem in problems_of(given))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from a2a.compat.v0_3.types import (
+    DataPart,
     SendStreamingMessageSuccessResponse,
     TaskArtifactUpdateEvent,
     TaskStatusUpdateEvent,
@@ -261,6 +262,7 @@ def test_data_that_is_no_object_is_wrapped_as_clients_of_both_versions_do() -> N
     body = wire_of(legacy=True).encode(Batch([START, Complete([1], 0.1, {})], 0, TIME))
     [update] = [one for one in read_legacy(body) if isinstance(one, TaskArtifactUpdateEvent)]
     part = update.artifact.parts[0].root
+    assert isinstance(part, DataPart)
     assert (part.data, part.metadata) == ({"value": [1]}, {"data_part_compat": True})
 
 

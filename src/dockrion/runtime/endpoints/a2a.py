@@ -143,12 +143,13 @@ class A2aEndpoint:
             identity = await host.gate.identify(scope)
             request.check_media_type(scope["path"])
             options, last_event = options_of(host, request), request.last_event()
-            body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-            data = decode_payload(body, wanted="a JSON-RPC request")
+            data = await self._data(request, receive)
             rpc_id = id_of(data)
             check_version(request.headers.get(b"a2a-version", b"").decode("latin-1"))
             rpc = read_rpc(data)
             asked = self._reader.read(rpc) if last_event is None else self._reader.read_again(rpc)
+            # What was sent must not live on while its answer is streamed.
+            del data, rpc
         except CallerLeftError:
             await answer_nobody(send)
         except MethodNotAllowedError as exc:
@@ -164,6 +165,11 @@ class A2aEndpoint:
                 await self._send(asked, came, options, last_event)
             else:
                 await self._look(asked, came)
+
+    async def _data(self, request: Request, receive: Receive) -> Any:
+        limit = self._host.spec.expose.limits.max_body_bytes
+        body = await request.body(receive, limit=limit)
+        return decode_payload(body, wanted="a JSON-RPC request")
 
     async def _look(self, asked: Asked, came: _Came) -> None:
         """Answer what runs nothing, and counts as nothing."""

@@ -98,7 +98,11 @@ class Tasks:
         return wire.task(state=State.CANCELED)
 
     async def _list(self, asked: ListAll, identity: Identity) -> dict[str, Any]:
-        """Return a page, newest tasks first. The store does not count: the total is that of the pages so far."""
+        """Return a page of the newest tasks, those that came into their state last at first.
+
+        The store knows them in the order in which they were made, and does not count: pages do not overlap, and the total
+        is that of the pages so far.
+        """
         runs = await self._runs("listing tasks")
         status = None if asked.state is None else _STATUSES[asked.state]
         before, cursor = _read_token(asked.token)
@@ -111,6 +115,7 @@ class Tasks:
                     tasks += await self._listed(asked, record)
             if tasks or cursor is None:
                 break
+        tasks.sort(key=lambda task: task["status"].get("timestamp", ""), reverse=True)
         total = before + len(tasks)
         return {
             "tasks": tasks,
