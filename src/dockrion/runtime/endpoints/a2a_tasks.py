@@ -157,7 +157,7 @@ class Tasks:
             if page is None or not page.entries:
                 break
             piece = piece_of(page.entries, max(position, page.first))
-            for batch in batches_of(piece.body, end=piece.end):
+            for batch in batches_of(piece.body, first=piece.first, end=piece.end):
                 wire.encode(batch)
             position = piece.end
         return wire
