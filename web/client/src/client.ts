@@ -2,7 +2,7 @@
 
 import { RECONNECT, type ReconnectOptions } from './backoff.js';
 import type { InterruptEvent, Metadata } from './events.js';
-import { Runs, signalOf, type StartOptions } from './runs.js';
+import { type CallOptions, Runs, signalOf, type StartOptions } from './runs.js';
 import { DirectSource } from './sources.js';
 import { EventStream, type StreamOptions } from './stream.js';
 import { type Secret, Transport } from './transport.js';
@@ -30,6 +30,12 @@ export type Invoked<Output = unknown> =
       interrupts: Pick<InterruptEvent, 'interrupt_id' | 'value'>[];
       metadata: Metadata;
     };
+
+/** Stands for the caller's credentials, once, on one path, for `expires_in` seconds. */
+export interface Ticket {
+  ticket: string;
+  expires_in: number;
+}
 
 export class Client {
   readonly runs: Runs;
@@ -82,5 +88,13 @@ export class Client {
     const { runId, threadId } = options;
     const source = new DirectSource(this.#transport, this.runs, { payload, runId, threadId });
     return new EventStream<Output>(this.#transport, source, options, { runId });
+  }
+
+  /**
+   * Get what goes into a URL in place of credentials: `?ticket=`, for a caller that cannot send headers. `path` is below
+   * the URL of the agent, such as `/invoke/ws`. Only a server with an `auth` section gives any.
+   */
+  async ticket(path: string, options: CallOptions = {}): Promise<Ticket> {
+    return this.#transport.ticket(path, signalOf(options));
   }
 }

@@ -1,7 +1,7 @@
 // What the package gives.
 
 export type { ReconnectOptions } from './backoff.js';
-export { Client, type ClientOptions, type Invoked, type InvokeStreamOptions } from './client.js';
+export { Client, type ClientOptions, type Invoked, type InvokeStreamOptions, type Ticket } from './client.js';
 export {
   AgentError,
   AuthError,
@@ -25,6 +25,7 @@ export type {
   AcceptedRun,
   CallOptions,
   CreateOptions,
+  EventSourceOptions,
   FollowOptions,
   ListOptions,
   Run,

@@ -67,6 +67,11 @@ export interface FollowOptions extends StreamOptions {
   lastEventId?: string | undefined;
 }
 
+export interface EventSourceOptions extends CallOptions {
+  /** The first event that is wanted; all where nothing is said. */
+  fromSequence?: number | undefined;
+}
+
 export class Runs {
   constructor(private readonly transport: Transport) {}
 
@@ -100,6 +105,20 @@ export class Runs {
     const { lastEventId, fromSequence } = options;
     const source = new RunSource(this.transport, this, runId, fromSequence);
     return new EventStream<Output>(this.transport, source, options, { runId, lastEventId });
+  }
+
+  /**
+   * Return the address of a run's events for a browser's own `EventSource`, which comes back by itself but sends no
+   * headers. With credentials there is a ticket in it, good for one connection within a minute; the server answers that
+   * with a cookie for this run, which the reconnects of a page of the same site carry.
+   */
+  async eventSourceUrl(runId: string, options: EventSourceOptions = {}): Promise<string> {
+    const path = `${pathOf(runId)}/events`;
+    const { fromSequence } = options;
+    const ticket = this.transport.hasSecret
+      ? (await this.transport.ticket(path, signalOf(options))).ticket
+      : undefined;
+    return this.transport.urlOf({ path, query: { from_sequence: fromSequence, ticket } });
   }
 
   /** End a run: `ConflictError` when it has ended already. */

@@ -48,7 +48,7 @@ export class Transport {
     }
     // Not as a method of the options: browsers want their own `fetch` called without one.
     const { fetch } = options;
-    const response = await fetch(this.#url(call), request).catch((cause: unknown) => {
+    const response = await fetch(this.urlOf(call), request).catch((cause: unknown) => {
       call.signal.throwIfAborted();
       throw new ConnectionError(`${call.method} ${call.path}: the server was not reached`, { cause });
     });
@@ -94,7 +94,17 @@ export class Transport {
     }
   }
 
-  #url(call: Call): string {
+  /** Whether calls carry credentials, as far as is known here. */
+  get hasSecret(): boolean {
+    return this.options.apiKey !== undefined || this.options.token !== undefined;
+  }
+
+  async ticket(path: string, signal: AbortSignal): Promise<{ ticket: string; expires_in: number }> {
+    const call = { method: 'POST', path: '/auth/ticket', payload: { path }, signal };
+    return (await this.json<{ ticket: string; expires_in: number }>(call, true)).body;
+  }
+
+  urlOf(call: Pick<Call, 'path' | 'query'>): string {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) {

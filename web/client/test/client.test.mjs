@@ -150,3 +150,32 @@ test('a signal ends a call, also between two tries', async () => {
   const { result } = await asked(answer, (client) => client.runs.list({ signal: abort.signal }).catch((error) => error), slow);
   assert.equal(result, reason);
 });
+
+test('the address for an EventSource has a ticket where there are credentials', async () => {
+  const give = (_, response) => sendJson(response, 200, { ticket: 'a/b+c', expires_in: 60 });
+  const use = (client) => client.runs.eventSourceUrl(RUN_ID, { fromSequence: 3 });
+  const known = await asked(give, use, { apiKey: 'secret' });
+  const [{ method, url, headers, body }] = known.requests;
+  assert.equal(`${method} ${url}`, 'POST /agents/one/auth/ticket');
+  assert.equal(headers['x-api-key'], 'secret');
+  // Below the agent's URL, as the server sees it.
+  assert.deepEqual(JSON.parse(body), { path: `/runs/${RUN_ID}/events` });
+  assert.ok(known.result.endsWith(`/agents/one/runs/${RUN_ID}/events?from_sequence=3&ticket=a%2Fb%2Bc`));
+  const open = await asked(give, use);
+  assert.equal(open.requests.length, 0);
+  assert.ok(open.result.endsWith(`/agents/one/runs/${RUN_ID}/events?from_sequence=3`));
+});
+
+test('a ticket is for one path, and what is wrong with it is an error', async () => {
+  const { result } = await asked(
+    (_, response) => sendJson(response, 200, { ticket: 't', expires_in: 60 }),
+    (client) => client.ticket('/invoke/ws'),
+    { token: 'secret' },
+  );
+  assert.deepEqual(result, { ticket: 't', expires_in: 60 });
+  const refused = await asked(
+    (_, response) => sendJson(response, 400, refusal('VALIDATION_ERROR')),
+    (client) => client.ticket('nowhere').catch((error) => error),
+  );
+  assert.ok(refused.result instanceof ValidationError);
+});
