@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,52 +13,34 @@ import pytest
 
 from .breaking import BreakingProxy
 from .driving import Browser
+from .playground import (
+    ANSWER,
+    AUTH,
+    CHAT,
+    CITY,
+    COMPLETE,
+    HELD,
+    KEY,
+    RUN,
+    STOP,
+    TIDES,
+    field,
+    metrics,
+    run_for,
+    tab,
+    wait_until,
+    way,
+)
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .conftest import StartServer
     from .server import Server
 
 pytestmark = pytest.mark.chromium
-
-SCHEMA: dict[str, Any] = {
-    "properties": {
-        "city": {"type": "string", "title": "City", "description": "Whose tides are wanted."},
-        "pause": {"type": "number", "minimum": 0, "maximum": 5, "default": 0},
-        "ask": {"type": "boolean"},
-        "fail": {"type": "boolean"},
-        "more": {"type": "integer"},
-        "place": {"$ref": "#/$defs/Place"},
-    },
-    "required": ["city"],
-    "$defs": {"Place": {"properties": {"lat": {"type": ["number", "null"]}}}},
-}
-TIDES: dict[str, Any] = {
-    "agent": {"name": "tides", "handler": "service:handle", "description": "Tells <b>when</b>."},
-    "io_schema": {"input": SCHEMA},
-}
-HELD = {"connection": {"on_disconnect": "continue"}}
-
-CITY = 'role=textbox[name="City"]'
-RUN = 'role=button[name="Run"]'
-STOP = 'role=button[name="Stop"]'
-COMPLETE = ".status .badge.is-complete:text('Complete')"
-ANSWER = ".answer"
-
-
-def field(name: str) -> str:
-    return f'.field:has(label:has-text("{name}")) input'
-
-
-def tab(name: str) -> str:
-    return f'role=tab[name="{name}"]'
-
-
-def way(name: str) -> str:
-    return f'label:text-is("{name}")'
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +59,6 @@ def page(browser: Browser, tides: Server) -> Browser:
     browser.open(f"{tides.url}/")
     browser.wait(CITY)
     return browser
-
-
-def run_for(page: Browser, city: str = "Brest") -> None:
-    page.fill(CITY, city)
-    page.click(RUN)
 
 
 def test_a_run_shows_its_answer_as_safe_markdown(page: Browser) -> None:
@@ -350,13 +326,7 @@ def test_only_what_the_dockfile_has_on_is_offered(browser: Browser, server: Star
 
 
 def test_a_conversation_sends_what_was_said_before(browser: Browser, server: StartServer) -> None:
-    message = {"properties": {"role": {"type": "string"}, "content": {"type": "string"}}}
-    messages = {"type": "array", "items": {"type": "object", **message}}
-    one = server(
-        agent_source("playing"),
-        handler="converse",
-        io_schema={"input": {"properties": {"messages": messages}, "required": ["messages"]}},
-    )
+    one = server(agent_source("playing"), **CHAT)
     browser.open(f"{one.url}/")
     line = 'role=textbox[name="Message"]'
     browser.fill(line, "First *thing*")
@@ -382,10 +352,6 @@ def test_a_page_below_a_prefix_works(browser: Browser, server: StartServer) -> N
     browser.wait(COMPLETE)
     assert browser.problems == []
     assert all(url.startswith((f"{one.url}/agents/tides/", "data:")) for url in browser.requests)
-
-
-KEY = "key-of-ann-0123456789"
-AUTH = {"api_keys": {"keys": [{"name": "ann", "env_var": "ANN_KEY"}]}, "protect": ["schema"]}
 
 
 @pytest.fixture
@@ -485,14 +451,3 @@ def test_the_speed_of_the_tokens_is_told(page: Browser) -> None:
     assert "First token after" in page.evaluate(
         "document.querySelector('.plot').getAttribute('aria-label')"
     )
-
-
-def metrics(server: Server) -> str:
-    return httpx.get(f"{server.url}/metrics", trust_env=False).text
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

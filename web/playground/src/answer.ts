@@ -96,12 +96,14 @@ export class AnswerView {
     this.#speech.setAttribute('aria-busy', 'false');
     this.#turn.querySelector('.thinking')?.remove();
     for (const card of this.#cards.values()) {
-      close(card, this.answering.canAnswer ? 'It cannot be answered any more.' : '');
+      close(card, this.answering.canAnswer && status !== 'aside' ? 'It cannot be answered any more.' : '');
     }
     this.#cards.clear();
     const { error } = recording;
     if (error !== undefined) {
       this.#turn.append(problemCard(error.code, error.message, error.details));
+    } else if (status === 'aside') {
+      this.#turn.append(h('p', { class: 'note' }, 'It goes on in the background. The list of runs has it.'));
     } else if (status === 'left') {
       this.#turn.append(h('p', { class: 'note' }, 'Stopped. What the agent would have said next is not known here.'));
     }

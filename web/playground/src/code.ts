@@ -4,8 +4,9 @@ import { copyButton, h } from './dom.js';
 import { base, facts, isKey } from './facts.js';
 import type { Way } from './session.js';
 
-export type Language = 'curl' | 'Python' | 'JavaScript';
-const LANGUAGES: Language[] = ['curl', 'Python', 'JavaScript'];
+export type Language = 'curl' | 'Python' | 'JavaScript' | 'EventSource';
+// A browser's `EventSource` sends no payload, so it can only follow a run that is started before.
+const LANGUAGES: Language[] = ['curl', 'Python', 'JavaScript', ...(facts.runs ? (['EventSource'] as const) : [])];
 const PATHS: Record<Way, string> = { stream: '/invoke/stream', wait: '/invoke', background: '/runs' };
 
 export class CodeView {
@@ -13,6 +14,7 @@ export class CodeView {
   #payload: unknown = {};
   #way: Way = 'stream';
   readonly #code = h('code');
+  readonly #hint = h('p', { class: 'faint' });
   readonly #choice = h(
     'select',
     { 'aria-label': 'Language', onchange: () => this.#draw() },
@@ -25,9 +27,7 @@ export class CodeView {
       { class: 'snippets' },
       h('div', { class: 'row spread' }, this.#choice, copyButton('Copy', () => this.#code.textContent ?? '')),
       h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Code of this call' }, this.#code),
-      facts.auth === null
-        ? null
-        : h('p', { class: 'faint' }, `Put your ${isKey() ? 'key' : 'token'} into the environment variable ${variable()}.`),
+      this.#hint,
     );
     this.#draw();
   }
@@ -39,7 +39,14 @@ export class CodeView {
   }
 
   #draw(): void {
-    this.#code.textContent = snippet(this.#choice.value as Language, this.#way, this.#payload);
+    const language = this.#choice.value as Language;
+    this.#code.textContent = snippet(language, this.#way, this.#payload);
+    this.#hint.textContent =
+      language === 'EventSource'
+        ? 'For a page in a browser: the run is started, then followed with what every browser has, which comes back by itself.'
+        : facts.auth === null
+          ? ''
+          : `Put your ${isKey() ? 'key' : 'token'} into the environment variable ${variable()}.`;
   }
 }
 
@@ -52,6 +59,8 @@ export function snippet(language: Language, way: Way, payload: unknown): string 
       return python(way, payload);
     case 'JavaScript':
       return javascript(url, way, payload);
+    case 'EventSource':
+      return eventSource(payload);
   }
 }
 
@@ -143,6 +152,41 @@ function javascript(url: string, way: Way, payload: unknown): string {
     `    const data = frame.split('\\n').find((line) => line.startsWith('data: '));`,
     '    if (data) console.log(JSON.parse(data.slice(6)));',
     '  }',
+    '}',
+  ].join('\n');
+}
+
+function eventSource(payload: unknown): string {
+  const { auth } = facts;
+  const json = `'Content-Type': 'application/json'`;
+  const value = isKey() ? 'key' : '`Bearer ${token}`';
+  const secret = isKey() ? `const key = prompt('API key');` : `const token = prompt('Token');`;
+  return [
+    `const base = ${JSON.stringify(base)};`,
+    ...(auth === null ? [] : [secret]),
+    `const headers = { ${auth === null ? json : `${json}, ${JSON.stringify(auth.header)}: ${value}`} };`,
+    'async function post(path, body) {',
+    `  const response = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });`,
+    '  if (!response.ok) throw new Error(await response.text());',
+    '  return response.json();',
+    '}',
+    '',
+    `const { run_id } = await post('/runs', ${JSON.stringify(payload)});`,
+    'const path = `/runs/${run_id}/events`;',
+    ...(auth === null
+      ? ['const events = new EventSource(base + path);']
+      : [
+          '// It sends no headers: a ticket stands for them once, a cookie of this path when it comes back.',
+          `const { ticket } = await post('/auth/ticket', { path });`,
+          'const events = new EventSource(`${base}${path}?ticket=${ticket}`);',
+        ]),
+    `for (const type of ['started', 'token', 'interrupt', 'complete', 'error', 'cancelled']) {`,
+    '  events.addEventListener(type, (event) => {',
+    '    // A connection that breaks is an `error` without data.',
+    `    if (!('data' in event)) return;`,
+    '    console.log(JSON.parse(event.data));',
+    `    if (['complete', 'error', 'cancelled'].includes(type)) events.close();`,
+    '  });',
     '}',
   ].join('\n');
 }

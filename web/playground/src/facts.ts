@@ -49,6 +49,9 @@ export function client(): Client {
 
 /** Fetch what the agent takes and gives; throw `AuthError` where the reader must say who they are. */
 export async function describe(): Promise<Described> {
+  if (facts.auth?.protects.includes('schema') && secret === undefined) {
+    throw new AuthError('The schema is for known callers.', { code: 'AUTH_ERROR' });
+  }
   const headers: Record<string, string> = {};
   if (facts.auth !== null && secret !== undefined) {
     headers[facts.auth.header] = isKey() ? secret : `Bearer ${secret}`;

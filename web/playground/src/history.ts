@@ -5,6 +5,7 @@ import type { Client, Run, RunStatus } from 'dockrion-client';
 import { add, h } from './dom.js';
 import { facts } from './facts.js';
 import type { Recording, Status } from './session.js';
+import { RunWatcher } from './watch.js';
 
 const PAGE = 15;
 const MAX_RECORDINGS = 20;
@@ -17,6 +18,7 @@ const NAMES: Record<Status, string> = {
   failed: 'Failed',
   cancelled: 'Cancelled',
   left: 'Stopped',
+  aside: 'In background',
 };
 const STATUSES: Record<RunStatus, Status> = {
   ACCEPTED: 'running',
@@ -40,6 +42,9 @@ export class HistoryView {
   readonly #recordings: Recording[] = [];
   #kept: Run[] = [];
   #cursor: string | undefined;
+  #shown: Recording | undefined;
+  readonly #news = h('p', { class: 'unseen', role: 'status' });
+  readonly #watcher: RunWatcher;
 
   constructor(
     private readonly connect: () => Client,
@@ -55,7 +60,16 @@ export class HistoryView {
       this.#list,
       this.#problem,
       this.#more,
+      this.#news,
     );
+    this.#watcher = new RunWatcher(connect, (runId, status) => this.#heard(runId, status));
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.#watch() : void this.#load(false)));
+    this.#draw();
+  }
+
+  /** Mark the run that is looked at. */
+  show(recording: Recording): void {
+    this.#shown = recording;
     this.#draw();
   }
 
@@ -82,6 +96,7 @@ export class HistoryView {
       this.#kept = isMore ? [...this.#kept, ...page.runs] : page.runs;
       this.#cursor = page.next_cursor ?? undefined;
       this.#problem.hidden = true;
+      this.#watcher.forgive();
     } catch (error) {
       this.#problem.textContent = error instanceof Error ? error.message : String(error);
       this.#problem.hidden = false;
@@ -89,17 +104,35 @@ export class HistoryView {
     this.#draw();
   }
 
+  #heard(runId: string, status: RunStatus): void {
+    const run = this.#kept.find((one) => one.run_id === runId);
+    if (run !== undefined && run.status !== status) {
+      run.status = status;
+      this.#news.textContent = `Run ${brief(runId)}: ${NAMES[STATUSES[status]]}`;
+      this.#draw();
+    }
+  }
+
+  /** Those that go on, but the one that is looked at. */
+  #watch(): void {
+    const going = this.#kept.filter(({ run_id, status }) => {
+      return (status === 'ACCEPTED' || status === 'RUNNING') && (run_id !== this.#shown?.runId || this.#shown.status === 'aside');
+    });
+    this.#watcher.watch(going.map((run) => run.run_id));
+  }
+
   #draw(): void {
+    this.#watch();
     const kept = new Map(this.#kept.map((run) => [run.run_id, run]));
     const own = this.#recordings.filter(({ runId }) => runId === undefined || !kept.has(runId));
     const entries = [
       ...own.map((recording) => ({
         at: recording.createdAt,
-        element: this.#entry(recording.runId, recording.createdAt, recording.status, () => this.opening.recorded(recording)),
+        element: this.#entry(recording.runId, recording.createdAt, recording.status, recording === this.#shown, () => this.opening.recorded(recording)),
       })),
       ...this.#kept.map((run) => ({
         at: run.created_at,
-        element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', () => this.opening.kept(run.run_id)),
+        element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', run.run_id === this.#shown?.runId, () => this.opening.kept(run.run_id)),
       })),
     ].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
     this.#list.replaceChildren(...entries.map(({ element }) => element));
@@ -111,13 +144,13 @@ export class HistoryView {
     }
   }
 
-  #entry(runId: string | undefined, at: string, status: Status, open: () => void): HTMLElement {
+  #entry(runId: string | undefined, at: string, status: Status, isShown: boolean, open: () => void): HTMLElement {
     const time = new Date(at);
-    const button = h('button', { type: 'button', class: 'run', onclick: open });
+    const button = h('button', { type: 'button', class: 'run', 'aria-current': isShown ? 'true' : null, onclick: open });
     add(
       button,
       badge(status),
-      h('span', { class: 'mono' }, runId === undefined ? 'without an id' : runId.slice(0, 13)),
+      h('span', { class: 'mono' }, runId === undefined ? 'without an id' : brief(runId)),
       h('time', { datetime: at, class: 'faint' }, time.toLocaleTimeString()),
     );
     return h('li', {}, button);
@@ -126,4 +159,8 @@ export class HistoryView {
 
 export function badge(status: Status): HTMLElement {
   return h('span', { class: `badge is-${status}` }, NAMES[status]);
+}
+
+function brief(runId: string): string {
+  return runId.slice(0, 13);
 }

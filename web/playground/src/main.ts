@@ -41,6 +41,7 @@ const statusBadge = h('span', { class: 'status-badge' });
 const note = h('span', { class: 'note-line' });
 const runName = h('span', { class: 'mono faint run-name' });
 const stop = h('button', { type: 'button', class: 'stop', hidden: true, onclick: () => void stopRun() }, 'Stop');
+const aside = h('button', { type: 'button', class: 'quiet', hidden: true, title: 'It goes on, and stays in the list of runs.', onclick: () => session.putAside() }, 'Leave it running');
 const replay = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => void session.show(session.recording, 'as it was') }, 'Replay');
 const result = h('section', { class: 'card result', 'aria-label': 'Result' });
 const panels = tabs(
@@ -63,7 +64,7 @@ function build(): void {
   );
   result.append(
     h('h2', { class: 'unseen' }, 'Result'),
-    h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, stop),
+    h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, aside, stop),
     pulse.element,
     panels.bar,
     answer.element,
@@ -166,6 +167,7 @@ function changed(recording: Recording, text: string): void {
   const { status, runId, order, error } = recording;
   showStatus(recording, text);
   answer.changed(status, recording);
+  history.show(recording);
   if (session.isBusy) {
     if (runId !== undefined && order?.way !== 'stream') {
       nameRun(runId);
@@ -209,6 +211,7 @@ function showStatus(recording: Recording, text: string): void {
   note.textContent = text || (isBusy || last === undefined ? '' : `after ${duration(last.at)}, ${moments.length.toLocaleString('en')} events`);
   runName.textContent = runId ?? '';
   stop.hidden = !isBusy;
+  aside.hidden = !session.canBeLeft;
   replay.hidden = isBusy || moments.length === 0;
   composer.busy(isBusy);
 }

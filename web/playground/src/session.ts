@@ -11,7 +11,7 @@ import {
 } from 'dockrion-client';
 
 export type Way = 'stream' | 'wait' | 'background';
-export type Status = 'idle' | 'running' | 'reconnecting' | 'waiting' | 'complete' | 'failed' | 'cancelled' | 'left';
+export type Status = 'idle' | 'running' | 'reconnecting' | 'waiting' | 'complete' | 'failed' | 'cancelled' | 'left' | 'aside';
 
 /** An event, and when it came: milliseconds after the run was asked for. */
 export interface Moment {
@@ -168,12 +168,25 @@ export class Session {
     }
   }
 
+  /** Whether the run goes on without being looked at. */
+  get canBeLeft(): boolean {
+    return this.isBusy && !this.#isReplay && this.recording.runId !== undefined && this.recording.order?.way !== 'stream' && this.#stream !== undefined;
+  }
+
+  /** Look at it no more; it goes on. */
+  putAside(): void {
+    this.leave();
+    this.#settle(this.#turn, 'aside', undefined);
+  }
+
   /** Leave a run to itself. */
   leave(): void {
     this.#turn += 1;
     this.#stream?.close();
     this.#abort?.abort();
     this.#stream = undefined;
+    // What has come but was not shown would make it a run that goes on here.
+    this.#pending = [];
   }
 
   /** Answer a question of the run, which goes on then. */
@@ -217,6 +230,9 @@ export class Session {
 
   async #follow(turn: number, stream: EventStream): Promise<void> {
     this.#stream = stream;
+    if (this.recording.runId !== undefined) {
+      this.#setStatus('running', 'Running.');
+    }
     for await (const event of stream) {
       if (turn !== this.#turn) {
         stream.close();
