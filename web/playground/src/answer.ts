@@ -2,7 +2,7 @@
 
 import type { InterruptEvent, RunEvent } from 'dockrion-client';
 
-import { add, freshId, h } from './dom.js';
+import { add, copyButton, freshId, h } from './dom.js';
 import { isObject } from './form.js';
 import { MarkdownStream } from './markdown.js';
 import type { Moment, Recording, Status } from './session.js';
@@ -13,6 +13,8 @@ export interface Answering {
   /** The run went on long ago: whatever comes behind a question says that it was answered. */
   readonly hasHappened: boolean;
 }
+
+const MAX_SHOWN_CHARACTERS = 200_000;
 
 /** Where the reply of an agent stands in an output that is an object. */
 export type ReplyOf = (output: unknown) => string | undefined;
@@ -27,10 +29,13 @@ export class AnswerView {
   #voices = new Map<string, MarkdownStream>();
   #cards = new Map<string, HTMLElement>();
   #hasTokens = false;
+  #thinking: HTMLElement | undefined;
 
+  /** `around` calls each write that comes later than what it is of. */
   constructor(
     private readonly answering: Answering,
     private readonly replyOf: ReplyOf,
+    private readonly around: (write: () => void) => void,
   ) {
     this.clear();
   }
@@ -54,9 +59,7 @@ export class AnswerView {
     } else {
       this.element.querySelector('.empty')?.remove();
     }
-    for (const old of this.element.querySelectorAll('.thinking')) {
-      old.remove();
-    }
+    this.#heard();
     this.#voices.clear();
     this.#cards.clear();
     this.#hasTokens = false;
@@ -64,8 +67,14 @@ export class AnswerView {
     this.#speech = h('div', { class: 'speech', 'aria-busy': 'true' });
     this.#turn = h('div', { class: 'turn' });
     add(this.#turn, said === undefined ? null : h('p', { class: 'said' }, said), this.#speech);
-    this.#speech.append(h('p', { class: 'thinking' }, h('span', { class: 'pulse', 'aria-hidden': 'true' }), 'Waiting for the agent'));
+    this.#thinking = h('p', { class: 'thinking' }, h('span', { class: 'pulse', 'aria-hidden': 'true' }), 'Waiting for the agent');
+    this.#speech.append(this.#thinking);
     this.element.append(this.#turn);
+  }
+
+  #heard(): void {
+    this.#thinking?.remove();
+    this.#thinking = undefined;
   }
 
   happened(moments: Moment[]): void {
@@ -94,7 +103,7 @@ export class AnswerView {
       return;
     }
     this.#speech.setAttribute('aria-busy', 'false');
-    this.#turn.querySelector('.thinking')?.remove();
+    this.#heard();
     for (const card of this.#cards.values()) {
       close(card, this.answering.canAnswer && status !== 'aside' ? 'It cannot be answered any more.' : '');
     }
@@ -111,13 +120,13 @@ export class AnswerView {
 
   #speak(texts: Map<string, string>): void {
     for (const [voice, text] of texts) {
-      this.#turn.querySelector('.thinking')?.remove();
+      this.#heard();
       let stream = this.#voices.get(voice);
       if (stream === undefined) {
         const [node] = voice.split('\n');
         const place = h('div', { class: 'prose' });
         add(this.#speech, node ? h('p', { class: 'voice' }, node) : null, place);
-        stream = new MarkdownStream(place);
+        stream = new MarkdownStream(place, this.around);
         this.#voices.set(voice, stream);
       }
       stream.append(text);
@@ -136,7 +145,7 @@ export class AnswerView {
         }
         break;
       case 'interrupt':
-        this.#turn.querySelector('.thinking')?.remove();
+        this.#heard();
         this.#ask(event);
         break;
       case 'complete':
@@ -156,11 +165,11 @@ export class AnswerView {
   }
 
   #complete(output: unknown, metadata: Record<string, unknown>): void {
-    this.#turn.querySelector('.thinking')?.remove();
+    this.#heard();
     const reply = this.replyOf(output);
     if (!this.#hasTokens && reply !== undefined) {
       const place = h('div', { class: 'prose' });
-      new MarkdownStream(place).append(reply);
+      new MarkdownStream(place, this.around).append(reply);
       this.#speech.append(place);
       this.said = reply;
     }
@@ -177,7 +186,8 @@ export class AnswerView {
         'details',
         { class: 'output', open: isShown },
         h('summary', {}, 'Output'),
-        h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Output' }, h('code', {}, json(output))),
+        h('div', { class: 'row spread' }, h('span'), copyButton('Copy', () => json(output))),
+        h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Output' }, h('code', {}, shown(output))),
       ),
     );
     add(this.#turn, ...notes.map((note) => note && h('p', { class: 'note warning' }, note)));
@@ -228,7 +238,7 @@ export class AnswerView {
       card,
       rest === undefined || (isObject(rest) && Object.keys(rest).length === 0)
         ? null
-        : h('pre', { class: 'code', tabindex: 0, 'aria-label': 'What the question is about' }, h('code', {}, json(rest))),
+        : h('pre', { class: 'code', tabindex: 0, 'aria-label': 'What the question is about' }, h('code', {}, shown(rest))),
       choices === undefined
         ? null
         : h(
@@ -253,6 +263,13 @@ export class AnswerView {
       close(card, '');
     }
   }
+}
+
+/** JSON to look at, of which more than anybody looks at is left out: a browser takes its time with long lines. */
+export function shown(value: unknown): string {
+  const text = json(value);
+  const left = text.length - MAX_SHOWN_CHARACTERS;
+  return left > 0 ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}\n… and ${left.toLocaleString('en')} characters more` : text;
 }
 
 export function json(value: unknown): string {
@@ -289,7 +306,7 @@ function problemCard(code: string, message: string, details: unknown): HTMLEleme
           'details',
           {},
           h('summary', {}, 'Details'),
-          h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Details' }, h('code', {}, json(details))),
+          h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Details' }, h('code', {}, shown(details))),
         ),
   );
 }

@@ -1,9 +1,9 @@
 // All events as they came. Only the rows that can be seen are there, so that a hundred thousand scroll as ten do.
 
-import { copyButton, h } from './dom.js';
+import { copyButton, freshId, h } from './dom.js';
 import type { Moment } from './session.js';
-import { duration } from './timeline.js';
-import { json } from './answer.js';
+import { brief, duration } from './timeline.js';
+import { shown } from './answer.js';
 
 const ROW_PIXELS = 30;
 const SPARE_ROWS = 8;
@@ -13,12 +13,12 @@ const DRAW_MS = 100;
 export class EventsView {
   readonly element: HTMLElement;
   #moments: Moment[] = [];
-  #chosen = -1;
+  #chosen: Moment | undefined;
   #follows = true;
   #isStale = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   // A row that is seen stays the same element, or a click on it would be lost while events come.
-  readonly #rows = new Map<number, HTMLElement>();
+  readonly #rows = new Map<Moment, { element: HTMLElement; number: number }>();
 
   readonly #count = h('span', { class: 'faint' }, 'No events yet');
   readonly #space = h('div', { class: 'space', role: 'presentation' });
@@ -44,7 +44,8 @@ export class EventsView {
     this.#moments = moments;
     this.#rows.clear();
     this.#space.replaceChildren();
-    this.#chosen = -1;
+    this.#chosen = undefined;
+    this.#box.removeAttribute('aria-activedescendant');
     this.#follows = true;
     this.#box.scrollTop = 0;
     this.#shown.hidden = true;
@@ -74,83 +75,93 @@ export class EventsView {
       return;
     }
     this.#space.style.height = `${this.#moments.length * ROW_PIXELS}px`;
-    if (this.#isStale && this.#follows && this.#chosen === -1) {
+    if (this.#isStale && this.#follows && this.#chosen === undefined) {
       box.scrollTop = box.scrollHeight;
     }
     this.#isStale = false;
     const first = Math.max(0, Math.floor(box.scrollTop / ROW_PIXELS) - SPARE_ROWS);
     const count = Math.ceil(box.clientHeight / ROW_PIXELS) + 2 * SPARE_ROWS;
     const end = Math.min(this.#moments.length, first + count);
-    for (const [number, row] of this.#rows) {
-      if (number < first || number >= end) {
-        row.remove();
-        this.#rows.delete(number);
+    const seen = new Set(this.#moments.slice(first, end));
+    for (const [moment, { element }] of this.#rows) {
+      if (!seen.has(moment)) {
+        element.remove();
+        this.#rows.delete(moment);
       }
     }
-    for (let number = first; number < end; number += 1) {
-      const moment = this.#moments[number];
-      if (moment !== undefined && !this.#rows.has(number)) {
-        const row = this.#row(moment, number);
-        this.#rows.set(number, row);
-        this.#space.append(row);
+    let number = first;
+    for (const moment of seen) {
+      const row = this.#rows.get(moment) ?? this.#row(moment);
+      // Of a long run the oldest go, and the others take their places.
+      if (row.number !== number) {
+        row.number = number;
+        row.element.style.top = `${number * ROW_PIXELS}px`;
+        row.element.setAttribute('aria-posinset', String(number + 1));
       }
+      number += 1;
     }
   }
 
-  #row({ event, at }: Moment, number: number): HTMLElement {
-    const row = h(
+  #row(moment: Moment): { element: HTMLElement; number: number } {
+    const { event, at } = moment;
+    const element = h(
       'div',
       {
         class: 'event-row',
         role: 'option',
-        id: `event-${number}`,
-        'aria-selected': String(number === this.#chosen),
+        id: freshId('event'),
+        'aria-selected': String(moment === this.#chosen),
         'aria-setsize': -1,
-        'aria-posinset': number + 1,
-        onclick: () => this.#choose(number),
+        onclick: () => this.#choose(moment),
       },
       h('span', { class: 'time' }, duration(at)),
       h('span', { class: 'type' }, event.type),
       h('span', { class: 'detail' }, summary(event)),
     );
-    row.style.top = `${number * ROW_PIXELS}px`;
+    this.#space.append(element);
+    const row = { element, number: -1 };
+    this.#rows.set(moment, row);
     return row;
   }
 
-  #choose(number: number): void {
-    const moment = this.#moments[number];
+  #choose(moment: Moment | undefined): void {
     if (moment === undefined) {
       return;
     }
-    this.#rows.get(this.#chosen)?.setAttribute('aria-selected', 'false');
-    this.#rows.get(number)?.setAttribute('aria-selected', 'true');
-    this.#chosen = number;
-    const top = number * ROW_PIXELS;
+    const before = this.#chosen === undefined ? undefined : this.#rows.get(this.#chosen);
+    before?.element.setAttribute('aria-selected', 'false');
+    this.#rows.get(moment)?.element.setAttribute('aria-selected', 'true');
+    this.#chosen = moment;
+    const top = this.#moments.lastIndexOf(moment) * ROW_PIXELS;
     const { scrollTop, clientHeight } = this.#box;
     if (top < scrollTop || top + ROW_PIXELS > scrollTop + clientHeight) {
       this.#box.scrollTop = top - clientHeight / 2;
     }
     this.#shown.hidden = false;
-    (this.#shown.firstChild as HTMLElement).textContent = json(moment.event);
+    (this.#shown.firstChild as HTMLElement).textContent = shown(moment.event);
     this.#draw();
-    this.#box.setAttribute('aria-activedescendant', `event-${number}`);
+    const row = this.#rows.get(moment);
+    if (row !== undefined) {
+      this.#box.setAttribute('aria-activedescendant', row.element.id);
+    }
   }
 
   #key(event: KeyboardEvent): void {
     const page = Math.floor(this.#box.clientHeight / ROW_PIXELS);
     const last = this.#moments.length - 1;
+    const chosen = this.#chosen === undefined ? -1 : this.#moments.lastIndexOf(this.#chosen);
     const moves: Record<string, number> = {
-      ArrowDown: this.#chosen + 1,
-      ArrowUp: this.#chosen === -1 ? last : this.#chosen - 1,
-      PageDown: this.#chosen + page,
-      PageUp: this.#chosen - page,
+      ArrowDown: chosen + 1,
+      ArrowUp: chosen === -1 ? last : chosen - 1,
+      PageDown: chosen + page,
+      PageUp: chosen - page,
       Home: 0,
       End: last,
     };
     const move = moves[event.key];
     if (move !== undefined) {
       event.preventDefault();
-      this.#choose(Math.max(0, Math.min(last, move)));
+      this.#choose(this.#moments[Math.max(0, Math.min(last, move))]);
     }
   }
 }
@@ -159,5 +170,5 @@ const PLACE = new Set(['id', 'type', 'run_id', 'sequence', 'timestamp']);
 
 function summary(event: object): string {
   const fields = Object.entries(event).filter(([name]) => !PLACE.has(name));
-  return JSON.stringify(Object.fromEntries(fields)).slice(0, 300);
+  return brief(Object.fromEntries(fields), 300);
 }

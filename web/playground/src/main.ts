@@ -18,7 +18,7 @@ import { duration, TimelineView } from './timeline.js';
 import { themeButton } from './theme.js';
 
 const session: Session = new Session(client, { began, happened, changed });
-const answer = new AnswerView(session, replyOf);
+const answer = new AnswerView(session, replyOf, keepingSight);
 const timeline = new TimelineView();
 const events = new EventsView();
 const pulse = new PulseView();
@@ -147,12 +147,18 @@ function began(recording: Recording): void {
 }
 
 function happened(moments: Moment[]): void {
+  keepingSight(() => {
+    answer.happened(moments);
+    timeline.happened(moments);
+    events.happened();
+    pulse.happened(moments);
+  });
+}
+
+/** Who reads the end goes on reading the end. */
+function keepingSight(write: () => void): void {
   const wasInSight = endOfResult() <= 0;
-  answer.happened(moments);
-  timeline.happened(moments);
-  events.happened();
-  pulse.happened(moments);
-  // Who reads the end goes on reading the end.
+  write();
   if (wasInSight && panels.current() === 'answer' && endOfResult() > 0) {
     window.scrollBy(0, endOfResult());
   }

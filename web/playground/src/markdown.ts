@@ -2,19 +2,27 @@
 //
 // All blocks but the last ones are done and never touched again, so a long answer costs no more at its end than at its begin.
 
-import { add, h } from './dom.js';
+import { CodeLines } from './code_lines.js';
+import { h } from './dom.js';
+import { withInline } from './inline.js';
 
 const MAX_OPEN_CHARACTERS = 6000;
-// A browser leaves out what is not seen, part by part.
-const BLOCKS_A_PART = 40;
+// A browser leaves out what is not seen, part by part: so many lines, of so many characters.
+const LINES_A_PART = 60;
+const CHARACTERS_A_LINE = 100;
 const MAX_DEPTH = 6;
-const MAX_TRIES = 8;
-const MAX_LINK_CHARACTERS = 2000;
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])\s+(.*)$/;
+const SIDES: Record<string, string> = { '::': 'center', '-:': 'right' };
+// A line of code that may be its end, now or with what comes next; what stands in place of any other line.
+const MAY_END_CODE = /(?:^|\n)[^\S\n]*[`~]{3}/;
+const OTHER = 'x';
+// A frame has 16 ms, and must lay out and paint what it was given.
+const WORK_MS = 8;
+const SLICE_CHARACTERS = 4096;
 const DASHES = /^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$/;
 
 interface Block {
@@ -36,19 +44,57 @@ export class MarkdownStream {
   // What the open text is for now.
   #tentative: HTMLElement[] = [];
   readonly #outline: Outline = { level: 2 };
-  // Of code that is still being written: its text, which only grows.
-  #code: { node: Text; length: number } | undefined;
-
+  // Of code that is still being written: where it goes, what was added to it, and how its last line begins.
+  #code: { lines: CodeLines; grown: string[]; line: string } | undefined;
   #part: HTMLElement | undefined;
+  // The lines of it that are done.
+  #finished = 0;
+  // What there was no time for yet.
+  #waiting: string[] = [];
 
-  constructor(private readonly root: HTMLElement) {}
+  /** `around` calls each write that comes later, as when a text is too long for one frame. */
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly around: (write: () => void) => void = (write) => write(),
+  ) {}
 
   append(text: string): void {
-    this.#open += text;
-    if (this.#code !== undefined && !/[`~]{3}/.test(this.#open.slice(Math.max(0, this.#code.length - 3)))) {
-      this.#growCode(this.#code);
-      return;
+    this.#waiting.push(text);
+    if (this.#waiting.length === 1) {
+      this.#work();
     }
+  }
+
+  /** Take in what waits, for as long as a frame has room for it. */
+  #work(): void {
+    const end = performance.now() + WORK_MS;
+    do {
+      const [text = ''] = this.#waiting;
+      if (text.length > SLICE_CHARACTERS) {
+        this.#waiting[0] = text.slice(SLICE_CHARACTERS);
+      } else {
+        this.#waiting.shift();
+      }
+      this.#take(text.slice(0, SLICE_CHARACTERS));
+    } while (this.#waiting.length > 0 && performance.now() < end);
+    if (this.#waiting.length > 0) {
+      const goOn = (): void => this.around(() => this.#work());
+      document.hidden ? setTimeout(goOn) : requestAnimationFrame(goOn);
+    }
+  }
+
+  #take(text: string): void {
+    if (this.#code !== undefined) {
+      const line = this.#code.line + text;
+      if (!MAY_END_CODE.test(line)) {
+        this.#code.line = startOfFence(line.slice(line.lastIndexOf('\n') + 1));
+        this.#code.grown.push(text);
+        this.#code.lines.append(text);
+        return;
+      }
+      this.#open += this.#code.grown.join('');
+    }
+    this.#open += text;
     this.#render();
   }
 
@@ -62,7 +108,7 @@ export class MarkdownStream {
     }
     this.#code = undefined;
     for (const block of blocks.filter((one) => one.start < start)) {
-      this.#append(elementOf(block, 0, this.#outline));
+      this.#finish(block);
     }
     this.#open = lines.slice(start).join('\n');
     const open = blocks.filter((one) => one.start >= start);
@@ -73,27 +119,32 @@ export class MarkdownStream {
       return;
     }
     const outline = { ...this.#outline };
-    this.#tentative = open.map((block) => elementOf(block, 0, outline));
-    for (const element of this.#tentative) {
-      this.#append(element);
-    }
-    const node = this.#tentative[0]?.querySelector('code')?.firstChild;
-    if (first?.kind === 'code' && !first.isClosed && first.lines.length > 1 && node instanceof Text) {
-      this.#code = { node, length: this.#open.length };
-    }
-  }
-
-  #append(block: HTMLElement): void {
-    if (this.#part === undefined || this.#part.childElementCount >= BLOCKS_A_PART) {
+    this.#tentative = open.map((block) => {
+      // Its first line is whole, its last one is not here yet: what comes next is code.
+      if (block === first && block.kind === 'code' && !block.isClosed && block.lines.length > 1) {
+        const { element, lines } = codeOf(block);
+        this.#code = { lines, grown: [], line: startOfFence(block.lines.at(-1) ?? '') };
+        return element;
+      }
+      return elementOf(block, 0, outline);
+    });
+    if (this.#part === undefined && this.#tentative.length > 0) {
       this.#part = h('div', { class: 'part' });
       this.root.append(this.#part);
     }
-    this.#part.append(block);
+    this.#part?.append(...this.#tentative);
   }
 
-  #growCode(code: { node: Text; length: number }): void {
-    code.node.appendData(this.#open.slice(code.length));
-    code.length = this.#open.length;
+  #finish(block: Block): void {
+    if (this.#part === undefined || this.#finished >= LINES_A_PART) {
+      this.#part = h('div', { class: 'part' });
+      this.root.append(this.#part);
+      this.#finished = 0;
+    }
+    this.#part.append(elementOf(block, 0, this.#outline));
+    for (const line of block.lines) {
+      this.#finished += 1 + line.length / CHARACTERS_A_LINE;
+    }
   }
 
   /** A block without an end is done up to some line or word: the same one, however the text came. */
@@ -103,7 +154,7 @@ export class MarkdownStream {
       const end = line > 0 ? line : this.#open.lastIndexOf(' ', MAX_OPEN_CHARACTERS);
       const place = end > 0 ? end : MAX_OPEN_CHARACTERS;
       for (const block of blocksOf(this.#open.slice(0, place).split('\n'))) {
-        this.#append(elementOf(block, 0, this.#outline));
+        this.#finish(block);
       }
       this.#open = this.#open.slice(end > 0 ? place + 1 : place);
     }
@@ -174,15 +225,25 @@ function isOtherList(block: Block, line: string): boolean {
   return found !== null && (found[1]?.length ?? 0) <= indent.length + 1 && /\d/.test(found[2] ?? '') !== /\d/.test(mark);
 }
 
+/** The line if it may still become the end of code, else what stands for it: a long one is not kept. */
+function startOfFence(line: string): string {
+  return line.trim().replaceAll(/[`~]/g, '') === '' ? line : OTHER;
+}
+
+function codeOf({ lines, isClosed }: Block): { element: HTMLElement; lines: CodeLines } {
+  const language = FENCE.exec(lines[0] ?? '')?.[2];
+  const code = h('code');
+  const parts = new CodeLines(code);
+  parts.append(lines.slice(1, isClosed ? -1 : undefined).join('\n'));
+  const element = h('pre', { class: 'code', tabindex: 0, 'aria-label': language ? `Code, ${language}` : 'Code' }, code);
+  return { element, lines: parts };
+}
+
 function elementOf(block: Block, depth: number, outline: Outline): HTMLElement {
   const { lines } = block;
   switch (block.kind) {
-    case 'code': {
-      const language = FENCE.exec(lines[0] ?? '')?.[2];
-      const text = lines.slice(1, block.isClosed ? -1 : undefined).join('\n');
-      const code = h('code', {}, document.createTextNode(text));
-      return h('pre', { class: 'code', tabindex: 0, 'aria-label': language ? `Code, ${language}` : 'Code' }, code);
-    }
+    case 'code':
+      return codeOf(block).element;
     case 'heading': {
       const [, marks = '#', text = ''] = HEADING.exec(lines[0] ?? '') ?? [];
       // Below the page's own, and none left out: people go from heading to heading.
@@ -242,128 +303,11 @@ function dedented(lines: string[]): string {
 }
 
 function tableOf(lines: string[]): HTMLElement {
-  const [head = '', , ...rows] = lines;
-  const cells = (line: string): string[] => line.trim().replace(/^\||\|$/g, '').split('|');
+  const [head = '', dashes = '', ...rows] = lines;
+  const cells = (line: string): string[] => line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/);
+  const sides = cells(dashes).map((cell) => SIDES[`${cell.trim().at(0)}${cell.trim().at(-1)}`]);
   const row = (tag: 'th' | 'td', line: string): HTMLElement =>
-    h('tr', {}, ...cells(line).map((cell) => withInline(h(tag), cell.trim())));
+    h('tr', {}, ...cells(line).map((cell, number) => withInline(h(tag, { class: sides[number] }), cell.trim())));
   const table = h('table', {}, h('thead', {}, row('th', head)), h('tbody', {}, ...rows.map((line) => row('td', line))));
   return h('div', { class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Table' }, table);
-}
-
-function withInline<Parent extends HTMLElement>(parent: Parent, text: string): Parent {
-  inline(parent, text, 0);
-  return parent;
-}
-
-const SPECIAL = /[\\`*_~[!\n]|https?:\/\//g;
-
-function inline(parent: Node, text: string, depth: number): void {
-  // What was found behind one place is still the next behind a later one, and what was not found is nowhere: looking for
-  // ends costs no more than the text is long.
-  const known = new Map<string, number>();
-  const find = (what: string, from: number): number => {
-    let place = known.get(what);
-    if (place === undefined || (place !== -1 && place < from)) {
-      place = text.indexOf(what, from);
-      known.set(what, place);
-    }
-    return place;
-  };
-  let start = 0;
-  let place = 0;
-  const put = (end: number, node: Node | undefined, next: number): void => {
-    add(parent, text.slice(start, end) || undefined, node);
-    start = place = next;
-  };
-  for (;;) {
-    SPECIAL.lastIndex = place;
-    const found = SPECIAL.exec(text);
-    if (found === null) {
-      break;
-    }
-    const at = found.index;
-    const spot = depth < MAX_DEPTH ? spanAt(text, at, depth, find) : undefined;
-    if (spot === undefined) {
-      place = at + 1;
-    } else {
-      put(at, spot.node, spot.end);
-    }
-  }
-  put(text.length, undefined, text.length);
-}
-
-type Find = (what: string, from: number) => number;
-type Span = { node: Node; end: number } | undefined;
-
-function spanAt(text: string, at: number, depth: number, find: Find): Span {
-  switch (text[at]) {
-    case '\n':
-      return { node: h('br'), end: at + 1 };
-    case '\\':
-      return /[!-/:-@[-`{-~]/.test(text[at + 1] ?? '')
-        ? { node: document.createTextNode(text[at + 1] ?? ''), end: at + 2 }
-        : undefined;
-    case '`': {
-      const ticks = /^`+/.exec(text.slice(at, at + 20))?.[0] ?? '`';
-      const end = find(ticks, at + ticks.length);
-      return end === -1
-        ? undefined
-        : { node: h('code', {}, text.slice(at + ticks.length, end)), end: end + ticks.length };
-    }
-    case '*':
-    case '_':
-    case '~':
-      return emphasisAt(text, at, depth, find);
-    case '!':
-      return text[at + 1] === '[' ? linkAt(text, at + 1, depth, find) : undefined;
-    case '[':
-      return linkAt(text, at, depth, find);
-    default: {
-      const address = /^https?:\/\/[^\s<>"'`|]*[^\s<>"'`|.,:;!?)\]*_]/.exec(text.slice(at, at + 2000))?.[0];
-      return address === undefined ? undefined : { node: link(address, address), end: at + address.length };
-    }
-  }
-}
-
-function emphasisAt(text: string, at: number, depth: number, find: Find): Span {
-  const mark = text[at] ?? '';
-  const width = text[at + 1] === mark ? 2 : 1;
-  if ((mark === '~' && width === 1) || (mark === '_' && /\w/.test(text[at - 1] ?? ''))) {
-    return undefined;
-  }
-  const marks = mark.repeat(width);
-  const begin = at + width;
-  let end = find(marks, begin + 1);
-  // One star does not end at the first of two.
-  for (let tries = 0; width === 1 && end !== -1 && text[end + 1] === mark; tries += 1) {
-    end = tries < MAX_TRIES ? text.indexOf(marks, end + 2) : -1;
-  }
-  if (end === -1 || /\s/.test(text[begin] ?? ' ') || /\s/.test(text[end - 1] ?? ' ')) {
-    return undefined;
-  }
-  if (mark === '_' && /\w/.test(text[end + width] ?? '')) {
-    return undefined;
-  }
-  const element = h(mark === '~' ? 'del' : width === 2 ? 'strong' : 'em');
-  inline(element, text.slice(begin, end), depth + 1);
-  return { node: element, end: end + width };
-}
-
-function linkAt(text: string, at: number, depth: number, find: Find): Span {
-  const middle = find('](', at);
-  const end = middle === -1 ? -1 : find(')', middle);
-  if (end === -1 || end - at > MAX_LINK_CHARACTERS || text.slice(at + 1, middle).includes('\n')) {
-    return undefined;
-  }
-  const address = text.slice(middle + 2, end).trim().split(/\s/)[0] ?? '';
-  if (!/^(https?:\/\/|mailto:)/i.test(address)) {
-    return undefined;
-  }
-  const element = link(address, '');
-  inline(element, text.slice(at + 1, middle) || address, MAX_DEPTH - 1 + Math.min(depth, 1));
-  return { node: element, end: end + 1 };
-}
-
-function link(address: string, text: string): HTMLElement {
-  return h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, text || undefined);
 }

@@ -189,7 +189,9 @@ function counted(count: number, node: string | undefined): string {
   return `${count.toLocaleString('en')}${node ? ` from ${node}` : ''}`;
 }
 
-function brief(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
-  return text.length > 160 ? `${text.slice(0, 160)}…` : text;
+/** The begin of a value, in a line; what is long is not written out for it. */
+export function brief(value: unknown, characters = 160): string {
+  const cut = (_: string, part: unknown): unknown => (typeof part === 'string' ? part.slice(0, characters + 1) : part);
+  const text = typeof value === 'string' ? value : (JSON.stringify(value, cut) ?? '');
+  return text.length > characters ? `${text.slice(0, characters)}…` : text;
 }

@@ -10,6 +10,7 @@ const { MarkdownStream } = await import('../src/markdown.js');
 const TEXT = `# One
 
 Two *three* and **four**, \`five *six*\`, ~~seven~~, snake_case_name and 2 * 3 * 4.
+**First *thing*** and ***all***.
 A [link](https://example.com/a_b) and https://example.com/c(d), \\*no stars\\*.
 
 ## Lists
@@ -80,13 +81,14 @@ test('what each kind of text becomes', () => {
     '<strong>four</strong>',
     '<code>five *six*</code>',
     '<del>seven</del>',
-    'snake_case_name and 2 * 3 * 4.<br></br>A ',
+    'snake_case_name and 2 * 3 * 4.<br></br><strong>',
     'href="https://example.com/a_b"',
     '*no stars*',
     '<ol start="3"><li>x</li><li>y</li></ol>',
     '<blockquote><p>quoted</p><ul><li>list</li></ul></blockquote>',
-    '<td><strong>2</strong></td>',
+    '<td class="center"><strong>2</strong></td>',
     '<hr></hr>',
+    '<strong>First <em>thing</em></strong> and <strong><em>all</em></strong>.',
     'const a = "&lt;b>" + `x`;\n\n# no heading',
     'tildes ```',
   ]) {
@@ -112,6 +114,43 @@ test('random texts, too, are the same however they are cut', () => {
   }
 });
 
+test('code of many lines is the same however it comes, and a fence ends it wherever it is cut', () => {
+  const lines = Array.from({ length: 350 }, (_, number) => `${' '.repeat(number % 90)}line ${number} ${number % 7 ? '' : '```'}`);
+  const text = `before\n\n\`\`\`py\n${lines.join('\n')}\n   \`\`\`\nbehind *it*`;
+  const expected = html(rendered([text]));
+  assert.equal(expected.match(/<span class="lines">/g).length, 4);
+  assert.ok(expected.includes('<em>it</em>'));
+  assert.equal(html(rendered([...text])), expected);
+  for (let seed = 1; seed <= 40; seed += 1) {
+    assert.equal(html(rendered(cutUp(text, chances(seed), 1 + seed * 9))), expected);
+  }
+});
+
+test('a text that is too long for one frame is all there when it has had some', async () => {
+  const text = `${TEXT}\n\n`.repeat(60);
+  const frames = [];
+  globalThis.requestAnimationFrame = (frame) => frames.push(frame);
+  let around = 0;
+  const root = document.createElement('div');
+  const stream = new MarkdownStream(root, (write) => {
+    around += 1;
+    write();
+  });
+  // The clock of a slow machine: each look at it is a frame later.
+  const { now } = performance;
+  let ms = 0;
+  performance.now = () => (ms += 16);
+  stream.append(text);
+  stream.append('And this.');
+  performance.now = now;
+  assert.ok(!html(root).includes('And this.'));
+  while (frames.length > 0) {
+    frames.shift()();
+  }
+  assert.ok(around > 0);
+  assert.equal(html(root), html(rendered([...text, 'And this.'])));
+});
+
 test('nothing of a text is more than text', () => {
   const attacks = [
     '<script>alert(1)</script><img src=x onerror=alert(1)>',
@@ -120,7 +159,7 @@ test('nothing of a text is more than text', () => {
     '[a](https://a.b/"onmouseover="alert(1))',
     '```"><script>\nx\n```',
   ];
-  const allowed = new Set(['div', 'p', 'br', 'a', 'pre', 'code', 'em', 'strong', 'del']);
+  const allowed = new Set(['div', 'p', 'br', 'a', 'pre', 'code', 'span', 'em', 'strong', 'del']);
   for (const element of elements(rendered([attacks.join('\n\n')]))) {
     assert.ok(allowed.has(element.tag), element.tag);
     for (const [name, value] of Object.entries(element.attributes)) {

@@ -54,6 +54,7 @@ class Element extends Node {
 globalThis.Node = Node;
 globalThis.Text = Text;
 globalThis.document = {
+  hidden: false,
   createElement: (tag) => new Element(tag),
   createTextNode: (data) => new Text(data),
 };
