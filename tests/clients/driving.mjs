@@ -57,7 +57,11 @@ const STEPS = {
   value: ({ on }) => page.locator(on).inputValue(),
   count: ({ on }) => page.locator(on).count(),
   evaluate: ({ code }) => page.evaluate(code),
-  shot: ({ path }) => page.screenshot({ path, fullPage: true }).then(() => null),
+  /** The whole page, as it is when nothing on it moves. */
+  async shot({ path }) {
+    await page.evaluate('scrollTo(0, 0)');
+    await page.screenshot({ path, fullPage: true, animations: 'disabled' });
+  },
   async seen() {
     return { requests, problems };
   },

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -387,29 +387,6 @@ def test_the_page_tells_strangers_nothing_of_a_schema_that_is_closed(guarded: Se
     text = httpx.get(f"{guarded.url}/", trust_env=False).text
     assert "tides" in text
     assert "city" not in text
-
-
-@pytest.mark.parametrize(
-    "view",
-    [{}, {"scheme": "dark"}, {"width": 375, "height": 720}],
-    ids=["light", "dark", "narrow"],
-)
-def test_nothing_on_the_page_keeps_anybody_out(
-    browser: Browser, tides: Server, view: dict[str, Any]
-) -> None:
-    browser.open(f"{tides.url}/", **view)
-    browser.wait(CITY)
-    assert browser.barriers() == []
-    browser.check(field("ask"))
-    run_for(browser)
-    browser.wait(".question")
-    assert browser.barriers() == []
-    browser.click('role=button[name="yes"]')
-    browser.wait(COMPLETE)
-    for name in ("Answer", "Timeline", "Events", "Code"):
-        browser.click(tab(name))
-        assert browser.barriers() == [], name
-    assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_the_page_is_used_with_the_keyboard_alone(page: Browser) -> None:

@@ -110,7 +110,8 @@ export class AnswerView {
     this.#cards.clear();
     const { error } = recording;
     if (error !== undefined) {
-      this.#turn.append(problemCard(error.code, error.message, error.details));
+      const later = error.retryAfterSeconds === undefined ? '' : ` Try again in ${error.retryAfterSeconds} s.`;
+      this.#turn.append(problemCard(error.code, `${error.message}${later}`, error.details));
     } else if (status === 'aside') {
       this.#turn.append(h('p', { class: 'note' }, 'It goes on in the background. The list of runs has it.'));
     } else if (status === 'left') {

@@ -40,10 +40,11 @@ export class CredentialsView {
     this.#draw();
   }
 
-  /** Open the dialog; `why` says what made it necessary. */
-  ask(why: string): void {
+  /** Open the dialog; `why` says what made it necessary, and whether something was wrong. */
+  ask(why: string, isWrong = false): void {
     this.#why.textContent = why;
     this.#why.hidden = why === '';
+    this.#why.className = isWrong ? 'problem' : 'hint';
     if (!this.#dialog.open) {
       this.#dialog.showModal();
     }

@@ -2,6 +2,8 @@
 
 import { freshId, h } from './dom.js';
 import type { Schema } from './facts.js';
+import { alternativesField, alternativesOf } from './form_choices.js';
+import { listField } from './form_lists.js';
 
 /** `value` is undefined for what is left out. */
 export interface Field {
@@ -13,14 +15,14 @@ export interface Field {
   clear: () => void;
 }
 
-interface Place {
+export interface Place {
   root: Schema;
   name: string;
   isRequired: boolean;
   depth: number;
 }
 
-const MAX_DEPTH = 4;
+export const MAX_DEPTH = 5;
 const MAX_REFERENCES = 16;
 
 export function isObject(value: unknown): value is Record<string, unknown> {
@@ -36,15 +38,27 @@ export function resolved(schema: unknown, root: Schema): Schema {
     const real = choices?.filter((one) => !isObject(one) || one['type'] !== 'null') ?? [];
     if (typeof reference === 'string') {
       known = { ...target(reference, root), ...rest };
-    } else if (Array.isArray(allOf) && allOf.length === 1 && isObject(allOf[0])) {
-      known = { ...allOf[0], ...rest };
+    } else if (Array.isArray(allOf) && allOf.every(isObject)) {
+      known = allOf.map((one) => resolved(one, root)).reduce(both, { ...rest, ...(anyOf ? { anyOf } : {}), ...(oneOf ? { oneOf } : {}) });
     } else if (real.length === 1 && isObject(real[0])) {
       known = { ...real[0], ...rest };
     } else {
-      return choices !== undefined || allOf !== undefined ? { ...known, type: 'any' } : known;
+      return allOf !== undefined ? { ...known, type: 'any' } : known;
     }
   }
   return {};
+}
+
+/** What fits both, as far as a form can tell. */
+export function both(one: Schema, other: Schema): Schema {
+  const lists = [one['required'], other['required']].filter(Array.isArray).flat() as unknown[];
+  const parts = [other['properties'], one['properties']].filter(isObject);
+  return {
+    ...other,
+    ...one,
+    ...(lists.length > 0 ? { required: lists } : {}),
+    ...(parts.length > 0 ? { properties: Object.assign({}, ...parts) as Schema } : {}),
+  };
 }
 
 function target(reference: string, root: Schema): Schema {
@@ -74,9 +88,16 @@ export function formOf(schema: Schema): Field {
   return fieldOf(root, { root: schema, name: '', isRequired: true, depth: 0 });
 }
 
-function fieldOf(given: unknown, place: Place): Field {
+export function fieldOf(given: unknown, place: Place): Field {
   const schema = resolved(given, place.root);
   const type = typeOf(schema);
+  const alternatives = place.depth < MAX_DEPTH ? alternativesOf(schema, place.root) : [];
+  if (alternatives.length > 1) {
+    return alternativesField(schema, alternatives, place);
+  }
+  if (type === 'array' && isObject(schema['items']) && place.depth < MAX_DEPTH) {
+    return listField(schema, schema['items'], place);
+  }
   if (type === 'object' && isObject(schema['properties']) && place.depth < MAX_DEPTH) {
     return objectField(schema, schema['properties'], place);
   }
@@ -109,19 +130,27 @@ function objectField(schema: Schema, properties: Record<string, unknown>, place:
       ? h('div', { class: 'fields' })
       : h('fieldset', {}, h('legend', {}, titleOf(schema, place)), hintOf(schema)?.element);
   element.append(...fields.map(([, field]) => field.element));
+  const read = (): Record<string, unknown> => {
+    const value = { ...others };
+    for (const [name, field] of fields) {
+      const part = field.value();
+      if (part !== undefined) {
+        value[name] = part;
+      }
+    }
+    return value;
+  };
+  // An optional object that nobody has touched is left out, whatever its fields hold.
+  const untouched = JSON.stringify(read());
+  let isGiven = false;
   return {
     element,
     value: () => {
-      const value = { ...others };
-      for (const [name, field] of fields) {
-        const part = field.value();
-        if (part !== undefined) {
-          value[name] = part;
-        }
-      }
-      return place.isRequired || Object.keys(value).length > 0 ? value : undefined;
+      const value = read();
+      return place.isRequired || isGiven || JSON.stringify(value) !== untouched ? value : undefined;
     },
     set: (value) => {
+      isGiven = isObject(value);
       const parts = isObject(value) ? value : {};
       others = Object.fromEntries(Object.entries(parts).filter(([name]) => !(name in properties)));
       for (const [name, field] of fields) {
@@ -234,7 +263,7 @@ function choiceField(schema: Schema, choices: unknown[], place: Place): Field {
   });
 }
 
-function jsonField(schema: Schema, place: Place): Field {
+export function jsonField(schema: Schema, place: Place): Field {
   const example = Array.isArray(schema['examples']) ? JSON.stringify(schema['examples'][0]) : undefined;
   const usual = typeOf(schema) === 'array' ? '[]' : typeOf(schema) === 'object' ? '{}' : 'null';
   const input = h('textarea', { rows: 2, class: 'mono', spellcheck: 'false', placeholder: example ?? 'JSON' });
@@ -255,11 +284,11 @@ function jsonField(schema: Schema, place: Place): Field {
   });
 }
 
-function titleOf(schema: Schema, place: Place): string {
+export function titleOf(schema: Schema, place: Place): string {
   return typeof schema['title'] === 'string' ? schema['title'] : place.name || 'Input';
 }
 
-function hintOf(schema: Schema): { element: HTMLElement; id: string } | undefined {
+export function hintOf(schema: Schema): { element: HTMLElement; id: string } | undefined {
   if (typeof schema['description'] !== 'string') {
     return undefined;
   }

@@ -35,7 +35,7 @@ const history = new HistoryView(client, {
   recorded: (recording) => void session.show(recording, 'at once'),
   kept: (runId) => void session.open(runId),
 });
-const who = facts.auth === null ? undefined : new CredentialsView(() => void begin());
+const who = facts.auth === null ? undefined : new CredentialsView(() => void begin().then(comeBack));
 
 const statusBadge = h('span', { class: 'status-badge' });
 const note = h('span', { class: 'note-line' });
@@ -97,7 +97,9 @@ async function begin(): Promise<void> {
   } catch (error) {
     composer.describe(undefined);
     if (error instanceof AuthError) {
-      who?.ask(credentials.isSet ? 'This is not accepted.' : 'This agent tells what it takes only to callers it knows.');
+      credentials.isSet
+        ? who?.ask('This is not accepted.', true)
+        : who?.ask('This agent tells what it takes only to callers it knows.');
       return;
     }
   }
@@ -108,6 +110,14 @@ async function begin(): Promise<void> {
     if (named !== null && facts.runs && session.recording.status === 'idle') {
       await session.open(named);
     }
+  }
+}
+
+/** A run that was followed until its reader was not known any more is followed again. */
+async function comeBack(): Promise<void> {
+  const { error, runId, moments } = session.recording;
+  if (error instanceof AuthError && facts.runs && credentials.isSet && runId !== undefined && moments.length > 0) {
+    await session.open(runId);
   }
 }
 
@@ -196,7 +206,7 @@ function changed(recording: Recording, text: string): void {
 
 function refused(error: DockrionError): void {
   if (error instanceof AuthError && error.status === 401) {
-    who?.ask(error.message);
+    who?.ask(error.message, true);
   } else if (error.code === 'VALIDATION_ERROR') {
     composer.refuse(error);
   }

@@ -6,7 +6,9 @@ import { CodeLines } from './code_lines.js';
 import { h } from './dom.js';
 import { withInline } from './inline.js';
 
-const MAX_OPEN_CHARACTERS = 6000;
+// Of a block without an end; what is laid out as a whole takes a browser longer.
+const MAX_CHARACTERS = 6000;
+const MAX_OF_MANY = 3000;
 // A browser leaves out what is not seen, part by part: so many lines, of so many characters.
 const LINES_A_PART = 60;
 const CHARACTERS_A_LINE = 100;
@@ -78,7 +80,8 @@ export class MarkdownStream {
       this.#take(text.slice(0, SLICE_CHARACTERS));
     } while (this.#waiting.length > 0 && performance.now() < end);
     if (this.#waiting.length > 0) {
-      const goOn = (): void => this.around(() => this.#work());
+      // What nobody will see any more is not written.
+      const goOn = (): void => (this.root.isConnected ? this.around(() => this.#work()) : undefined);
       document.hidden ? setTimeout(goOn) : requestAnimationFrame(goOn);
     }
   }
@@ -113,9 +116,14 @@ export class MarkdownStream {
     this.#open = lines.slice(start).join('\n');
     const open = blocks.filter((one) => one.start >= start);
     const [first] = open;
-    if (first?.kind !== 'code' && this.#open.length > MAX_OPEN_CHARACTERS) {
+    if (first !== undefined && first.kind !== 'code' && this.#open.length > maxOf(first)) {
       this.#tentative = [];
-      this.#cut();
+      const { head, rest } = cut(first, this.#open);
+      for (const block of blocksOf(head.split('\n'))) {
+        this.#put(block);
+      }
+      this.#open = rest;
+      this.#render();
       return;
     }
     const outline = { ...this.#outline };
@@ -135,7 +143,23 @@ export class MarkdownStream {
     this.#part?.append(...this.#tentative);
   }
 
+  /** A block that is too long becomes several: the same ones, however the text came. */
   #finish(block: Block): void {
+    const text = block.lines.join('\n');
+    if (block.kind === 'code' || text.length <= maxOf(block)) {
+      this.#put(block);
+      return;
+    }
+    const { head, rest } = cut(block, text);
+    for (const one of blocksOf(head.split('\n'))) {
+      this.#put(one);
+    }
+    for (const one of blocksOf(rest.split('\n'))) {
+      this.#finish(one);
+    }
+  }
+
+  #put(block: Block): void {
     if (this.#part === undefined || this.#finished >= LINES_A_PART) {
       this.#part = h('div', { class: 'part' });
       this.root.append(this.#part);
@@ -146,20 +170,37 @@ export class MarkdownStream {
       this.#finished += 1 + line.length / CHARACTERS_A_LINE;
     }
   }
+}
 
-  /** A block without an end is done up to some line or word: the same one, however the text came. */
-  #cut(): void {
-    while (this.#open.length > MAX_OPEN_CHARACTERS) {
-      const line = this.#open.lastIndexOf('\n', MAX_OPEN_CHARACTERS);
-      const end = line > 0 ? line : this.#open.lastIndexOf(' ', MAX_OPEN_CHARACTERS);
-      const place = end > 0 ? end : MAX_OPEN_CHARACTERS;
-      for (const block of blocksOf(this.#open.slice(0, place).split('\n'))) {
-        this.#finish(block);
-      }
-      this.#open = this.#open.slice(end > 0 ? place + 1 : place);
-    }
-    this.#render();
+function maxOf({ kind }: Block): number {
+  return kind === 'list' || kind === 'table' ? MAX_OF_MANY : MAX_CHARACTERS;
+}
+
+/** Cut a text that begins with a block too long: before an item of a list, behind a row of a table, a line, a word. */
+function cut(block: Block, text: string): { head: string; rest: string } {
+  const max = maxOf(block);
+  const line = text.lastIndexOf('\n', max);
+  if (line <= 0) {
+    const space = text.lastIndexOf(' ', max);
+    return space > 0 ? { head: text.slice(0, space), rest: text.slice(space + 1) } : { head: text.slice(0, max), rest: text.slice(max) };
   }
+  let place = line;
+  if (block.kind === 'list') {
+    // Of the lines that are whole, whatever comes behind them.
+    let item = text.lastIndexOf('\n', line - 1);
+    while (item > max / 2 && !isNextItem(block, text.slice(item + 1, text.indexOf('\n', item + 1)))) {
+      item = text.lastIndexOf('\n', item - 1);
+    }
+    place = item > max / 2 ? item : line;
+  }
+  const rest = text.slice(place + 1);
+  const head = block.kind === 'table' ? `${block.lines.slice(0, 2).join('\n')}\n` : '';
+  return { head: text.slice(0, place), rest: head.length < max / 2 ? head + rest : rest };
+}
+
+function isNextItem(block: Block, line: string): boolean {
+  const indent = ITEM.exec(block.lines[0] ?? '')?.[1]?.length ?? 0;
+  return (ITEM.exec(line)?.[1]?.length ?? Infinity) <= indent + 1;
 }
 
 /** Append the blocks of a text that is whole. */

@@ -160,7 +160,16 @@ export class Session {
         this.#settle(this.#turn, 'cancelled', undefined);
       }
     } else if (stream !== undefined) {
-      await stream.cancel(STOPPED);
+      try {
+        await stream.cancel(STOPPED);
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) {
+          throw error;
+        }
+        // There is nobody to ask.
+        this.leave();
+        this.#settle(this.#turn, 'left', undefined);
+      }
     } else {
       this.#abort?.abort();
       this.#turn += 1;
@@ -293,10 +302,10 @@ export class Session {
 
   #told(turn: number) {
     return {
-      onReconnect: ({ attempt, delayMs }: { attempt: number; delayMs: number }) => {
+      onReconnect: ({ attempt, delayMs, cause }: { attempt: number; delayMs: number; cause: DockrionError }) => {
         if (turn === this.#turn) {
-          const seconds = (delayMs / 1000).toFixed(1);
-          this.#setStatus('reconnecting', `The connection is lost. Try ${attempt} in ${seconds} s.`);
+          const why = cause instanceof ConnectionError ? 'The connection is lost' : cause.message.replace(/\.$/, '');
+          this.#setStatus('reconnecting', `${why}. Try ${attempt} in ${(delayMs / 1000).toFixed(1)} s.`);
         }
       },
     };

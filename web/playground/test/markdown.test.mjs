@@ -126,6 +126,37 @@ test('code of many lines is the same however it comes, and a fence ends it where
   }
 });
 
+const LONG = {
+  'a paragraph': 'Low water comes first. '.repeat(900),
+  'a word': 'w'.repeat(20_000),
+  'a list': Array.from({ length: 400 }, (_, number) => `- item ${number}\n  - below it\n`).join(''),
+  'a numbered list': Array.from({ length: 400 }, (_, number) => `${number + 1}. item\n`).join(''),
+  'a table': `| a | b |\n|---|--:|\n${Array.from({ length: 400 }, (_, number) => `| ${number} | *b* |\n`).join('')}`,
+};
+
+for (const [name, text] of Object.entries(LONG)) {
+  test(`${name} that is too long for one block is the same however it comes`, () => {
+    const root = rendered([`${text}\n\nThe end.`]);
+    const expected = html(root);
+    for (let seed = 1; seed <= 12; seed += 1) {
+      const pieces = cutUp(`${text}\n\nThe end.`, chances(seed), seed * 200);
+      assert.equal(html(rendered(pieces)), expected);
+    }
+    assert.ok(expected.includes('<p>The end.</p>'));
+  });
+}
+
+test('what is cut out of a long list or table is still one', () => {
+  const tables = elements(rendered([LONG['a table']]));
+  assert.equal(tables.filter((one) => one.tag === 'td').length, 800);
+  assert.equal(tables.filter((one) => one.tag === 'p').length, 0);
+  assert.ok(tables.filter((one) => one.tag === 'table').every((one) => html(one).includes('<th class="right">b</th>')));
+  const lists = rendered([LONG['a list']]);
+  assert.equal(elements(lists).filter((one) => one.tag === 'li').length, 800);
+  const [part] = lists.children;
+  assert.ok(part.children.every((one) => html(one).startsWith('<ul><li>item ')));
+});
+
 test('a text that is too long for one frame is all there when it has had some', async () => {
   const text = `${TEXT}\n\n`.repeat(60);
   const frames = [];

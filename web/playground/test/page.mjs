@@ -19,6 +19,10 @@ class Node {
       this.parent = null;
     }
   }
+  /** Whoever holds a node here looks at it. */
+  get isConnected() {
+    return true;
+  }
   get firstChild() {
     return this.children[0] ?? null;
   }
