@@ -69,6 +69,7 @@ export class Client {
       query: { run_id: options.runId, thread_id: options.threadId },
       payload,
       signal: signalOf(options),
+      onReconnect: options.onReconnect,
     };
     const { body } = await this.#transport.json<Body>(call, false);
     const { output, interrupts, metadata } = body;

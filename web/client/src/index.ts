@@ -35,5 +35,5 @@ export type {
   StartOptions,
 } from './runs.js';
 export { type Frame, FrameReader } from './sse.js';
-export type { EventStream, Reconnecting, StreamOptions } from './stream.js';
-export type { Secret } from './transport.js';
+export type { EventStream, StreamOptions } from './stream.js';
+export type { Reconnecting, Secret } from './transport.js';

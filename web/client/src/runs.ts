@@ -3,7 +3,7 @@
 import type { InterruptEvent, Metadata } from './events.js';
 import { RunSource } from './sources.js';
 import { EventStream, type StreamOptions } from './stream.js';
-import type { Transport } from './transport.js';
+import type { Reconnecting, Transport } from './transport.js';
 
 export type RunStatus = 'ACCEPTED' | 'RUNNING' | 'INTERRUPTED' | 'COMPLETED' | 'FAILED' | 'CANCELLED';
 
@@ -42,6 +42,8 @@ export interface CallOptions {
 }
 
 export interface StartOptions extends CallOptions {
+  /** Called before the request is sent again, where it may be. */
+  onReconnect?: ((reconnecting: Reconnecting) => void) | undefined;
   /** An id of your own; the server may not allow it. */
   runId?: string | undefined;
   /** The conversation that the run belongs to. */
@@ -84,6 +86,7 @@ export class Runs {
       headers: { 'Idempotency-Key': options.idempotencyKey ?? freshKey() },
       payload,
       signal: signalOf(options),
+      onReconnect: options.onReconnect,
     };
     return (await this.transport.json<AcceptedRun>(call, true)).body;
   }

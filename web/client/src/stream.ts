@@ -11,15 +11,7 @@ import {
 } from './errors.js';
 import { type InterruptEvent, isTerminal, type RunEvent } from './events.js';
 import { type Frame, FrameReader } from './sse.js';
-import { isPassing, type Transport, waitOf } from './transport.js';
-
-/** What is told each time before the stream waits and comes back. */
-export interface Reconnecting {
-  /** 1 for the first try since something came. */
-  attempt: number;
-  delayMs: number;
-  cause: DockrionError;
-}
+import { isPassing, type Reconnecting, type Transport, waitOf } from './transport.js';
 
 export interface StreamOptions {
   /** Ends the stream: iterating throws the signal's reason. */

@@ -16,6 +16,14 @@ export interface TransportOptions {
   reconnect: ReconnectOptions;
 }
 
+/** What is told each time before it is waited, and tried again. */
+export interface Reconnecting {
+  /** 1 for the first try since something came. */
+  attempt: number;
+  delayMs: number;
+  cause: DockrionError;
+}
+
 export interface Call {
   method: string;
   path: string;
@@ -24,6 +32,7 @@ export interface Call {
   /** Sent as JSON; `undefined` for no body. */
   payload?: unknown;
   signal: AbortSignal;
+  onReconnect?: ((reconnecting: Reconnecting) => void) | undefined;
 }
 
 // Between us and the server something is down, or the server is.
@@ -73,7 +82,9 @@ export class Transport {
         if (atLeastMs === undefined) {
           throw error;
         }
-        await pause(pauseMs(reconnect, failures, atLeastMs), call.signal);
+        const delayMs = pauseMs(reconnect, failures, atLeastMs);
+        call.onReconnect?.({ attempt: failures, delayMs, cause: error });
+        await pause(delayMs, call.signal);
       }
     }
   }

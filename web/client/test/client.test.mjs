@@ -179,3 +179,14 @@ test('a ticket is for one path, and what is wrong with it is an error', async ()
   );
   assert.ok(refused.result instanceof ValidationError);
 });
+
+test('who starts a run is told before it is asked for again', async () => {
+  const told = [];
+  let calls = 0;
+  const { result } = await asked(
+    (_, response) => ((calls += 1) < 3 ? response.destroy() : sendJson(response, 202, accepted)),
+    (client) => client.runs.create({}, { onReconnect: ({ attempt, cause }) => told.push([attempt, cause.code]) }),
+  );
+  assert.equal(result.run_id, RUN_ID);
+  assert.deepEqual(told, [[1, 'CONNECTION_ERROR'], [2, 'CONNECTION_ERROR']]);
+});

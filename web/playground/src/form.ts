@@ -128,7 +128,7 @@ function objectField(schema: Schema, properties: Record<string, unknown>, place:
   const element =
     place.depth === 0
       ? h('div', { class: 'fields' })
-      : h('fieldset', {}, h('legend', {}, titleOf(schema, place)), hintOf(schema)?.element);
+      : h('fieldset', {}, h('legend', {}, titleOf(schema, place), optionalOf(place)), hintOf(schema)?.element);
   element.append(...fields.map(([, field]) => field.element));
   const read = (): Record<string, unknown> => {
     const value = { ...others };
@@ -189,7 +189,7 @@ function labelled(schema: Schema, place: Place, input: Input, { value, show }: R
     input.setAttribute('aria-required', 'true');
   }
   const title = titleOf(schema, place);
-  const label = h('label', { for: input.id }, title, place.isRequired ? null : h('span', { class: 'faint' }, ' optional'));
+  const label = h('label', { for: input.id }, title, optionalOf(place));
   const isFlag = input.type === 'checkbox';
   const element = h('div', { class: isFlag ? 'field flag' : 'field' }, isFlag ? input : label, isFlag ? label : input);
   element.append(...(hint === undefined ? [] : [hint.element]), problem);
@@ -286,6 +286,10 @@ export function jsonField(schema: Schema, place: Place): Field {
 
 export function titleOf(schema: Schema, place: Place): string {
   return typeof schema['title'] === 'string' ? schema['title'] : place.name || 'Input';
+}
+
+export function optionalOf(place: Place): HTMLElement | null {
+  return place.isRequired ? null : h('span', { class: 'faint' }, ' optional');
 }
 
 export function hintOf(schema: Schema): { element: HTMLElement; id: string } | undefined {

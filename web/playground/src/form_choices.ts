@@ -2,7 +2,7 @@
 
 import { freshId, h } from './dom.js';
 import type { Schema } from './facts.js';
-import { both, type Field, fieldOf, isObject, jsonField, type Place, resolved, titleOf, typeOf } from './form.js';
+import { both, type Field, fieldOf, isObject, jsonField, optionalOf, type Place, resolved, titleOf, typeOf } from './form.js';
 
 const MAX_ALTERNATIVES = 12;
 // What makes a value one of another kind.
@@ -48,7 +48,7 @@ export function alternativesField(schema: Schema, alternatives: Schema[], place:
     ...names.map((name, number) => h('option', { value: number }, name)),
   );
   const slot = h('div', { class: 'fields' });
-  const element = h('fieldset', {}, h('legend', {}, title, place.isRequired ? null : h('span', { class: 'faint' }, ' optional')));
+  const element = h('fieldset', {}, h('legend', {}, title, optionalOf(place)));
   if (typeof schema['description'] === 'string') {
     element.append(h('p', { class: 'hint' }, schema['description']));
   }

@@ -2,19 +2,18 @@
 
 import { freshId, h } from './dom.js';
 import type { Schema } from './facts.js';
-import { type Field, fieldOf, hintOf, type Place, titleOf } from './form.js';
+import { type Field, fieldOf, hintOf, optionalOf, type Place, titleOf } from './form.js';
 
 export function listField(schema: Schema, items: Schema, place: Place): Field {
   const title = titleOf(schema, place);
   const list = h('ol', { class: 'items' });
   const problem = h('p', { class: 'problem', id: freshId('problem'), hidden: true });
   const add = h('button', { type: 'button', class: 'quiet', onclick: () => append(undefined, true) }, `Add to ${title}`);
-  const optional = place.isRequired ? null : h('span', { class: 'faint' }, ' optional');
   const hint = hintOf(schema);
   const element = h(
     'fieldset',
     { 'aria-describedby': [hint?.id, problem.id].filter(Boolean).join(' ') },
-    h('legend', {}, title, optional),
+    h('legend', {}, title, optionalOf(place)),
     hint?.element,
     list,
     problem,

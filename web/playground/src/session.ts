@@ -97,7 +97,7 @@ export class Session {
           this.#direct = this.#follow(turn, client.stream(payload, { threadId, ...this.#told(turn) }));
           return this.#direct;
         case 'background': {
-          const { run_id } = await client.runs.create(payload, { threadId, signal: this.#signal() });
+          const { run_id } = await client.runs.create(payload, { threadId, signal: this.#signal(), ...this.#told(turn) });
           if (turn === this.#turn) {
             this.recording.runId = run_id;
             return this.#follow(turn, client.runs.events(run_id, this.#told(turn)));
@@ -269,7 +269,7 @@ export class Session {
   }
 
   async #wait(turn: number, client: Client, { payload, threadId }: Order): Promise<void> {
-    const answer = await client.invoke(payload, { threadId, signal: this.#signal() });
+    const answer = await client.invoke(payload, { threadId, signal: this.#signal(), ...this.#told(turn) });
     if (turn !== this.#turn) {
       return;
     }
