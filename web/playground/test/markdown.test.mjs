@@ -160,6 +160,7 @@ test('what is cut out of a long list or table is still one', () => {
 test('a text that is too long for one frame is all there when it has had some', async () => {
   const text = `${TEXT}\n\n`.repeat(60);
   const frames = [];
+  const { requestAnimationFrame } = globalThis;
   globalThis.requestAnimationFrame = (frame) => frames.push(frame);
   let around = 0;
   const root = document.createElement('div');
@@ -178,6 +179,7 @@ test('a text that is too long for one frame is all there when it has had some', 
   while (frames.length > 0) {
     frames.shift()();
   }
+  globalThis.requestAnimationFrame = requestAnimationFrame;
   assert.ok(around > 0);
   assert.equal(html(root), html(rendered([...text, 'And this.'])));
 });

@@ -63,6 +63,9 @@ globalThis.document = {
   createTextNode: (data) => new Text(data),
 };
 
+/** The next frame is now, but for a test that waits for it. */
+globalThis.requestAnimationFrame = (frame) => frame();
+
 export function elements(root) {
   return root.children.flatMap((one) => (one instanceof Element ? [one, ...elements(one)] : []));
 }
