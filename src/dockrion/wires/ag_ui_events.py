@@ -121,9 +121,8 @@ class AgUiWire:
         if texts:
             first = self._sequence
             self._sequence += len(texts)
-            numbers = None if self._cursor is None else range(first, self._sequence)
             frame = self._messages[channel].frame
-            self._parts.append(frames_of(frame, texts, numbers))
+            self._parts.append(frames_of(frame, texts, None if self._cursor is None else first))
 
     def _tell(self, event: Event) -> None:
         told = len(self._parts)

@@ -170,8 +170,7 @@ class ChatWire:
                 self._keep(text)
         first = self._sequence
         self._sequence += len(texts)
-        numbers = None if self._cursor is None else range(first, self._sequence)
-        return frames_of(self._token, texts, numbers)
+        return frames_of(self._token, texts, None if self._cursor is None else first)
 
     def _said(self, event: Event) -> list[bytes]:
         match event:

@@ -191,10 +191,10 @@ class ResponsesWire:
         self._spoke = True
         first = self._number
         self._number += len(texts)
-        seen = max(0, self._starting_after + 1 - first)
-        if seen < len(texts):
-            numbers = range(first + seen, self._number)
-            self._parts.append(frames_of(self._delta, texts[seen:], numbers))
+        if first > self._starting_after:
+            self._parts.append(frames_of(self._delta, texts, first))
+        elif new := texts[self._starting_after + 1 - first :]:
+            self._parts.append(frames_of(self._delta, new, self._starting_after + 1))
         length = sum(map(len, texts))
         if length > self._room:
             texts, length, self._cut = ["".join(texts)[: self._room]], self._room, True
