@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import openai
 import pytest
+from tests.wires.openai_types import COMPLETION, MODEL, RESPONSE, check, with_a_code_of_theirs
 
 from dockrion import Client
 
@@ -303,6 +304,23 @@ def test_a_background_response_can_be_waited_for_and_cancelled(
         assert client.responses.cancel(response.id).status == "cancelled"
         assert puppet.left(within=2) == "CancelledError"
         assert client.responses.retrieve(response.id).status == "cancelled"
+
+
+def test_every_answer_fits_the_types_of_the_client(
+    client: openai.OpenAI, strung_chat: Server, puppet: Puppet
+) -> None:
+    raw = client.with_raw_response
+    check(MODEL, raw.models.retrieve("e2e").text)
+    check(COMPLETION, raw.chat.completions.create(model="e2e", messages=say("count")).text)
+    check(RESPONSE, raw.responses.create(model="e2e", input="tool").text)
+    with client_of(strung_chat.url) as other:
+        port = str(puppet.payload["puppet"])
+        begun = other.with_raw_response.responses.create(model="e2e", input=port, background=True)
+        response_id = check(RESPONSE, begun.text).id
+        puppet.token("first")
+        check(RESPONSE, other.with_raw_response.responses.retrieve(response_id).text)
+        ended = other.with_raw_response.responses.cancel(response_id).text
+    check(RESPONSE, json.dumps(with_a_code_of_theirs(json.loads(ended))))
 
 
 async def test_the_async_client_streams_too(served: Server) -> None:

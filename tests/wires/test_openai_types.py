@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import BaseModel, TypeAdapter
+from pydantic import ValidationError
 
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed
 from dockrion.testing import read_sse
 from dockrion.wires.openai_chat import ChatWire
 from dockrion.wires.openai_items import ResponsesWire
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of
+from tests.wires.openai_types import (
+    CHUNK,
+    COMPLETION,
+    EVENT,
+    RESPONSE,
+    check,
+    with_a_code_of_theirs,
+)
 
-CHUNK: TypeAdapter[Any] = TypeAdapter(ChatCompletionChunk)
-COMPLETION: TypeAdapter[Any] = TypeAdapter(ChatCompletion)
-EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
 SAID = EVERYTHING[:-1]
 ENDS: dict[str, Event] = {
     "complete": EVERYTHING[-1],
@@ -28,34 +28,6 @@ ENDS: dict[str, Event] = {
     "error": Failed("no", "TIMEOUT"),
     "cancelled": Cancelled("left"),
 }
-
-
-def unknown(value: Any, at: str = "") -> Iterator[str]:
-    """Name the fields that the types do not have."""
-    match value:
-        case BaseModel():
-            for name in value.model_extra or {}:
-                yield f"{at}.{name}"
-            for name in type(value).model_fields:
-                yield from unknown(getattr(value, name), f"{at}.{name}")
-        case list():
-            for number, one in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-                yield from unknown(one, f"{at}[{number}]")
-        case _:
-            return
-
-
-def check(kind: TypeAdapter[Any], data: str) -> Any:
-    read = kind.validate_json(data, strict=True)
-    assert list(unknown(read)) == []
-    return read
-
-
-def with_a_code_of_theirs(response: dict[str, Any]) -> dict[str, Any]:
-    """Take out the one thing that is ours: the codes of `error`, of which theirs is a closed list."""
-    if response["error"] is None:
-        return response
-    return {**response, "error": {**response["error"], "code": "server_error"}}
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -87,3 +59,14 @@ def test_a_stream_of_a_response(end: str) -> None:
             data["response"] = with_a_code_of_theirs(data["response"])
         assert check(EVENT, json.dumps(data)).type == event.event
     check(RESPONSE, json.dumps(with_a_code_of_theirs(wire.answer())))
+
+
+def test_what_the_types_do_not_know_is_found() -> None:
+    wire = ChatWire(chat_of(), run_of(streams=False), with_usage=False)
+    wire.encode(Batch([*SAID, ENDS["complete"]], 0, TIME))
+    answer = wire.answer()
+    answer["choices"][0]["message"]["mine"] = 1
+    with pytest.raises(AssertionError, match=r"choices\[0\]\.message\.mine"):
+        check(COMPLETION, json.dumps(answer))
+    with pytest.raises(ValidationError):
+        check(COMPLETION, json.dumps({**wire.answer(), "created": "now"}))
