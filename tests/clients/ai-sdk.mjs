@@ -9,6 +9,7 @@ import {
   lastAssistantMessageIsCompleteWithApprovalResponses,
   lastAssistantMessageIsCompleteWithToolCalls,
   readUIMessageStream,
+  validateUIMessages,
 } from 'ai';
 
 const { url, key, cutting, held, strung, port } = JSON.parse(await text(process.stdin));
@@ -73,6 +74,7 @@ const tool = await say(url, 'tool');
 const data = await say(url, 'data');
 const failed = await say(url, 'fail');
 const refused = await say(url, 'x', { transport: {} });
+const redacted = await say(url, 'open sesame now');
 const cut = await say(cutting, 'one two three four five six seven eight nine ten');
 
 const { chat: asking, seen: askingSeen } = chatOf(url, {
@@ -95,6 +97,8 @@ const answered = told(asking, askingSeen);
 // The chat goes on: what the agent hears of it.
 await asking.sendMessage({ text: 'history' });
 const history = told(asking, askingSeen);
+// What pages keep, their servers look at.
+await validateUIMessages({ messages: structuredClone(asking.messages) });
 
 const { chat: again, seen: againSeen } = chatOf(url);
 await again.sendMessage({ text: 'one' });
@@ -107,6 +111,14 @@ const left = leaving.sendMessage({ text: port });
 await until(leaving, ({ lastMessage }) => lastMessage?.parts.some(({ text }) => text === 'So, '));
 await leaving.stop();
 await left;
+
+const limited = await say(strung, port);
+
+const { chat: cancelling, seen: cancellingSeen } = chatOf(held.url);
+const ended = cancelling.sendMessage({ text: 'wait for nothing' });
+await until(cancelling, ({ lastMessage }) => lastMessage?.parts.some(({ text }) => text === 'wait for nothing '));
+await fetch(`${held.url}/runs/${cancelling.lastMessage.metadata.runId}`, { method: 'DELETE', headers });
+await ended;
 
 const { chat: coming, seen: comingSeen } = chatOf(held.url, { chat: { id: 'coming' } });
 const nothing = await transportTo(held.url).reconnectToStream({ chatId: 'coming' });
@@ -128,12 +140,15 @@ process.stdout.write(
     data,
     failed,
     refused,
+    redacted,
     cut,
     asked,
     answered,
     history,
     regenerated,
     left: told(leaving, leavingSeen),
+    limited,
+    cancelled: told(cancelling, cancellingSeen),
     nothing,
     gone,
     resumed: told(coming, comingSeen),
