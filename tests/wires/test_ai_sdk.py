@@ -190,6 +190,8 @@ def test_a_bad_end_closes_the_text_and_is_the_last_chunk(terminal: Event, last: 
 def test_a_run_that_is_begun_again_takes_back_what_it_has_said() -> None:
     again = chunks(START, Token("a"), ToolCall("t", "c", {}), Started("a", "custom", 2), Token("b"))
     assert [chunk["type"] for chunk in again[-3:]] == ["reset-step", "text-start", "text-delta"]
+    silent = chunks(START, Token("a"), Started("a", "custom", 2), DONE)
+    assert [chunk["delta"] for chunk in silent if chunk["type"] == "text-delta"] == ["a", "x"]
 
 
 def test_a_question_is_a_tool_that_the_user_may_approve_or_answer() -> None:
@@ -402,6 +404,13 @@ def test_what_is_open_or_has_been_taken_is_no_answer() -> None:
         call = AiSdk(chat_of()).read(answered(part))
         assert call.is_input
         assert call.told.message_id == "m"
+
+
+def test_a_tool_of_the_agent_s_may_be_called_question() -> None:
+    own = question("output-available", output="x", providerExecuted=True)
+    call = AiSdk(chat_of()).read(answered(own | {"toolCallId": "call_run_1"}))
+    assert call.is_input
+    assert [one["role"] for one in call.payload["messages"]] == ["user", "assistant", "tool"]
 
 
 def test_a_new_message_of_the_user_s_is_no_answer_to_an_old_question() -> None:

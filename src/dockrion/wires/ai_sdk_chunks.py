@@ -170,6 +170,7 @@ class AiSdkWire:
         """The run's worker was lost: what it has said in this step is said anew."""
         self._texts.clear()
         self._calls.clear()
+        self._spoke = False
         self._say("reset-step", {})
 
     def _complete(self, event: Complete) -> None:

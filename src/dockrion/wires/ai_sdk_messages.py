@@ -93,7 +93,12 @@ def _question(part: Part, at: str) -> QuestionId:
 
 
 def _is_question(part: Part) -> bool:
-    return part.get("type") == _DYNAMIC_TOOL and part.get("toolName") == QUESTION
+    if part.get("type") != _DYNAMIC_TOOL or part.get("toolName") != QUESTION:
+        return False
+    # A tool of the agent's may have that name, too.
+    call_id = part.get("toolCallId")
+    known = isinstance(call_id, str) and QuestionId.read(call_id) is not None
+    return known or not part.get("providerExecuted")
 
 
 def _said(message: Message, *, field: str) -> list[Message]:
