@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -13,6 +18,8 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult, TextContent
+
+from dockrion.wires.mcp_tool import Question, form
 
 from .cutting import cutting
 from .server import Server, agent_source
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from .puppet import Puppet
 
 KEY = "key-of-the-test"
+PAGE = Path(__file__).parents[2] / "docs" / "mcp.md"
 CONTINUE = {"connection": {"on_disconnect": "continue"}}
 EXPOSE = {"protocols": ["mcp"]}
 INPUT = {
@@ -301,3 +309,48 @@ async def test_whoever_calls_too_often_is_told_so(server: StartServer, mode: Mod
     assert text_of(first) == "one "
     assert caught.value.code == 429
     assert caught.value.error.data["code"] == "RATE_LIMIT_EXCEEDED"
+
+
+def snippet(language: str, server: Server) -> str:
+    """Return the one piece of the page in that language, for a server of the test."""
+    [found] = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", PAGE.read_text())
+    return found.replace("http://127.0.0.1:8080", server.url).replace("<your key>", KEY)
+
+
+def run(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_python_of_the_page_runs(tooling: Server) -> None:
+    out = run(sys.executable, "-c", snippet("python", tooling))
+    assert out == "50% word 1\n100% word 2\none two \n"
+
+
+async def test_the_form_of_the_page_is_shown_as_it_is() -> None:
+    [asks] = re.findall(r"(?ms)^```py\n(.*?)^```$", PAGE.read_text())
+    asked: list[Any] = []
+
+    class Context:
+        async def ask(self, question: Any) -> Any:
+            asked.append(question)
+            return {"name": "Bo"}
+
+    names: dict[str, Any] = {}
+    exec(f"async def agent(context):\n{indent(asks, '    ')}", names)
+    await names["agent"](Context())
+    [question] = asked
+    assert form(Question("i", question)) == {
+        "message": "Who are you?",
+        "requestedSchema": question["schema"],
+    }
+
+
+async def test_the_configuration_of_the_page_is_all_that_a_client_needs(tooling: Server) -> None:
+    [server] = json.loads(snippet("json", tooling))["mcpServers"].values()
+    async with httpx2.AsyncClient(headers=server["headers"], trust_env=False) as http_client:
+        transport = streamable_http_client(server["url"], http_client=http_client)
+        async with Client(transport) as client:
+            result = await client.call_tool("e2e", {"text": "one"})
+    assert text_of(result) == "one "

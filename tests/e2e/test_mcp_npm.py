@@ -13,7 +13,7 @@ from .cutting import cutting
 from .puppet import Puppet
 from .readers import CLIENTS
 from .server import Server, agent_source
-from .test_mcp import EXPOSE, INPUT, KEY, SECTIONS
+from .test_mcp import EXPOSE, INPUT, KEY, SECTIONS, snippet
 
 if TYPE_CHECKING:
     from .conftest import StartServer
@@ -119,3 +119,16 @@ def test_a_cut_connection_loses_nothing(seen: dict[str, Any]) -> None:
 
 def test_a_call_that_is_given_up_stops_the_agent(seen: dict[str, Any]) -> None:
     assert "enough" in seen["left"]["error"][1]
+
+
+def test_the_javascript_of_the_page_runs(tooling: Server) -> None:
+    ran = subprocess.run(
+        ["node", "--input-type=module", "-e", snippet("js", tooling)],
+        cwd=CLIENTS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "0.5 word 1\n1 word 2\none two \n"

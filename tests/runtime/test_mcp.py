@@ -334,6 +334,50 @@ async def test_a_request_of_2026_says_all_that_there_is_to_know() -> None:
     assert (older[0], older[1]["error"]["code"]) == (400, -32022)
 
 
+IN_HEAD = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "deep": {
+            "type": "object",
+            "properties": {
+                "n": {"type": "integer", "x-mcp-header": "N"},
+                "b": {"type": "boolean", "x-mcp-header": "B"},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "headers", "status"),
+    [
+        ({}, {}, 200),
+        ({"region": "eu"}, {"Mcp-Param-Region": "eu"}, 200),
+        ({"region": "ü"}, {"Mcp-Param-Region": "=?base64?w7w=?="}, 200),
+        ({"region": "eu"}, {"Mcp-Param-Region": "us"}, 400),
+        ({"region": "eu"}, {}, 400),
+        ({}, {"Mcp-Param-Region": "eu"}, 400),
+        ({"deep": {"n": 42}}, {"Mcp-Param-N": "42"}, 200),
+        ({"deep": {"n": 42}}, {"Mcp-Param-N": "42.0"}, 200),
+        ({"deep": {"n": 42}}, {"Mcp-Param-N": "421"}, 400),
+        ({"deep": {"b": True}}, {"Mcp-Param-B": "true"}, 200),
+        ({"deep": {"b": True}}, {"Mcp-Param-B": "1"}, 400),
+        ({"deep": 1}, {"Mcp-Param-Other": "x"}, 200),
+    ],
+)
+async def test_arguments_that_stand_in_the_head_are_those_of_the_body(
+    arguments: Any, headers: dict[str, str], status: int
+) -> None:
+    async with running(served(echo, io_schema={"input": IN_HEAD})) as app:
+        body, head = of_2026(calls(arguments=arguments))
+        got, answer, _ = await sent(app, body, {**head, **headers})
+        old = await sent(app, calls(arguments=arguments), {**OLD, **headers})
+    assert got == status
+    assert status == 200 or answer["error"]["code"] == -32020
+    assert old[0] == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 async def test_other_methods_are_not_taken(method: str) -> None:
     async with (
@@ -708,7 +752,14 @@ async def test_who_comes_back_goes_on_with_the_run(method: str, version: str) ->
 
 @pytest.mark.parametrize(
     ("last_event_id", "status"),
-    [("x", 400), ("run:1", 400), ("run:1:WzFd!", 400), ("run:1:e30", 400), ("run:1:WzFd", 410)],
+    [
+        ("x", 400),
+        ("run:1", 400),
+        ("run:1:WzFd!", 400),
+        ("run:1:e30", 400),
+        ("run:1:WzFd", 400),
+        ("run:1:WzEsbnVsbCwwXQ", 410),
+    ],
 )
 async def test_whatever_else_is_come_back_to_is_refused(last_event_id: str, status: int) -> None:
     async with running(served(speak)) as app:

@@ -22,6 +22,7 @@ _VERSION: Final = b"mcp-protocol-version"
 _SESSION: Final = b"mcp-session-id"
 _METHOD: Final = b"mcp-method"
 _NAME: Final = b"mcp-name"
+_ARGUMENT: Final = b"mcp-param-"
 # What stands between client and server may route by one of two, and we by the other.
 _ONCE: Final = frozenset({_VERSION, _METHOD, _NAME})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -49,10 +50,14 @@ class McpRequest(Request):
 
     def head(self) -> Head:
         seen: set[bytes] = set()
+        arguments: dict[str, str] = {}
         twice: str | None = None
-        for name, _ in self.scope["headers"]:
-            if name in _ONCE and name in seen:
-                twice = name.decode()
+        for name, value in self.scope["headers"]:
+            is_argument = name.startswith(_ARGUMENT)
+            if name in seen and (is_argument or name in _ONCE):
+                twice = name.decode("latin-1")
+            if is_argument:
+                arguments[name[len(_ARGUMENT) :].decode("latin-1")] = text_of(value)
             seen.add(name)
         return Head(
             version=self._text(_VERSION),
@@ -60,6 +65,7 @@ class McpRequest(Request):
             method=self._text(_METHOD),
             name=self._text(_NAME),
             twice=twice,
+            arguments=arguments,
         )
 
     def _text(self, name: bytes) -> str | None:

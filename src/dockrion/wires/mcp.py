@@ -191,6 +191,8 @@ class Mcp:
 
     def _call(self, request: Request, head: Head, *, modern: bool, streams: bool) -> McpCall:
         params, meta = request.params, request.meta
+        if modern:
+            self.tool.check_head(params, head)
         token = meta.get("progressToken")
         asks = (
             asks_in_forms(meta[CAPABILITIES_KEY])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -35,7 +35,7 @@ _WHOLE: Final = 1_000_000
 _RETRY: Final = b"retry: 1000\n"
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True):
     """How one call is told, so much of it that whoever comes back to it is told the same.
 
     `asks`: its client can ask its user. `modern`: it does so with the result, and calls again; else while the stream
@@ -50,15 +50,24 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     primes: bool = False
 
     def __str__(self) -> str:
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode()
+        """Return it for the id of an event: short, since it is in each."""
+        flags = sum(1 << place for place, name in enumerate(_FLAGS) if getattr(self, name))
+        data = msgspec.json.encode([self.request_id, self.progress_token, flags])
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     @classmethod
     def read(cls, text: str) -> Told | None:
         try:
             data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            return msgspec.json.decode(data, type=cls)
+            request_id, token, flags = msgspec.json.decode(data, type=_Written)
         except (binascii.Error, msgspec.MsgspecError, ValueError):
             return None
+        named = {name: bool(flags & 1 << place) for place, name in enumerate(_FLAGS)}
+        return cls(request_id, token, **named)
+
+
+_FLAGS: Final = ("tokens", "asks", "modern", "primes")
+_Written: TypeAlias = tuple[RequestId, RequestId | None, int]
 
 
 class McpWire:

@@ -55,13 +55,16 @@ class RpcError(Exception):
 
 
 class Head(NamedTuple):
-    """The headers of a request that MCP knows; `twice` names one that came more than once."""
+    """The headers of a request that MCP knows; `twice` names one that came more than once. `arguments` are those of
+    arguments that stand in the head too, without the `Mcp-Param-` before them, in lower case.
+    """
 
     version: str | None = None
     session: str | None = None
     method: str | None = None
     name: str | None = None
     twice: str | None = None
+    arguments: Mapping[str, str] = {}
 
 
 class Request(NamedTuple):
@@ -144,7 +147,7 @@ def check_modern(request: Request, head: Head) -> None:
         raise RpcError(HEADER_MISMATCH, f"MCP-Protocol-Version: must be what {VERSION_KEY} says")
     if head.method != request.method:
         raise RpcError(HEADER_MISMATCH, "Mcp-Method: must be the method of the body")
-    if request.method == "tools/call" and _plain(head.name) != request.params.get("name"):
+    if request.method == "tools/call" and plain_header(head.name) != request.params.get("name"):
         raise RpcError(HEADER_MISMATCH, "Mcp-Name: must be the name of the body's tool")
     check_version(head.version)
 
@@ -187,7 +190,7 @@ def is_json_problem(details: Any) -> bool:
             return False
 
 
-def _plain(value: str | None) -> str | None:
+def plain_header(value: str | None) -> str | None:
     """Return the value of a header that may be written in Base64, since headers are ASCII; None for a bad one."""
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, cast
 
 from dockrion.events.jsonable import encode
@@ -10,7 +11,7 @@ from dockrion.spec import DockSpec
 from dockrion.spec.fields import is_mapping
 from dockrion.spec.schema_walk import moved
 from dockrion.wires.chat import Replies, kind_of, question_text
-from dockrion.wires.mcp_rpc import INVALID_PARAMS, RpcError
+from dockrion.wires.mcp_rpc import HEADER_MISMATCH, INVALID_PARAMS, Head, RpcError, plain_header
 
 # What the model providers behind most hosts take as the name of a function.
 MAX_NAME_CHARS: Final = 64
@@ -51,6 +52,7 @@ class Tool:
             }
         )
         self._is_checked = "outputSchema" in self.listing
+        self._in_head = dict(_in_head(self.listing["inputSchema"], ()))
 
     def _input(self, schema: dict[str, Any] | None) -> dict[str, Any]:
         if schema is None:
@@ -73,6 +75,17 @@ class Tool:
             raise RpcError(INVALID_PARAMS, f"arguments: must be an object, got {kind_of(given)}")
         known = cast("dict[str, Any]", given)
         return known if self._is_object else known.get(_INPUT)
+
+    def check_head(self, params: dict[str, Any], head: Head) -> None:
+        """Raise `RpcError` where an argument that the schema wants in the head, too, is another one there."""
+        for place, name in self._in_head.items():
+            value: Any = params.get("arguments")
+            for key in place:
+                value = value.get(key) if is_mapping(value) else None
+            if not _says(plain_header(head.arguments.get(name.lower())), value):
+                raise RpcError(
+                    HEADER_MISMATCH, f"Mcp-Param-{name}: must be the argument {'.'.join(place)}"
+                )
 
     def result(self, output: Any, metadata: dict[str, Any], run_id: str) -> dict[str, Any]:
         """Return the result of a run that has an output. Clients refuse one that does not fit the schema that they
@@ -157,6 +170,33 @@ def _is_plain(field: Any) -> bool:
         return False
     kind = field.get("type")
     return kind in _PRIMITIVES or (kind == "array" and is_mapping(field.get("items")))
+
+
+def _in_head(schema: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Give the arguments that are to be in the head of a call too, and under which name: `x-mcp-header`."""
+    fields = schema.get("properties") if is_mapping(schema) else None
+    if not is_mapping(fields):
+        return
+    for key, field in fields.items():
+        name = field.get("x-mcp-header") if is_mapping(field) else None
+        if isinstance(name, str):
+            yield (*place, key), name
+        yield from _in_head(field, (*place, key))
+
+
+def _says(header: str | None, value: Any) -> bool:
+    match value:
+        case None:
+            return header is None
+        case bool():
+            return header == str(value).lower()
+        case int():
+            return header is not None and re.fullmatch(rf"{value}(\.0+)?", header) is not None
+        case str():
+            return header == value
+        case _:
+            # Of what else there is, a header has none.
+            return header is None
 
 
 def _output(schema: dict[str, Any] | None) -> dict[str, Any]:
