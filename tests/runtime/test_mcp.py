@@ -669,7 +669,7 @@ def cancelled(request_id: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
 
 
-PROGRESS = {"_meta": {"progressToken": "p"}}
+PROGRESS: dict[str, Any] = {"_meta": {"progressToken": "p"}}
 
 
 @pytest.mark.parametrize("streaming", [{}, CONTINUES])

@@ -44,7 +44,7 @@ def tool_of(**sections: Any) -> Tool:
 
 
 def wire_of(run: WireRun | None = None, **told: Any) -> McpWire:
-    known = {"progress_token": "p", **told}
+    known: dict[str, Any] = {"progress_token": "p", **told}
     run = run or run_of()
     return McpWire(tool_of(), run, Told(7, **known), can_be_answered=True, stamp={})
 
