@@ -335,6 +335,35 @@ async def test_an_answer_may_be_data_and_need_not_be_waited_for() -> None:
     assert texts(task) == [f"Well. You said {{'ok': True}} in {asked['id']}."]
 
 
+async def test_several_questions_are_answered_at_once() -> None:
+    async def asking_twice(payload: Any, context: StreamContext) -> Any:
+        both = await asyncio.gather(context.ask("One?"), context.ask("Two?"))
+        yield f"{both} "
+        yield await context.ask("Three?")
+
+    def ids_of(task: dict[str, Any]) -> dict[str, str]:
+        asked = task["status"]["message"]["metadata"]["interrupts"]
+        return {one["value"]: one["interrupt_id"] for one in asked}
+
+    async with running(served(asking_twice)) as app:
+        task = (await ask(app, said()))["result"]["task"]
+        with anyio.fail_after(5):
+            while len(ids_of(task)) < 2:
+                task = await get(app, task["id"])
+        one, two = ids_of(task)["One?"], ids_of(task)["Two?"]
+        some = await ask(app, said(taskId=task["id"], parts=[{"data": {one: 1}}]))
+        text = await ask(app, said("yes", taskId=task["id"]))
+        answers = [{"data": {one: 1, two: 2}}]
+        body = said(method="SendStreamingMessage", taskId=task["id"], parts=answers)
+        results = await told(app, body)
+        last = (await ask(app, said("3", taskId=task["id"])))["result"]["task"]
+    assert (some["error"]["code"], text["error"]["code"]) == (-32602, -32602)
+    assert said_by(results) == "[1, 2] "
+    assert state(results[-1]["statusUpdate"]) == "INPUT_REQUIRED"
+    assert results[-1]["statusUpdate"]["status"]["message"]["parts"] == [{"text": "Three?"}]
+    assert (state(last), texts(last)) == ("COMPLETED", ["[1, 2] 3"])
+
+
 async def test_who_follows_a_task_that_waits_is_told_when_it_goes_on() -> None:
     async with running(served(asking)) as app:
         asked = (await ask(app, said()))["result"]["task"]

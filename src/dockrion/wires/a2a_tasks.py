@@ -74,6 +74,8 @@ class A2aWire:
         self._words = words
         self._modes = modes
         self._known = known
+        # Else the task in the end is all that is wanted.
+        self._tells = run.streams
         self._run_id = run.run_id
         self._ids = {"taskId": run.run_id, "contextId": run.thread_id or run.run_id}
         self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
@@ -105,7 +107,7 @@ class A2aWire:
         if self._state is State.INPUT_REQUIRED and not known.waits:
             self._goes_on()
         self._say_task()
-        if self._cursor is not None:
+        if self._cursor is not None and self._parts:
             self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
         rest = batch.events[count:]
         told = self._taken()
@@ -271,7 +273,7 @@ class A2aWire:
     def _begin(self, token: Token) -> _Text:
         text = _Text(f"text-{self._sequence}", token.node)
         self._texts.append(text)
-        if self._modes.text:
+        if self._modes.text and self._tells:
             empty = {"artifact": text.artifact(self._words, ""), "append": True}
             data = encode(self._words.answer(self._words.artifact_update(self._ids, empty)))
             # The place of the text is the one empty string that is called so; ids may have a `%`.
@@ -337,7 +339,8 @@ class A2aWire:
         self._say(self._words.artifact_update(self._ids, update))
 
     def _say(self, result: dict[str, Any]) -> None:
-        self._parts.append(sse.frame(encode(self._words.answer(result))))
+        if self._tells:
+            self._parts.append(sse.frame(encode(self._words.answer(result))))
 
     def _taken(self) -> bytes:
         body = b"".join(self._parts)

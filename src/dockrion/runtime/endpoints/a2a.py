@@ -249,6 +249,7 @@ class A2aEndpoint:
         runs, record = await self._tasks.found(task_id, came.identity)
         if asked.thread_id not in (None, record.thread_id or record.run_id):
             raise wrong("message.contextId", "is not that of the task")
+        _check_answers(record, asked.payload)
         if self._host.injection is not None:
             request_id = came.request.request_id.decode("latin-1")
             await self._host.check_injection(asked.payload, request_id=request_id)
@@ -316,6 +317,14 @@ class A2aEndpoint:
     async def _hear_run(self, run: Run, wire: A2aWire, receive: Receive) -> bool:
         outcome = await read_to_end(self._host, run, receive, read=wire.encode)
         return outcome is not None and outcome is not CALLER_LEFT
+
+
+def _check_answers(record: RunRecord, answers: Any) -> None:
+    """A task that still waits for other answers would have nothing to tell of."""
+    ids = [one.interrupt_id for one in record.questions]
+    if len(ids) > 1 and not (isinstance(answers, dict) and answers.keys() == {*ids}):
+        says = "must be one part with `data` that answers all of them: {interrupt_id: value}, for"
+        raise wrong("message.parts", f"{says} {', '.join(ids)}")
 
 
 def _followed(runs: RunService, asked: Message, record: RunRecord, *, waits: bool) -> Told:
