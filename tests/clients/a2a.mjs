@@ -129,11 +129,15 @@ async function talk(legacy) {
   };
 }
 
+const lister = await clientOf(url);
+const one = await tried(lister.sendMessage(message('one', { contextId: 'of npm' })));
+const listed = await lister.listTasks({ tenant: '', contextId: 'of npm', status: 0, pageToken: '' });
 const stranger = await clientOf(url, { headers: {} });
 process.stdout.write(
   JSON.stringify({
     now: await talk(false),
     before: await talk(true),
+    listed: [one.task, listed.tasks.map(({ id }) => id)],
     refused: await tried(stranger.sendMessage(message('hi'))),
     refusedStream: await follow(stranger.sendMessageStream(message('hi'))),
   }),

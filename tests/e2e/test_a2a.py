@@ -361,6 +361,12 @@ def test_npm_comes_back_after_a_cut(seen: dict[str, Any], version: str) -> None:
     assert list(told["rest"]["texts"].values()) == [WHOLE]
 
 
+@pytest.mark.node
+def test_npm_lists_the_tasks_of_a_context(seen: dict[str, Any]) -> None:
+    task_id, listed = seen["listed"]
+    assert listed == [task_id]
+
+
 @versions
 @pytest.mark.node
 def test_npm_sees_our_errors_as_its_own(seen: dict[str, Any], version: str) -> None:
