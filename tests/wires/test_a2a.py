@@ -16,7 +16,7 @@ from a2a.server.tasks.task_manager import append_artifact_to_task
 from a2a.types.a2a_pb2 import StreamResponse, Task
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, ParseDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockrion.errors import GoneError
@@ -34,7 +34,8 @@ from dockrion.events.model import (
     ToolCall,
 )
 from dockrion.testing import read_sse
-from dockrion.wires.a2a_tasks import A2aWire, Known, Modes
+from dockrion.wires.a2a_artifacts import Modes
+from dockrion.wires.a2a_tasks import A2aWire, Known
 from dockrion.wires.a2a_words import Words
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of
 
@@ -131,6 +132,15 @@ runs = st.builds(
 )
 
 
+def open_after(events: list[Event]) -> tuple[Interrupt, ...]:
+    """Return the questions at the end of these events, as a record would have them."""
+    asked: tuple[Interrupt, ...] = ()
+    for event in events:
+        asked = (*asked, event) if isinstance(event, Interrupt) else ()
+    return asked
+
+
+@settings(deadline=None)
 @given(events=runs, legacy=st.booleans(), data=st.data())
 def test_any_cut_into_batches_gives_the_same_bytes(
     events: list[Event], legacy: bool, data: st.DataObject
@@ -142,6 +152,7 @@ def test_any_cut_into_batches_gives_the_same_bytes(
     assert first + wire.encode(Batch(events[cut:], cut, TIME)) == whole
 
 
+@settings(deadline=None)
 @given(events=runs)
 def test_what_a_client_joins_is_what_it_gets(events: list[Event]) -> None:
     wire = wire_of()
@@ -151,17 +162,19 @@ def test_what_a_client_joins_is_what_it_gets(events: list[Event]) -> None:
     assert task.status == got.status
 
 
+@settings(deadline=None)
 @given(events=runs, data=st.data())
 def test_who_joins_late_has_the_same_in_the_end(events: list[Event], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(events) - 1))
     cut = data.draw(st.integers(1, len(events) - 1))
-    late = wire_of(known=Known(count, waits=True))
+    late = wire_of(known=Known(count, open_after(events[:count])))
     body = late.encode(Batch(events[:cut], 0, TIME)) + late.encode(Batch(events[cut:], cut, TIME))
     whole = joined(read(wire_of().encode(Batch(events, 0, TIME))))
     told = joined(read(body))
     assert (texts_of(told), told.status) == (texts_of(whole), whole.status)
 
 
+@settings(deadline=None)
 @given(events=runs)
 def test_both_versions_tell_the_same(events: list[Event]) -> None:
     now = read(wire_of().encode(Batch(events, 0, TIME)))
@@ -306,7 +319,7 @@ def test_questions_are_the_message_of_the_status() -> None:
 
 
 def test_a_task_that_was_answered_works_from_its_first_word_on() -> None:
-    wire = wire_of(known=Known(2, waits=False))
+    wire = wire_of(known=Known(2))
     [task] = read(wire.encode(Batch([START, Interrupt("Really?", "i")], 0, TIME)))
     more = read(wire.encode(Batch([Token("yes"), DONE], 2, LATER)))
     assert MessageToDict(task.task.status)["state"] == "TASK_STATE_WORKING"
@@ -314,12 +327,30 @@ def test_a_task_that_was_answered_works_from_its_first_word_on() -> None:
 
 
 def test_who_followed_before_the_answer_is_told_that_the_task_works_again() -> None:
-    wire = wire_of(known=Known(2, waits=True))
+    wire = wire_of(known=Known(2, (Interrupt("Really?", "i"),)))
     [task] = read(wire.encode(Batch([START, Interrupt("Really?", "i")], 0, TIME)))
     works, text, *_ = read(wire.encode(Batch([Token("yes"), DONE], 2, LATER)))
     assert MessageToDict(task.task.status)["state"] == "TASK_STATE_INPUT_REQUIRED"
     assert MessageToDict(works.status_update.status)["state"] == "TASK_STATE_WORKING"
     assert text.artifact_update.artifact.parts[0].text == "yes"
+
+
+def test_what_is_said_beside_a_question_is_no_answer_to_it() -> None:
+    wire = wire_of()
+    wire.encode(Batch([START, Interrupt("Really?", "i"), Token("meanwhile")], 0, TIME))
+    [update] = read(wire.paused())
+    assert MessageToDict(update.status_update.status)["state"] == "TASK_STATE_INPUT_REQUIRED"
+    assert update.status_update.status.message.parts[0].text == "Really?"
+
+
+def test_the_record_knows_better_which_questions_are_open() -> None:
+    wire = wire_of()
+    first, second = Interrupt("One?", "i1"), Interrupt("Two?", "i2")
+    wire.encode(Batch([START, first, second], 0, TIME))
+    wire.waits_for((second,))
+    assert wire.task()["status"]["message"]["parts"] == [{"text": "Two?"}]
+    wire.waits_for(())
+    assert wire.task()["status"] == {"state": "TASK_STATE_WORKING", "timestamp": TIME}
 
 
 def test_a_broken_stream_says_nothing_of_its_task() -> None:

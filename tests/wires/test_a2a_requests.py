@@ -16,6 +16,7 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.wires.a2a import A2a, Cancel, Get, ListAll, Send, Subscribe
+from dockrion.wires.a2a_artifacts import Modes
 from dockrion.wires.a2a_rpc import (
     Kind,
     RefusedError,
@@ -27,7 +28,6 @@ from dockrion.wires.a2a_rpc import (
     kind_of_error,
     read_rpc,
 )
-from dockrion.wires.a2a_tasks import Modes
 from dockrion.wires.a2a_words import State
 from tests.wires.kit import chat_of
 

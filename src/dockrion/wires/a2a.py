@@ -11,8 +11,9 @@ import msgspec
 
 from dockrion.errors import ValidationError
 from dockrion.events.jsonable import encode
+from dockrion.wires.a2a_artifacts import ALL_MODES, Modes
 from dockrion.wires.a2a_rpc import Kind, RefusedError, RpcRequest
-from dockrion.wires.a2a_tasks import ALL_MODES, A2aWire, Known, Modes
+from dockrion.wires.a2a_tasks import A2aWire, Known
 from dockrion.wires.a2a_words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, assert_never, cast
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -26,32 +26,22 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
+from dockrion.wires.a2a_artifacts import ALL_MODES, Modes, Text, output_artifact
 from dockrion.wires.a2a_rpc import error_answer
-from dockrion.wires.a2a_words import Parts, State, Words
+from dockrion.wires.a2a_words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text
 
-OUTPUT: Final = "output"
 _REJECTS: Final = "POLICY_VIOLATION"
 
 Channel = tuple[str | None, str | None]
 
 
-class Modes(NamedTuple):
-    """What the client takes of an output."""
-
-    text: bool = True
-    data: bool = True
-
-
-ALL_MODES: Final = Modes()
-
-
 class Known(msgspec.Struct, frozen=True):
-    """What a caller who joins a run is told of at once, as one task: its first events. `waits` as long as it does."""
+    """What a caller who joins a run is told of at once, as one task: its first events, and which questions are open."""
 
     events: int
-    waits: bool
+    questions: tuple[Interrupt, ...] = ()
 
 
 class A2aWire:
@@ -89,11 +79,13 @@ class A2aWire:
         self._message: dict[str, Any] | None = None
         self._metadata: dict[str, Any] | None = None
         # All texts, and those that are open.
-        self._texts: list[_Text] = []
-        self._open: dict[Channel, _Text] = {}
+        self._texts: list[Text] = []
+        self._open: dict[Channel, Text] = {}
         self._room = chat.max_chars
         self._output: dict[str, Any] | None = None
-        self._asked: list[Interrupt] = []
+        # Questions that are open, as far as events tell, and those that were before.
+        self._asked: tuple[Interrupt, ...] = ()
+        self._asked_last: tuple[Interrupt, ...] = ()
 
     def encode(self, batch: Batch) -> bytes:
         known = self._known
@@ -104,8 +96,7 @@ class A2aWire:
         if count > len(batch.events):
             return b""
         self._known = None
-        if self._state is State.INPUT_REQUIRED and not known.waits:
-            self._goes_on()
+        self.waits_for(known.questions)
         self._say_task()
         if self._cursor is not None and self._parts:
             self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
@@ -117,6 +108,9 @@ class A2aWire:
         return sse.COMMENT_HEARTBEAT
 
     def paused(self) -> bytes:
+        if not self._asked:
+            # The agent has said something beside its questions.
+            self._ask(self._asked_last)
         self._say_status(self._message)
         return self._taken()
 
@@ -136,6 +130,15 @@ class A2aWire:
         if self._output is not None:
             told.append(self._output)
         return words.task(self._ids, status, told if artifacts else [], self._metadata)
+
+    def waits_for(self, questions: tuple[Interrupt, ...]) -> None:
+        """Say which questions of a task that has not ended are open: its events do not tell of answers."""
+        if {one.interrupt_id for one in questions} == {one.interrupt_id for one in self._asked}:
+            return
+        if questions:
+            self._ask(questions)
+        else:
+            self._goes_on()
 
     @property
     def state(self) -> State:
@@ -194,7 +197,7 @@ class A2aWire:
             ):
                 self._tell(event)
             case Interrupt():
-                self._asks(event)
+                self._ask((*self._asked, event))
             case Complete():
                 self._complete(event)
             case Failed(error=message, code=code, details=details):
@@ -212,7 +215,7 @@ class A2aWire:
 
     def _goes_on(self) -> None:
         """The questions have been answered."""
-        self._asked.clear()
+        self._asked_last, self._asked = self._asked, ()
         self._enter(State.WORKING)
 
     def _enter(self, state: State, message: dict[str, Any] | None = None) -> None:
@@ -228,19 +231,21 @@ class A2aWire:
         metadata = {"type": kind, **fields}
         self._say(self._words.status_update(self._ids, self._state, status, metadata))
 
-    def _asks(self, event: Interrupt) -> None:
-        self._asked.append(event)
-        questions = [{"interrupt_id": one.interrupt_id, "value": one.value} for one in self._asked]
-        parts = [self._words.text(question_text(one.value)) for one in self._asked]
+    def _ask(self, asked: tuple[Interrupt, ...]) -> None:
+        self._asked = asked
+        questions = [{"interrupt_id": one.interrupt_id, "value": one.value} for one in asked]
+        parts = [self._words.text(question_text(one.value)) for one in asked]
         metadata = {"interrupts": questions}
         message = self._words.message(self._new_id(), self._ids, parts, metadata)
         self._enter(State.INPUT_REQUIRED, message)
 
     def _complete(self, event: Complete) -> None:
         self._close_all()
-        parts = self._parts_of(event.output)
-        if parts:
-            self._output = {"artifactId": OUTPUT, "name": OUTPUT, "parts": parts}
+        said = "".join(text.joined for text in self._texts) if self._modes.text else ""
+        self._output = output_artifact(
+            event.output, said, self._chat, words=self._words, modes=self._modes
+        )
+        if self._output is not None:
             self._say_artifact({"artifact": self._output, "lastChunk": True})
         self._metadata = event.metadata
         self._enter(State.COMPLETED)
@@ -270,8 +275,8 @@ class A2aWire:
         if token.finish_reason is not None:
             self._close(channel)
 
-    def _begin(self, token: Token) -> _Text:
-        text = _Text(f"text-{self._sequence}", token.node)
+    def _begin(self, token: Token) -> Text:
+        text = Text(f"text-{self._sequence}", token.node)
         self._texts.append(text)
         if self._modes.text and self._tells:
             empty = {"artifact": text.artifact(self._words, ""), "append": True}
@@ -281,13 +286,13 @@ class A2aWire:
             text.frame = sse.frame(data, event_id=self._cursor)
         return text
 
-    def _keep(self, text: _Text, content: str) -> None:
+    def _keep(self, text: Text, content: str) -> None:
         # What is over the limit of an output is in none either.
         self._room -= len(content)
         if self._room >= 0:
             text.pieces.append(content)
 
-    def _say_more(self, text: _Text, content: str, *, last: bool = False) -> None:
+    def _say_more(self, text: Text, content: str, *, last: bool = False) -> None:
         if self._modes.text:
             update: dict[str, Any] = {
                 "artifact": text.artifact(self._words, content),
@@ -303,22 +308,6 @@ class A2aWire:
     def _close_all(self) -> None:
         for channel in list(self._open):
             self._close(channel)
-
-    def _parts_of(self, output: Any) -> Parts:
-        """Return the parts of an output that the texts, which are out, have not."""
-        if output is None:
-            return []
-        parts: Parts = []
-        said = "".join(text.joined for text in self._texts) if self._modes.text else ""
-        text = said or self._chat.text_of(output)
-        is_text = isinstance(output, str) or _has_only(output, text)
-        if self._modes.data and not (is_text and self._modes.text):
-            parts.append(self._words.data(output))
-        elif text is None:
-            text = encode(output).decode()
-        if self._modes.text and text and not said:
-            parts.insert(0, self._words.text(text))
-        return parts
 
     # Frames
 
@@ -346,32 +335,6 @@ class A2aWire:
         body = b"".join(self._parts)
         self._parts.clear()
         return body
-
-
-class _Text:
-    """What is said on one channel. `frame` has a place for more of it, and for the sequence where there are cursors."""
-
-    __slots__ = ("frame", "id", "node", "pieces")
-
-    def __init__(self, artifact_id: str, node: str | None) -> None:
-        self.id = artifact_id
-        self.node = node
-        self.pieces: list[str] = []
-        self.frame = b""
-
-    @property
-    def joined(self) -> str:
-        return "".join(self.pieces)
-
-    def artifact(self, words: Words, text: str | None = None) -> dict[str, Any]:
-        named = {} if self.node is None else {"name": self.node}
-        part = words.text(self.joined if text is None else text)
-        return {"artifactId": self.id, **named, "parts": [part]}
-
-
-def _has_only(output: Any, text: str | None) -> bool:
-    """Whether an output is an object that has this text and nothing else."""
-    return isinstance(output, dict) and list(cast("dict[str, Any]", output).values()) == [text]
 
 
 def _in_words(event: Event) -> str:

@@ -11,13 +11,14 @@ import msgspec
 from dockrion.errors import ConflictError, DockrionError, MethodNotAllowedError
 from dockrion.events.identity import Identity
 from dockrion.events.jsonable import encode
+from dockrion.events.model import Interrupt
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
-from dockrion.runtime.endpoints.a2a_tasks import Tasks, unsupported
+from dockrion.runtime.endpoints.a2a_tasks import Tasks, questions_of, unsupported
 from dockrion.runtime.endpoints.invoke import (
     Options,
     Payload,
@@ -192,9 +193,8 @@ class A2aEndpoint:
         if record.is_final:
             says = f"The task {record.run_id!r} has ended: {record.status}; get it instead."
             raise RefusedError(Kind.UNSUPPORTED, says, code=ConflictError.code)
-        waits = record.status == "INTERRUPTED"
         message = self._tasks.message(asked.words)
-        return _followed(runs, message, record, waits=waits)
+        return _followed(runs, message, record, questions=questions_of(record))
 
     async def _send(
         self, asked: Message, came: _Came, options: Options, last_event: tuple[str, int] | None
@@ -261,7 +261,7 @@ class A2aEndpoint:
             raise RefusedError(Kind.UNSUPPORTED, exc.message, code=exc.code) from exc
         if asked.at_once:
             return Known(record.run_id, await self._tasks.sent(asked, resumed))
-        return _followed(runs, asked, record, waits=False)
+        return _followed(runs, asked, record)
 
     async def _again(self, asked: Message, last_event: tuple[str, int], identity: Identity) -> Told:
         reader = await go_on(self._host, last_event, identity=identity, from_start=True)
@@ -327,12 +327,18 @@ def _check_answers(record: RunRecord, answers: Any) -> None:
         raise wrong("message.parts", f"{says} {', '.join(ids)}")
 
 
-def _followed(runs: RunService, asked: Message, record: RunRecord, *, waits: bool) -> Told:
-    """Follow a run from where it stands, which is what its caller is told first."""
+def _followed(
+    runs: RunService,
+    asked: Message,
+    record: RunRecord,
+    *,
+    questions: tuple[Interrupt, ...] = (),
+) -> Told:
+    """Follow a run from where it stands, which is what its caller is told first, with the `questions` that are open."""
     reader = runs.channels.follow(
         record.run_id, record.first, seen=record.end, stops_at_questions=True
     )
-    known = KnownEvents(record.end, waits) if record.end else None
+    known = KnownEvents(record.end, questions) if record.end else None
     run = _run_of(reader, record.thread_id, streams=asked.streams)
     return Told(reader, asked.wire(run, known))
 

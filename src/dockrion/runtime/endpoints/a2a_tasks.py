@@ -7,7 +7,7 @@ from typing import Any, Final
 from dockrion.errors import ConflictError, NotFoundError
 from dockrion.events.decoding import batches_of
 from dockrion.events.identity import Identity
-from dockrion.events.model import RunStatus
+from dockrion.events.model import Interrupt, RunStatus
 from dockrion.runs.kept import piece_of
 from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
@@ -132,15 +132,14 @@ class Tasks:
 
     async def _listed(self, asked: ListAll, record: RunRecord) -> list[dict[str, Any]]:
         wire = await self._replayed(self.message(asked.words), record)
-        state = _state_of(wire, record)
-        if asked.state not in (None, state):
+        if asked.state not in (None, wire.state):
             # Rejected ones are among those that have failed.
             return []
-        return [wire.task(state=state, artifacts=asked.artifacts)]
+        return [wire.task(artifacts=asked.artifacts)]
 
     async def _told(self, asked: Send, record: RunRecord) -> dict[str, Any]:
         wire = await self._replayed(asked, record)
-        return wire.task(state=_state_of(wire, record))
+        return wire.task()
 
     async def _replayed(self, asked: Send, record: RunRecord) -> A2aWire:
         """Return a wire that has told of all that is kept of a run."""
@@ -160,14 +159,16 @@ class Tasks:
             for batch in batches_of(piece.body, first=piece.first, end=piece.end):
                 wire.encode(batch)
             position = piece.end
+        if not record.is_final:
+            wire.waits_for(questions_of(record))
         return wire
 
 
-def _state_of(wire: A2aWire, record: RunRecord) -> State:
-    """Return the state of a task: its events do not say that its questions have been answered."""
-    if wire.state is State.INPUT_REQUIRED and record.status is not RunStatus.INTERRUPTED:
-        return State.CANCELED if record.status is RunStatus.CANCELLED else State.WORKING
-    return wire.state
+def questions_of(record: RunRecord) -> tuple[Interrupt, ...]:
+    """Return what a run waits for."""
+    if record.status is not RunStatus.INTERRUPTED:
+        return ()
+    return tuple(Interrupt(one.value, one.interrupt_id) for one in record.questions)
 
 
 def _read_token(token: str | None) -> tuple[int, str | None]:
