@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from dockrion.runs.log import Clock
 from dockrion.runtime.logs import AccessLine, LogHandler
-from dockrion.runtime.traffic import Call, Tally
+from dockrion.runtime.traffic import SOCKET_PATH, Call, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class AccessLog:
             run_id=call.run_id,
             trace_id=call.trace_id,
             logger=logger.name,
-            method="POST",
+            method="GET" if call.endpoint == SOCKET_PATH else "POST",
             path=call.endpoint,
             status=call.status,
             duration_seconds=round(call.seconds, 6),

@@ -42,6 +42,8 @@ from dockrion.runtime.openapi import document, joined, security_of
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import error_body, error_headers, send_error, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
+from dockrion.runtime.traffic import SOCKET_PATH
+from dockrion.runtime.websocket.endpoint import SocketEndpoint
 from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
 from dockrion.version import VERSION
 
@@ -103,7 +105,10 @@ class DockrionApp(FastAPI):
         self.state.dockrion = host
         self._host = host
         self._root_path = host.spec.expose.root_path
+        self._socket = SocketEndpoint(host) if host.spec.expose.websocket else None
         self._direct = _direct(host)
+        if self._socket is not None:
+            self._direct[SOCKET_PATH] = self._socket.answer_request
         self._runs = RunsPaths(host, follow_run) if host.spec.streaming.async_runs else None
         self._protocols = protocols_of(host)
         routers = (
@@ -124,6 +129,11 @@ class DockrionApp(FastAPI):
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
         self.add_exception_handler(HTTPException, _answer_http_exception)
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
+
+    def has_socket(self, path: str) -> bool:
+        """Whether there is a WebSocket at a path, be it with the prefix of `expose.root_path` or without it."""
+        below = path_of({"path": path, "root_path": self._root_path or ""})
+        return self._socket is not None and below == SOCKET_PATH
 
     def openapi(self) -> dict[str, Any]:
         """Return the document of what is served here; routes that the user has added come from FastAPI."""
@@ -160,6 +170,7 @@ class DockrionApp(FastAPI):
 
     def _dispatch_to(self, rest: ASGIApp) -> ASGIApp:
         direct = self._direct
+        socket = self._socket
         runs = self._runs
         protocols = self._protocols
         host = self._host
@@ -190,9 +201,15 @@ class DockrionApp(FastAPI):
                     endpoint = runs.find(path)
                     if endpoint is not None:
                         return endpoint(scope, receive, send)
+            elif socket is not None and _is_socket(scope):
+                return socket(scope, receive, send)
             return rest(scope, receive, send)
 
         return dispatch
+
+
+def _is_socket(scope: Scope) -> bool:
+    return scope["type"] == "websocket" and path_of(scope) == SOCKET_PATH
 
 
 def _put_below(scope: Scope, root_path: str) -> None:

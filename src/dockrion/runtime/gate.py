@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qs
 
 import msgspec
@@ -62,8 +62,11 @@ class Gate:
         protect: tuple[str, ...] = (),
         tickets: Tickets | None = None,
         challenge: str = "Bearer",
+        headers: Iterable[str] = (),
     ) -> None:
+        """`headers` are those that credentials come in."""
         self.is_open: Final = make is None
+        self._headers = frozenset(name.lower().encode() for name in headers)
         self.tickets: Final = tickets
         self._make = make
         self._authenticator = None if make is None else make()
@@ -140,6 +143,14 @@ class Gate:
             raise self._invalid_ticket()
         return await self.identify(scope), None
 
+    def way_of(self, scope: Scope) -> Literal["ticket", "headers", "pass"] | None:
+        """Return by what a request would be known; None where it brings nothing that says who calls."""
+        if self.tickets is not None and _ticket_of(scope) is not None:
+            return "ticket"
+        if _has_any(scope, self._headers):
+            return "headers"
+        return None if self.tickets is None or _pass_of(scope) is None else "pass"
+
     async def guard(self, part: str, scope: Scope) -> None:
         """Let a request to a part of `PROTECTABLE` pass if the Dockfile leaves it open, or its caller may see it."""
         if self.is_open or part not in self._protected:
@@ -198,6 +209,7 @@ def build_gate(spec: DockSpec, *, make_tickets: MakeTickets | None) -> Gate:
         protect=auth.protect,
         tickets=None if make_tickets is None else _tickets(spec, auth, make_tickets),
         challenge=_challenge(auth, spec.agent.name),
+        headers=auth.headers,
     )
 
 
@@ -257,5 +269,5 @@ def _cookie(value: str, tickets: Tickets, scope: Scope) -> Header:
     morsel["max-age"] = int(tickets.pass_seconds)
     morsel["httponly"] = True
     morsel["samesite"] = "Strict"
-    morsel["secure"] = scope.get("scheme") == "https"
+    morsel["secure"] = scope.get("scheme") in ("https", "wss")
     return b"set-cookie", morsel.OutputString().encode("latin-1")

@@ -67,6 +67,12 @@ class SignalsFor(Protocol):
     def __call__(self, host: AgentHost, loop: asyncio.AbstractEventLoop, /) -> Signals: ...
 
 
+class Session(Protocol):
+    """A connection on which its caller starts runs; told to close once none is open."""
+
+    def drain(self) -> None: ...
+
+
 class AgentHost:
     """`agent` is given when it is in memory already (tests); else it is loaded from what the spec names.
 
@@ -99,6 +105,8 @@ class AgentHost:
             heartbeat_seconds=spec.streaming.events.heartbeat_interval,
             write_seconds=spec.expose.limits.write_timeout,
         )
+        # Connections with runs of their own, which close when those have ended.
+        self.sessions: Final[set[Session]] = set()
         self._given = agent
         self._outgoing = _outgoing(spec)
         self._output = OutputRules(
@@ -245,6 +253,8 @@ class AgentHost:
     async def _end_runs(self) -> None:
         grace = float(self.spec.expose.shutdown_grace)
         began = monotonic()
+        for session in tuple(self.sessions):
+            session.drain()
         if self.runs is not None:
             self.runs.rest()
         if self.runner is not None:

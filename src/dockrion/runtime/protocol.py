@@ -7,7 +7,8 @@
   (RFC 9112, section 6.1: a server must not send them to such a caller), so there the end of the connection has
   to be the end of the body.
 * An offer of another protocol (of HTTP/2 by curl, and by Java's client by default) is left unanswered, as RFC 9110,
-  section 7.8, allows. The parser takes it for an upgrade that has happened, and the body with it.
+  section 7.8, allows. The parser takes it for an upgrade that has happened, and the body with it. Only a WebSocket
+  that the application has is handed over (`websocket/protocol.py`).
 * An answer that comes before the end of a long body is the last one of its connection, so that nobody reads a body
   that nobody wants.
 * Of requests that come before the one in front of them is answered, each hears when the caller goes away.
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+    from dockrion.runtime.websocket.offers import Sockets
 
 # Of the connection, not of the answer: on HTTP/1.0 the server alone says them.
 _CONNECTION_HEADERS: Final = (b"connection", b"keep-alive", b"transfer-encoding")
@@ -99,6 +102,7 @@ class ServerProtocol(HttpToolsProtocol):
         "_next",
         "_packet",
         "_running",
+        "_sockets",
         "_unread",
     )
 
@@ -112,9 +116,11 @@ class ServerProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
+        sockets: Sockets | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._sockets = sockets
         self._next = _NOTHING
         # The bytes that have come since the packet with which the head began, or the body last went on.
         self._unread = 0
@@ -173,6 +179,8 @@ class ServerProtocol(HttpToolsProtocol):
                         self._end_after_answer()
                         return
                     rest = rest[exc.args[0] :]
+                    if self._has_become_a_socket(bytes(rest)):
+                        return
                     self._decline_offer()
         except httptools.HttpParserError as exc:
             wrong = exc.__context__
@@ -243,6 +251,22 @@ class ServerProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = True
         self.transport.body_has_come()
         super().on_message_complete()
+
+    def _has_become_a_socket(self, rest: bytes) -> bool:
+        """Hand the connection over, where the offer is one of a WebSocket that the app has."""
+        running = self._running
+        if self._sockets is None or (running is not None and not running.response_complete):
+            return False
+        if not self._sockets.take(self, self.transport, rest):
+            return False
+        # This protocol has no part in it any more.
+        self._is_broken = True
+        self._unset_deadline()
+        self._unset_keepalive_if_required()
+        if self._last_bytes is not None:
+            self._last_bytes.cancel()
+        self.parser = None  # type: ignore[assignment]
+        return True
 
     def _decline_offer(self) -> None:
         """Read the head once more, without its offer of another protocol."""

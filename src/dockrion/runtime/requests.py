@@ -28,7 +28,7 @@ TICKET_PATH: Final = r"/[^\u0000-\u0020?#]{0,1023}"
 _RUN_ID: Final = re.compile(RUN_ID)
 _THREAD_ID: Final = re.compile(THREAD_ID)
 RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit first"
-_THREAD_ID_SAYS: Final = "1 to 256 printable characters"
+THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _EVENT_ID: Final = re.compile(EVENT_ID)
 _JSON_TYPE: Final = re.compile(
@@ -75,14 +75,10 @@ class Request:
 
     def run_id(self, *, allowed: bool) -> str | None:
         run_id = self._option("run_id", _RUN_ID, RUN_ID_SAYS, header=b"x-run-id")
-        if run_id is not None and not allowed:
-            raise ValidationError(
-                "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
-            )
-        return run_id
+        return chosen_id(run_id, allowed=allowed)
 
     def thread_id(self) -> str | None:
-        return self._option("thread_id", _THREAD_ID, _THREAD_ID_SAYS, header=b"x-thread-id")
+        return self._option("thread_id", _THREAD_ID, THREAD_ID_SAYS, header=b"x-thread-id")
 
     def _option(
         self, name: str, pattern: re.Pattern[str], says: str, *, header: bytes | None = None
@@ -148,6 +144,15 @@ class Request:
         return body
 
 
+def chosen_id(run_id: str | None, *, allowed: bool) -> str | None:
+    """Return the id that a caller has chosen for a run; raise `ValidationError` where callers may not."""
+    if run_id is not None and not allowed:
+        raise ValidationError(
+            "run_id: callers may not choose it here (streaming.allow_client_ids is off)"
+        )
+    return run_id
+
+
 def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
@@ -157,7 +162,11 @@ def is_thread_id(text: str) -> bool:
 
 
 def decode_payload(
-    body: bytes, *, name: str = "The body", wanted: str = "the agent's input"
+    body: bytes,
+    *,
+    name: str = "The body",
+    wanted: str = "the agent's input",
+    nesting: int = MAX_NESTING,
 ) -> Any:
     """Return the JSON value; raise `ValidationError` with `details` in the contract's form.
 
@@ -168,8 +177,8 @@ def decode_payload(
     if not body.strip():
         raise _invalid(f"{name} is empty; send {wanted} as JSON.")
     # Counting brackets is quick and sees too many only where text holds some: then look closely.
-    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _depth(body) > MAX_NESTING:
-        raise _invalid(f"{name} is nested over {MAX_NESTING} deep.")
+    if body.count(b"[") + body.count(b"{") > nesting and _depth(body) > nesting:
+        raise _invalid(f"{name} is nested over {nesting} deep.")
     try:
         return msgspec.json.decode(body)
     except (UnicodeDecodeError, msgspec.MsgspecError) as exc:

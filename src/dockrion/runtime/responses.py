@@ -13,7 +13,7 @@ from dockrion.runtime.requests import Request
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
-RETRY_SECONDS: Final = b"5"
+RETRY_SECONDS: Final = 5
 
 # Of one caller, and no page of any kind.
 _SAFE_HEADERS: Final[Headers] = [
@@ -61,7 +61,7 @@ def raw_error(error: DockrionError, request_id: bytes) -> bytes:
     """Return a whole answer, head and body, for a request that never reaches the application."""
     body = encode(error_body(error))
     reason = HTTPStatus(error.status).phrase.encode()
-    again = b"retry-after: %b\r\n" % RETRY_SECONDS if error.status == 503 else b""
+    again = b"retry-after: %d\r\n" % RETRY_SECONDS if error.status == 503 else b""
     return b"".join(
         (
             b"HTTP/1.1 %d %b\r\n" % (error.status, reason),
@@ -109,13 +109,21 @@ def error_body(error: DockrionError) -> dict[str, Any]:
 def error_headers(error: DockrionError) -> Headers:
     if error.status == 401 and isinstance(error, AuthError):
         return [(b"www-authenticate", error.challenge.encode())]
-    if error.status in (429, 503):
-        known = error.retry_after if isinstance(error, RateLimitError) else None
-        return [(b"retry-after", RETRY_SECONDS if known is None else b"%d" % known)]
+    seconds = retry_seconds(error)
+    if seconds is not None:
+        return [(b"retry-after", b"%d" % seconds)]
     if error.status == 413:
         # The rest of the body is not read, so nothing else can come on this connection.
         return [(b"connection", b"close")]
     return []
+
+
+def retry_seconds(error: DockrionError) -> int | None:
+    """Return after how many seconds a caller may try again; None where that would not help."""
+    if error.status not in (429, 503):
+        return None
+    known = error.retry_after if isinstance(error, RateLimitError) else None
+    return RETRY_SECONDS if known is None else known
 
 
 async def start_stream(

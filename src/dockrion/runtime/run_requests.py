@@ -86,3 +86,7 @@ class RunsRequest(Request):
                 f"Last-Event-ID: must be {run_id}:<sequence> or <sequence>, got {shown(place)}"
             )
         return int(sequence) + 1, "Last-Event-ID"
+
+
+def is_reason(text: str) -> bool:
+    return _REASON.fullmatch(text) is not None

@@ -21,11 +21,13 @@ from dockrion.errors import DockrionError
 from dockrion.runtime.loop import new_loop, run_to_end
 from dockrion.runtime.protocol import ConnectionLimits, ServerProtocol
 from dockrion.runtime.sockets import BACKLOG, connections_within, raise_file_limit
+from dockrion.runtime.transport import AnswerTransport
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from dockrion.runtime.host import AgentHost
+    from dockrion.runtime.websocket.offers import Sockets
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,10 @@ def serve(
     )
     config = uvicorn.Config(
         app,
-        http=cast("Any", partial(ServerProtocol, limits=limits)),
+        http=cast(
+            "Any", partial(ServerProtocol, limits=limits, sockets=_sockets(app, write_seconds))
+        ),
+        # Where the app has a WebSocket, our own protocol hands it over.
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -133,8 +138,10 @@ class AgentServer(uvicorn.Server):
 
     def _drop_connections(self) -> None:
         for connection in list(self.server_state.connections):
-            if isinstance(connection, ServerProtocol):
-                connection.transport.abort()
+            # Ours, be it HTTP or a WebSocket.
+            transport = getattr(connection, "transport", None)
+            if isinstance(transport, AnswerTransport):
+                transport.abort()
 
     async def _watch_agent(self) -> None:
         await self._accepting.wait()
@@ -150,6 +157,17 @@ class AgentServer(uvicorn.Server):
             # that make many objects at an eighth of their time.
             gc.freeze()
             self._on_ready()
+
+
+def _sockets(app: FastAPI, write_seconds: float) -> Sockets | None:
+    """Return None for apps without WebSockets, which need nothing of what reads them."""
+    has_socket: Callable[[str], bool] | None = getattr(app, "has_socket", None)
+    host: AgentHost = app.state.dockrion
+    if has_socket is None or not host.spec.expose.websocket:
+        return None
+    from dockrion.runtime.websocket.offers import Sockets
+
+    return Sockets(has_socket, write_seconds=write_seconds)
 
 
 @contextmanager

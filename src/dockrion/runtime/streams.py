@@ -100,6 +100,7 @@ class StreamClock:
 
     def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
+        self._start()
 
     def discard(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
@@ -121,6 +122,9 @@ class StreamClock:
     def watch(self, awaited: Awaited, receive: Receive) -> None:
         """Tell `awaited` when its caller goes away, until `unwatch`."""
         self._unwatched[awaited] = receive
+        self._start()
+
+    def _start(self) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop

@@ -39,6 +39,8 @@ TICK_SECONDS: Final = 0.1
 MAX_CALLS: Final = 64
 # What proxies log when nobody waited for the answer.
 CALLER_LEFT_STATUS: Final = 499
+# Where one connection makes many invocations.
+SOCKET_PATH: Final = "/invoke/ws"
 # Agents name the rules of their `policy` events; past so many, the rest counts as one.
 MAX_RULES: Final = 100
 OTHER_RULES: Final = "other"

@@ -12,6 +12,7 @@ from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
+from dockrion.runtime.websocket.line import RunSender
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
 
@@ -213,10 +214,12 @@ class _Unfinished:
 
 
 def _is_servers_own(send: Send) -> bool:
-    """Whether `send` is uvicorn's, with nothing around it.
+    """Whether `send` is uvicorn's, or that of a run on one of our WebSockets, with nothing around it.
 
-    Its coroutine belongs to no task: it either ends at once or waits for one event of the connection. What a
+    Its coroutine belongs to no task: it either ends at once or waits for events of the connection. What a
     middleware wraps around it may hold on to the task that runs it, so then `flush` stays off.
     """
     owner = getattr(send, "__self__", None)
+    if isinstance(owner, RunSender):
+        return owner.is_servers_own
     return type(owner).__name__ in ("RequestResponseCycle", "CloseDelimitedCycle")

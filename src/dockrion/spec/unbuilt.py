@@ -26,7 +26,7 @@ class Row(NamedTuple):
     section: str | None = None
 
 
-ROWS = (Row("expose.streaming", values=("websocket",)),)
+ROWS: tuple[Row, ...] = ()
 
 
 def unbuilt_features(spec: DockSpec) -> list[str]:

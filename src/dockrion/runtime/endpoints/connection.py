@@ -17,12 +17,14 @@ from dockrion.wires.native import NativeWire
 class Connection:
     """`async with` it, from before the first byte until the last: heartbeats come due meanwhile, and a caller who goes
     is noticed. That one has gone, or was given up, ends the block without an exception.
+
+    Without `receive`, somebody else tells the source that its caller has gone.
     """
 
     __slots__ = ("_host", "_receive", "_source", "_stream")
 
     def __init__(
-        self, host: AgentHost, source: Run | Reader, scope: Scope, receive: Receive
+        self, host: AgentHost, source: Run | Reader, scope: Scope, receive: Receive | None
     ) -> None:
         extensions: Any = scope.get("extensions") or {}
         transport = extensions.get("dockrion.transport")
@@ -32,7 +34,8 @@ class Connection:
         self._receive = receive
 
     async def __aenter__(self) -> OpenStream:
-        self._host.streams.watch(self._source, self._receive)
+        if self._receive is not None:
+            self._host.streams.watch(self._source, self._receive)
         self._host.streams.add(self._stream)
         return self._stream
 

@@ -18,6 +18,7 @@ from dockrion.errors import (
     NotFoundError,
     RunIsOverError,
 )
+from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.log import Clock
 from dockrion.runs.service import RunService
@@ -25,7 +26,7 @@ from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, let_in, read_call, refuse_method
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
+from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_run_id
 from dockrion.runtime.responses import send_error, send_json
 from dockrion.runtime.run_requests import RunsRequest
 
@@ -177,11 +178,7 @@ async def _get(asker: Asker) -> Reply:
 async def _cancel(asker: Asker) -> Reply:
     identity = await asker.host.gate.identify(asker.request.scope)
     reason = asker.request.reason() or CANCELLED_BY_CALLER
-    runs = await _runs_with(asker)
-    try:
-        record = await runs.cancel(asker.run_id, identity, reason)
-    except ConflictError as exc:
-        raise RunIsOverError(exc.message) from exc
+    record = await cancel_run(await _runs_with(asker), asker.run_id, identity, reason)
     # It ends so whatever happens, if it has not yet.
     return Reply(200, {"run_id": record.run_id, "status": RunStatus.CANCELLED}, record)
 
@@ -192,17 +189,36 @@ async def _resume(asker: Asker) -> Reply:
     request.check_media_type(request.scope["path"])
     body = await request.body(asker.receive, limit=host.spec.expose.limits.max_body_bytes)
     answer = decode_payload(body, wanted="the answer")
-    runs = await _runs_with(asker)
-    if host.injection is not None:
-        await host.check_injection(answer, request_id=request.request_id.decode("latin-1"))
-    resumed = await runs.resume(asker.run_id, identity, answer, cause=request.cause)
+    resumed = await answer_run(host, asker.run_id, identity, answer, request)
     return _accepted(asker, resumed)
 
 
+async def cancel_run(runs: RunService, run_id: str, identity: Identity, reason: str) -> RunRecord:
+    try:
+        return await runs.cancel(run_id, identity, reason)
+    except ConflictError as exc:
+        raise RunIsOverError(exc.message) from exc
+
+
+async def answer_run(
+    host: AgentHost, run_id: str, identity: Identity, answer: Any, request: Request
+) -> RunRecord:
+    """Let a run that waits go on with an answer, once that has been looked at."""
+    runs = await runs_with(host, run_id)
+    if host.injection is not None:
+        await host.check_injection(answer, request_id=request.request_id.decode("latin-1"))
+    return await runs.resume(run_id, identity, answer, cause=request.cause)
+
+
+async def runs_with(host: AgentHost, run_id: str) -> RunService:
+    """Return what keeps a run, if anything can; raise `NotFoundError` for what is no id of one."""
+    if not is_run_id(run_id):
+        raise unknown(run_id)
+    return await runs_of(host)
+
+
 async def _runs_with(asker: Asker) -> RunService:
-    if not is_run_id(asker.run_id):
-        raise unknown(asker.run_id)
-    return await runs_of(asker.host)
+    return await runs_with(asker.host, asker.run_id)
 
 
 def _accepted(asker: Asker, record: RunRecord) -> Reply:

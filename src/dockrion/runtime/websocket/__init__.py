@@ -1,0 +1,1 @@
+"""`/invoke/ws`: several runs on one connection, their events as JSON messages."""

@@ -1,0 +1,411 @@
+"""The WebSocket protocol of the server process: what a connection becomes that `runtime/protocol.py` hands over.
+
+Frames are read by `websockets`, a piece at a time, so that a flood of small ones does not hold up the loop; they are
+written whole, many messages at once. Nothing is compressed: what comes in is as large as it says.
+
+What the application sees is ASGI, and three things more. `scope["extensions"]` has `dockrion.transport`, as requests have it;
+`dockrion.websocket` says that it may send `{"type": "dockrion.websocket.send", "messages": [...]}`, text messages as bytes that leave
+with one write; its `limit` bounds the messages that come in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+from uvicorn.protocols.utils import ClientDisconnected
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import OPEN, SERVER, Protocol
+
+from dockrion.errors import DockrionError, ShuttingDownError
+from dockrion.runtime.requests import new_request_id
+from dockrion.runtime.responses import raw_error
+from dockrion.runtime.transport import AnswerTransport, SlowReaders
+from dockrion.runtime.websocket.frames import text_frames
+from dockrion.runtime.websocket.handshake import switching
+
+Message: TypeAlias = MutableMapping[str, Any]
+
+logger = logging.getLogger(__name__)
+# What callers do wrong is for them to hear of.
+_quiet: Final = logging.getLogger(f"{__name__}.frames")
+_quiet.setLevel(logging.CRITICAL)
+
+# Frames of so many bytes are read in one turn of the loop.
+SLICE_BYTES: Final = 16 << 10
+# For the other side to answer a close.
+CLOSE_SECONDS: Final = 2.0
+DEFAULT_MESSAGE_BYTES: Final = 1 << 20
+EXTENSION: Final = "dockrion.websocket"
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection at the point where it stops to be HTTP: its request, and what it belongs to.
+
+    `rest` are the bytes that have come after the head. `write_seconds` is for a caller who takes nothing, every `ping_seconds`
+    one that is quiet gets a ping: proxies take silence for the end.
+    """
+
+    app: Callable[[Any, Any, Any], Awaitable[None]]
+    loop: asyncio.AbstractEventLoop
+    transport: AnswerTransport
+    scope: MutableMapping[str, Any]
+    accept: bytes
+    rest: bytes
+    connections: set[Any]
+    tasks: set[asyncio.Task[None]]
+    default_headers: list[tuple[bytes, bytes]]
+    write_seconds: float
+    ping_seconds: float
+
+
+class WebSocketProtocol(asyncio.Protocol):
+    """One connection; `begin` once the transport has it."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.transport: Final = opening.transport
+        self._opening = opening
+        self._loop = opening.loop
+        self._frames = Protocol(SERVER, max_size=DEFAULT_MESSAGE_BYTES, logger=_quiet)
+        self._flow = SlowReaders(opening.transport)
+        # Bytes that have not been looked at: nothing is before the handshake is answered.
+        self._unread = opening.rest
+        self._going_on = False
+        self._is_paused = False
+        self._accepted = False
+        # Whether nothing that comes in is read any more.
+        self._is_over = False
+        self._refusal: Message | None = None
+        # The message that has come in part, with how it began.
+        self._parts: bytearray | None = None
+        self._inbox: deque[Message] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._has_left = False
+        self._pong: bytes | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._heard = False
+        self._written = 0
+        self._taken = 0
+        self._alive_at = 0.0
+
+    def begin(self) -> None:
+        opening = self._opening
+        opening.connections.add(self)
+        self._pause_reading()
+        scope = opening.scope
+        scope["extensions"] = {
+            "websocket.http.response": {},
+            "dockrion.transport": self.transport,
+            EXTENSION: {"limit": self._limit},
+        }
+        self._inbox.append({"type": "websocket.connect"})
+        task = self._loop.create_task(self._run(opening.app, scope))
+        opening.tasks.add(task)
+        task.add_done_callback(opening.tasks.discard)
+
+    def _limit(self, message_bytes: int) -> None:
+        self._frames.max_message_size = message_bytes
+
+    # The connection
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._is_over = True
+        for timer in (self._close_timer, self._clock):
+            if timer is not None:
+                timer.cancel()
+        self._opening.connections.discard(self)
+        self._flow.resume_writing()
+        self._left(CloseCode.ABNORMAL_CLOSURE, "")
+
+    def pause_writing(self) -> None:
+        self._flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._flow.resume_writing()
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self._write(pong)
+
+    def shutdown(self) -> None:
+        """The server ends: say so, and close."""
+        if not self._accepted:
+            if self._refusal is None:
+                error = ShuttingDownError("The server is shutting down.")
+                self.transport.write(raw_error(error, new_request_id()))
+            self._end(waits=False)
+        elif self._frames.state is OPEN:
+            self._send_close(CloseCode.GOING_AWAY, "")
+
+    def abort(self) -> None:
+        """Drop the connection, with what has not left."""
+        self.transport.abort()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        self._heard = True
+        # Paused transports may still give what they had read.
+        self._unread = self._unread + data if self._unread else data
+        if self._accepted and not self._going_on:
+            self._look()
+
+    def _look(self) -> None:
+        """Read a slice of what is there, and go on when the loop and the application have had their turn."""
+        self._going_on = False
+        if self._is_over or not self._accepted:
+            return
+        if self._unread and not self._is_full:
+            data = self._unread
+            self._unread = data[SLICE_BYTES:]
+            self._take(data[:SLICE_BYTES])
+        if self._is_over:
+            self._unread = b""
+        elif self._is_full:
+            self._pause_reading()
+        elif self._unread:
+            self._pause_reading()
+            self._going_on = True
+            self._loop.call_soon(self._look)
+        elif self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the application has to take what is there before more is read."""
+        return bool(self._inbox) and not self._has_left
+
+    def _pause_reading(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def _take(self, data: bytes) -> None:
+        frames = self._frames
+        frames.receive_data(data)
+        for event in frames.events_received():
+            self._frame(cast("Frame", event))
+            if self._is_over:
+                break
+        self._answer_frames()
+
+    def _frame(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.CONT:
+                if frame.fin and self._parts is None:
+                    self._message(bytes(frame.data))
+                    return
+                if self._parts is None:
+                    self._parts = bytearray()
+                self._parts += frame.data
+                if frame.fin:
+                    whole, self._parts = bytes(self._parts), None
+                    self._message(whole)
+            case Opcode.BINARY:
+                self._fail(CloseCode.UNSUPPORTED_DATA, "messages are JSON, in text frames")
+            case Opcode.CLOSE:
+                received = self._frames.close_rcvd
+                assert received is not None, "it has just come"
+                self._left(received.code, received.reason)
+            case _:
+                # Pings are answered by the reader of frames; a pong has been heard.
+                pass
+
+    def _message(self, data: bytes) -> None:
+        if self._frames.close_sent is not None:
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
+            return
+        self._inbox.append({"type": "websocket.receive", "text": text})
+        self._wake()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self._frames.fail(code, reason)
+        self._is_over = True
+
+    def _answer_frames(self) -> None:
+        """Send what the reader of frames has to say by itself: pongs, and closes."""
+        writes = self._frames.data_to_send()
+        if not writes:
+            return
+        ends = writes[-1] == b""
+        if ends or not self._flow.write_paused:
+            self._write(b"".join(writes))
+        else:
+            # Of a caller who does not read only the latest ping is answered (RFC 6455, section 5.5.3).
+            self._pong = writes[-1]
+        if ends:
+            # The end of what we say: after the other's close, or after a frame that cannot be read.
+            sent = self._frames.close_sent
+            failed = self._is_over or self._frames.parser_exc is not None
+            if sent is not None:
+                self._left(sent.code, sent.reason)
+            self._end(waits=failed)
+
+    # Ending
+
+    def _send_close(self, code: int, reason: str) -> None:
+        self._frames.send_close(code, reason)
+        self._answer_frames()
+        self._close_timer = self._loop.call_later(CLOSE_SECONDS, self._end)
+        self._left(code, reason)
+        # The answer to it.
+        self._read_on()
+
+    def _end(self, *, waits: bool = False) -> None:
+        """Let the connection go once the rest of ours has left; `waits` for one who still sends to read why."""
+        self._is_over = True
+        self._unread = b""
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._close_timer = self._loop.call_later(self._opening.write_seconds, self.abort)
+        self.transport.body_is_open = waits
+        self.transport.close()
+
+    def _left(self, code: int, reason: str) -> None:
+        """Tell the application, once, that nothing more comes."""
+        if not self._has_left:
+            self._has_left = True
+            self._inbox.append({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _tick(self) -> None:
+        """Ask a quiet caller for a sign of life, and drop one who has taken nothing for too long."""
+        opening, now = self._opening, self._loop.time()
+        unsent = self.transport.unsent()
+        taken = self._written - unsent
+        if self._heard or not unsent or taken != self._taken:
+            self._alive_at = now
+        self._heard, self._taken = False, taken
+        if now - self._alive_at > opening.write_seconds:
+            self.abort()
+            return
+        if self._frames.state is OPEN and not unsent:
+            self._frames.send_ping(b"")
+            self._answer_frames()
+        self._clock = self._loop.call_later(self._period, self._tick)
+
+    @property
+    def _period(self) -> float:
+        return min(self._opening.ping_seconds, self._opening.write_seconds / 2)
+
+    # The application's side
+
+    async def _run(self, app: Callable[[Any, Any, Any], Awaitable[None]], scope: Any) -> None:
+        try:
+            await app(scope, self._receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException as exc:  # of middleware too
+            if isinstance(exc, asyncio.CancelledError):
+                raise
+            logger.exception("a WebSocket's application raised")
+            if self._accepted and self._frames.state is OPEN:
+                self._frames.send_close(CloseCode.INTERNAL_ERROR, "")
+                self._answer_frames()
+        if self._accepted:
+            if self._frames.state is OPEN:
+                self._send_close(CloseCode.NORMAL_CLOSURE, "")
+        elif self._refusal is None and not self.transport.is_closing():
+            self.transport.write(raw_error(DockrionError("Internal error."), new_request_id()))
+            self._end(waits=True)
+
+    async def _receive(self) -> Message:
+        while not self._inbox:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._inbox.popleft()
+        self._read_on()
+        return message
+
+    def _read_on(self) -> None:
+        if self._accepted and not (self._going_on or self._is_full or self._is_over):
+            self._going_on = True
+            self._loop.call_soon(self._look)
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "dockrion.websocket.send":
+            await self._send_texts(message["messages"])
+        elif kind == "websocket.send":
+            text = message.get("text")
+            if text is None:
+                raise RuntimeError("this server sends text messages alone")
+            await self._send_texts([text.encode()])
+        elif kind == "websocket.accept":
+            self._accept(message)
+        elif kind == "websocket.close":
+            if not self._accepted:
+                self._refuse(HTTPStatus.FORBIDDEN, [], b"")
+            elif self._frames.state is OPEN:
+                self._send_close(message.get("code", 1000), message.get("reason") or "")
+        elif kind == "websocket.http.response.start":
+            self._refusal = message
+        elif kind == "websocket.http.response.body":
+            start = self._refusal
+            if start is None or message.get("more_body"):
+                raise RuntimeError("a refusal has one head and one body")
+            self._refuse(start["status"], start.get("headers", []), message.get("body", b""))
+        else:
+            raise RuntimeError(f"{kind} is no message of a WebSocket")
+
+    async def _send_texts(self, messages: list[bytes]) -> None:
+        flow = self._flow
+        while flow.write_paused:
+            await flow.drain()
+        if self._frames.state is not OPEN or self.transport.is_closing():
+            raise ClientDisconnected
+        self._write(text_frames(messages))
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        self._written += len(data)
+        self.transport.write(data)
+
+    def _accept(self, message: Message) -> None:
+        if self._accepted or self._refusal is not None:
+            raise RuntimeError("the handshake has been answered already")
+        if self.transport.is_closing():
+            raise ClientDisconnected
+        opening = self._opening
+        headers = [*opening.default_headers, *message.get("headers", ())]
+        self._write(switching(opening.accept, headers))
+        self._accepted = True
+        self._alive_at = self._loop.time()
+        self._clock = self._loop.call_later(self._period, self._tick)
+        self._read_on()
+
+    def _refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        if self._accepted:
+            raise RuntimeError("the handshake has been answered already")
+        self._refusal = self._refusal or {}
+        known = {name.lower() for name, _ in headers}
+        lines = [*self._opening.default_headers, *headers]
+        if b"content-length" not in known:
+            lines.append((b"content-length", b"%d" % len(body)))
+        if b"connection" not in known:
+            lines.append((b"connection", b"close"))
+        reason = HTTPStatus(status).phrase.encode()
+        head = b"".join(b"%b: %b\r\n" % line for line in lines)
+        self._write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, reason, head, body))
+        self._left(CloseCode.ABNORMAL_CLOSURE, "")
+        self._end(waits=True)
