@@ -265,7 +265,6 @@ class ServerProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._last_bytes is not None:
             self._last_bytes.cancel()
-        self.parser = None  # type: ignore[assignment]
         return True
 
     def _decline_offer(self) -> None:

@@ -66,7 +66,8 @@ class Caller:
             header = (self._key_header.lower().encode(), said.api_key.encode())
         else:
             header = (BEARER.encode(), b"Bearer " + (said.token or "").encode())
-        others = [one for one in self._scope["headers"] if one[0] not in self._credentials]
+        sent: list[Header] = self._scope["headers"]
+        others = [(name, value) for name, value in sent if name not in self._credentials]
         scope = {**self._scope, "headers": [*others, header], "query_string": b""}
         await self._gate.identify(scope)
         self._scope, self._fixed, self.is_known = scope, None, True

@@ -75,7 +75,8 @@ class SocketEndpoint:
                 call.refused(exc)
             await _refuse(scope, send, exc, request)
             return
-        server: Any = (scope.get("extensions") or {}).get("dockrion.websocket")
+        extensions: Any = scope.get("extensions") or {}
+        server = extensions.get("dockrion.websocket")
         inbox = Inbox(receive, Line(send, joins=server is not None), server)
         inbox.limit = AUTH_BYTES
         if caller.is_known:

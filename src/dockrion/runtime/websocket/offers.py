@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -35,7 +35,9 @@ class Sockets:
         path = unquote(raw_path.decode("latin-1"))
         if not self._has(path):
             return False
-        parser, headers = http.parser, http.headers
+        parser: Any = http.parser
+        app: Any = http.app
+        headers = http.headers
         accept = accept_of(parser.get_method(), parser.get_http_version(), headers)
         if accept is None:
             return False
@@ -56,7 +58,7 @@ class Sockets:
         }
         socket = WebSocketProtocol(
             Opening(
-                app=http.app,  # pyright: ignore[reportArgumentType]  (the same shape under another name)
+                app=app,
                 loop=http.loop,
                 transport=transport,
                 scope=scope,

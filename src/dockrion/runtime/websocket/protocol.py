@@ -78,8 +78,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._going_on = False
         self._is_paused = False
         self._accepted = False
-        # Whether nothing that comes in is read any more.
+        # Whether nothing that comes in is read any more, and whether there is a connection left to write to.
         self._is_over = False
+        self._is_lost = False
         self._refusal: Message | None = None
         # The message that has come in part, with how it began.
         self._parts: bytearray | None = None
@@ -91,7 +92,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._clock: asyncio.TimerHandle | None = None
         self._heard = False
         self._written = 0
-        self._taken = 0
+        self._taken: int = 0
         self._alive_at = 0.0
 
     def begin(self) -> None:
@@ -114,8 +115,9 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # The connection
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._is_over = True
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._is_over = self._is_lost = True
         for timer in (self._close_timer, self._clock):
             if timer is not None:
                 timer.cancel()
@@ -144,7 +146,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection, with what has not left."""
-        self.transport.abort()
+        if not self._is_lost:
+            self.transport.abort()
 
     # Reading
 
@@ -256,6 +259,8 @@ class WebSocketProtocol(asyncio.Protocol):
     # Ending
 
     def _send_close(self, code: int, reason: str) -> None:
+        if self._is_lost:
+            return
         self._frames.send_close(code, reason)
         self._answer_frames()
         self._close_timer = self._loop.call_later(CLOSE_SECONDS, self._end)
@@ -267,6 +272,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Let the connection go once the rest of ours has left; `waits` for one who still sends to read why."""
         self._is_over = True
         self._unread = b""
+        if self._is_lost:
+            return
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._close_timer = self._loop.call_later(self._opening.write_seconds, self.abort)
@@ -287,7 +294,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _tick(self) -> None:
         """Ask a quiet caller for a sign of life, and drop one who has taken nothing for too long."""
         opening, now = self._opening, self._loop.time()
-        unsent = self.transport.unsent()
+        unsent: int = self.transport.unsent()
         taken = self._written - unsent
         if self._heard or not unsent or taken != self._taken:
             self._alive_at = now
@@ -316,13 +323,12 @@ class WebSocketProtocol(asyncio.Protocol):
                 raise
             logger.exception("a WebSocket's application raised")
             if self._accepted and self._frames.state is OPEN:
-                self._frames.send_close(CloseCode.INTERNAL_ERROR, "")
-                self._answer_frames()
+                self._send_close(CloseCode.INTERNAL_ERROR, "")
         if self._accepted:
             if self._frames.state is OPEN:
                 self._send_close(CloseCode.NORMAL_CLOSURE, "")
         elif self._refusal is None and not self.transport.is_closing():
-            self.transport.write(raw_error(DockrionError("Internal error."), new_request_id()))
+            self._write(raw_error(DockrionError("Internal error."), new_request_id()))
             self._end(waits=True)
 
     async def _receive(self) -> Message:
@@ -371,12 +377,12 @@ class WebSocketProtocol(asyncio.Protocol):
         flow = self._flow
         while flow.write_paused:
             await flow.drain()
-        if self._frames.state is not OPEN or self.transport.is_closing():
+        if self._is_lost or self._frames.state is not OPEN or self.transport.is_closing():
             raise ClientDisconnected
         self._write(text_frames(messages))
 
     def _write(self, data: bytes) -> None:
-        if not data:
+        if not data or self._is_lost:
             return
         self._written += len(data)
         self.transport.write(data)
