@@ -53,9 +53,7 @@ async def listening(
         http = partial(
             ServerProtocol,
             limits=ConnectionLimits(write_seconds=write_seconds),
-            sockets=Sockets(
-                app.has_socket, write_seconds=write_seconds, ping_seconds=ping_seconds
-            ),
+            sockets=Sockets(app.has_socket, write_seconds=write_seconds, ping_seconds=ping_seconds),
         )
     config = uvicorn.Config(
         app,

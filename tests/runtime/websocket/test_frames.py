@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events.test_sse import events
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
@@ -15,6 +15,7 @@ from dockrion.events import sse
 from dockrion.events.model import Batch
 from dockrion.events.sse_parser import EventParser
 from dockrion.runtime.websocket.frames import messages_of, text_frames
+from tests.events.test_sse import events
 
 SIZES = [0, 1, 125, 126, 127, 1022, 1023, 1024, 1025, 65535, 65536, 70000]
 
@@ -23,7 +24,7 @@ def read_back(data: bytes, cuts: list[int]) -> list[bytes]:
     """Return the messages that a client of `websockets` reads, however the bytes are cut."""
     client = Protocol(CLIENT, max_size=None)
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         client.receive_data(data[start:end])
     assert client.parser_exc is None
     frames = [event for event in client.events_received() if isinstance(event, Frame)]
