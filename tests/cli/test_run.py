@@ -198,12 +198,10 @@ def test_a_missing_env_file_stops_the_start(agent: Agent) -> None:
 
 
 def test_a_section_that_cannot_be_served_stops_the_start(agent: Agent) -> None:
-    result = dockrion("run", agent(expose={"streaming": "websocket"}), "--port", "0")
+    result = dockrion("run", agent(expose={"protocols": ["mcp"]}), "--port", "0")
 
     assert result.code == 1
-    assert result.err.startswith(
-        "Error: expose.streaming: websocket is not available in this release\n"
-    )
+    assert result.err.startswith("Error: expose.protocols: mcp is not available in this release\n")
 
 
 KEYS = {

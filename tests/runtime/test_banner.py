@@ -55,3 +55,16 @@ def test_the_address_is_one_that_a_caller_can_use(host: str, url: str) -> None:
 def test_the_line_has_the_header_that_callers_fill_in(auth: dict[str, Any], header: str) -> None:
     text = banner(spec(auth=auth), host="127.0.0.1", port=8080, seconds=0.4)
     assert f"/invoke/stream {header}-H 'Content-Type" in text
+
+
+def test_it_names_the_socket_and_no_call_that_is_not_there() -> None:
+    both = banner(
+        spec(expose={"streaming": ["sse", "websocket"]}), host="::1", port=8080, seconds=0
+    )
+    assert "  socket  ws://[::1]:8080/invoke/ws\n" in both
+    assert "/invoke/stream" in both
+
+    alone = spec(expose={"streaming": "websocket", "rest": False})
+    text = banner(alone, host="127.0.0.1", port=8080, seconds=0)
+    assert "  socket  ws://127.0.0.1:8080/invoke/ws\n" in text
+    assert "call" not in text

@@ -21,6 +21,8 @@ NOTHING: list[dict[str, Any]] = [
     {"agent.framework": "langgraph", "streaming.events.nodes": ["a"]},
     {"agent.framework": "langchain"},
     {"expose.streaming": "sse"},
+    {"expose.streaming": "websocket"},
+    {"expose.streaming": ["sse", "websocket"]},
     {"expose.streaming": "none"},
     {"expose.protocols": []},
     {"expose.protocols": ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"], "expose.chat": {}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockrion.runtime.sample import curl_line
+from dockrion.runtime.traffic import SOCKET_PATH
 
 if TYPE_CHECKING:
     from dockrion.spec import DockSpec
@@ -14,11 +15,13 @@ WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound 
 
 def banner(spec: DockSpec, *, host: str, port: int, seconds: float) -> str:
     url = base_url(host, port)
+    expose = spec.expose
     lines = [
         f"{spec.agent.name} is ready after {seconds:.2f} s",
         "",
         f"  page    {url}/",
-        f"  call    {curl_line(spec, url)}",
+        *([f"  call    {curl_line(spec, url)}"] if expose.rest or expose.sse else []),
+        *([f"  socket  {url.replace('http', 'ws', 1)}{SOCKET_PATH}"] if expose.websocket else []),
         "  stop    Ctrl-C",
         "",
     ]
