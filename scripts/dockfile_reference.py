@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from dockrion import generate_json_schema
-from dockrion.spec.unbuilt import ROWS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "dockfile.md"
 Schema = dict[str, Any]
@@ -23,8 +22,6 @@ _HEAD = """\
 One YAML 1.2 file for each agent, `Dockfile.yaml` by default. `version`, `agent`, `io_schema` and `expose` are required. `null` means
 not given. Keys that are not listed here are kept, and `dockrion validate` warns about each one. `${VAR}` and
 `${VAR:-default}` are filled in from the environment, in any string. `dockrion schema` writes the same rules for editors.
-
-*not yet*: a valid setting that this release cannot serve; a Dockfile that asks for it does not start.
 
 This page is made of the models that check a Dockfile: `python scripts/dockfile_reference.py`.
 """
@@ -54,7 +51,7 @@ def _rows(
             yield from _rows(f"{inner}.{name}", below, models, required=name in needed)
         return
     default = "required" if required else _default(field)
-    yield f"`{path}`", default, _allowed(field), _said(field) + _later(path)
+    yield f"`{path}`", default, _allowed(field), _said(field)
 
 
 def _section(field: Schema, models: Schema) -> Schema | None:
@@ -124,21 +121,6 @@ def _range(way: Schema) -> str:
     if low is not None and high is not None:
         return f", {low:g} to {high:g}"
     return "" if low is None else f", {low:g} or more"
-
-
-def _later(path: str) -> str:
-    """Say which of a field's values this release cannot serve."""
-    for row in ROWS:
-        if (
-            path == row.path
-            or path.startswith(f"{row.path}.")
-            or row.path == path.replace("[]", "")
-        ):
-            values = ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in row.values)
-            return f" *not yet{': ' + values if values else ''}*"
-        if row.section is not None and path.startswith(f"{row.section}."):
-            return " *not yet*" if path != row.path else ""
-    return ""
 
 
 def _said(field: Schema) -> str:

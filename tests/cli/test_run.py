@@ -197,13 +197,6 @@ def test_a_missing_env_file_stops_the_start(agent: Agent) -> None:
     assert "not found" in result.err
 
 
-def test_a_section_that_cannot_be_served_stops_the_start(agent: Agent) -> None:
-    result = dockrion("run", agent(expose={"protocols": ["mcp"]}), "--port", "0")
-
-    assert result.code == 1
-    assert result.err.startswith("Error: expose.protocols: mcp is not available in this release\n")
-
-
 KEYS = {
     "api_keys": {
         "keys": [{"name": "a", "env_var": "A_KEY"}, {"name": "b", "env_var": "B_KEY"}],

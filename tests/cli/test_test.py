@@ -223,7 +223,6 @@ def test_json_from_a_file_gets_no_hint_about_the_shell(agent: Agent, tmp_path: P
     [
         ({}, None, "{}", "Hint: io_schema.input in the Dockfile says"),
         ({"expose": {"port": 0}}, None, HELLO, "Hint: each line starts with where it is"),
-        ({"expose": {"protocols": ["a2a"]}}, None, HELLO, "Hint: take it out of the Dockfile"),
         ({}, "no value", HELLO, "Hint: env files are NAME=value lines"),
     ],
 )

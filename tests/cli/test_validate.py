@@ -62,13 +62,6 @@ def test_an_unknown_key_is_a_warning_and_names_its_neighbour(call: Call, agent: 
     assert "did you mean streaming?" in result.err
 
 
-def test_what_run_would_refuse_is_a_warning(call: Call, agent: Agent) -> None:
-    result = call("validate", agent(expose={"protocols": ["a2a"]}))
-
-    assert result.code == 0
-    assert "Warning: expose.protocols: a2a is not available in this release" in result.err
-
-
 def test_quiet_says_nothing_of_a_valid_dockfile(call: Call, agent: Agent) -> None:
     path = agent(expose={"streming": "sse"})
 

@@ -359,19 +359,6 @@ async def test_calls_wait_for_an_agent_that_is_still_loading(
     assert answer["success"] is True
 
 
-def test_what_is_not_built_yet_refuses_the_start() -> None:
-    from dockrion.errors import ValidationError
-
-    spec = {
-        "version": "1.0",
-        "agent": {"name": "a", "handler": "m:f"},
-        "io_schema": {},
-        "expose": {"protocols": ["a2a"]},
-    }
-    with pytest.raises(ValidationError, match=r"expose\.protocols"):
-        create_app(spec)
-
-
 @pytest.mark.parametrize(
     ("body", "headers", "status", "part"),
     [

@@ -34,7 +34,7 @@ from dockrion.build.runtime_files import (
 )
 from dockrion.build.selection import CLUTTER, SECRET, Selection
 from dockrion.errors import DeploymentError, MissingSecretError, ValidationError
-from dockrion.spec import Dockfile, DockSpec, read_dockfile, unbuilt_features
+from dockrion.spec import Dockfile, DockSpec, read_dockfile
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,6 @@ def plan_image(
 ) -> Plan:
     """Find out what the image of a Dockfile holds; raise `DockrionError` where there can be none."""
     spec = dockfile.spec
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     image = image_name(spec.agent.name, tag)
     path = path.absolute()
     if not _is_text(path.name):

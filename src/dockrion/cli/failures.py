@@ -104,6 +104,4 @@ def _hint_of_invalid(details: Any) -> str:
     first: Any = found[0] if found else None
     if isinstance(first, dict) and "pointer" in first:
         return "io_schema.input in the Dockfile says what a payload must be"
-    if isinstance(first, str):
-        return "take it out of the Dockfile; `dockrion validate` warns of all that is like it"
     return "`dockrion validate` checks the Dockfile"

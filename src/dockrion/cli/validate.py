@@ -30,13 +30,10 @@ def command(ctx: click.Context, path: Path, verbose: bool, quiet: bool, as_json:
     """Check a Dockfile without loading the agent; every problem comes at once, with its line."""
     dockfile = find_dockfile(path)
     with reading_only():
-        from dockrion.spec import dump, unbuilt_features, validate_dockspec
+        from dockrion.spec import dump, validate_dockspec
 
         report = validate_dockspec(dockfile)
     spec: DockSpec | None = report["spec"]
-    if spec is not None:
-        unbuilt = [f"{line}; `dockrion run` will refuse it" for line in unbuilt_features(spec)]
-        report["warnings"] = [*report["warnings"], *unbuilt]
     if as_json:
         plain = {**report, "spec": None if spec is None else dump(spec)}
         click.echo(json.dumps(plain, ensure_ascii=False, indent=2))

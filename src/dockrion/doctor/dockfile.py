@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Final
 
 from dockrion.doctor.base import Case, Finding, error, info, ok, warning
-from dockrion.spec import unbuilt_features
 from dockrion.spec.env import DEFAULT, SHELL
 
 _HINT: Final = (
@@ -28,10 +27,6 @@ async def look_at_dockfile(case: Case) -> list[Finding]:
     return [
         ok(f"{case.path} is valid: {agent.name}, {served}, {agent.framework}"),
         *(warning(text, "see docs/dockfile.md, or `dockrion schema`") for text in spec.warnings),
-        *(
-            error(text, "`dockrion run` refuses it: take it out of the Dockfile")
-            for text in unbuilt_features(spec)
-        ),
     ]
 
 

@@ -20,7 +20,6 @@ from dockrion.errors import (
     DockrionError,
     MethodNotAllowedError,
     NotFoundError,
-    ValidationError,
 )
 from dockrion.runtime.access import AccessLog
 from dockrion.runtime.asgi import ASGIApp, Message, Receive, Scope, Send, path_of
@@ -44,7 +43,7 @@ from dockrion.runtime.responses import error_body, error_headers, send_error, se
 from dockrion.runtime.shutdown import DrainOnSignal
 from dockrion.runtime.traffic import SOCKET_PATH
 from dockrion.runtime.websocket.endpoint import SocketEndpoint
-from dockrion.spec import DockSpec, load_dockspec, unbuilt_features
+from dockrion.spec import DockSpec, load_dockspec
 from dockrion.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def create_app(spec_or_path: DockSpec | Mapping[str, Any] | str | Path) -> FastA
 
     The agent is loaded in the app's lifespan, or at the first request when the app is mounted in another one.
     An agent that fails to load does not raise here: `/ready` and calls say so. Raises `ValidationError` for a
-    bad Dockfile, a key that is not set, or what this release does not have.
+    bad Dockfile, or a key that is not set.
     """
     if isinstance(spec_or_path, DockSpec):
         spec = spec_or_path
@@ -79,9 +78,6 @@ def build_app(
 
     `one_of_many` says that other processes serve the same port.
     """
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     signals = partial(DrainOnSignal, supervised=supervised)
     backend = backend_of(spec)
     # The next process would not know those that are in the memory of this one.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockrion.errors import AdapterLoadError, ValidationError, error_for
+from dockrion.errors import AdapterLoadError, error_for
 from dockrion.events.model import Complete, Failed, Interrupt
 from dockrion.events.sse import event_fields
 from dockrion.runs.schema import check_payload
 from dockrion.runtime.host import AgentHost
-from dockrion.spec import DockSpec, unbuilt_features
+from dockrion.spec import DockSpec
 
 
 async def run_once(
@@ -26,9 +26,6 @@ async def run_once(
     the agent returned, before it is made an output of. Raises the error that a caller over HTTP would be answered with,
     or the one that loading raised.
     """
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     host = AgentHost(alone(spec), on_returned=on_returned)
     try:
         if not await host.loaded() or host.runner is None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockrion.auth import make_authenticator
-from dockrion.errors import DockrionError, ValidationError
+from dockrion.errors import DockrionError
 from dockrion.runtime.banner import WILDCARD_HOSTS, banner
 from dockrion.runtime.dockfile import enter, read_for_agent
 from dockrion.runtime.logfile import log_path
 from dockrion.runtime.logs import keep_log
 from dockrion.runtime.sharing import refuse_without_shared_runs
 from dockrion.runtime.sockets import open_sockets
-from dockrion.spec import Dockfile, DockSpec, unbuilt_features
+from dockrion.spec import Dockfile, DockSpec
 
 if TYPE_CHECKING:
     from dockrion.runtime.supervisor.link import Orders
@@ -111,9 +111,6 @@ def _read(serving: Serving) -> Dockfile:
     dockfile = read_for_agent(serving.path, env_file=serving.env_file)
     spec = dockfile.spec
     keep_log(log_path(spec.folder, spec.agent.name))
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     refuse_without_shared_runs(spec, serving.workers, named="worker")
     check_keys(spec)
     warn_of_open_server(spec, _address(spec, serving)[0])

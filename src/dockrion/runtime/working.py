@@ -25,7 +25,6 @@ from dockrion.spec import (
     Dockfile,
     DockSpec,
     process_setting,
-    unbuilt_features,
 )
 
 # For what ends the process in order, after a second signal.
@@ -45,9 +44,6 @@ def work_for_dockfile(
     dockfile = read_for_agent(path, env_file=env_file)
     spec = dockfile.spec
     keep_log(log_path(spec.folder, spec.agent.name))
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     refuse_runs_of_nobody(spec)
     on_read(dockfile)
     enter(dockfile)

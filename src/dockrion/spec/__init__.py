@@ -16,7 +16,6 @@ from dockrion.spec.load import (
     read_dockfile,
     validate_dockspec,
 )
-from dockrion.spec.unbuilt import unbuilt_features
 
 __all__ = [
     "DEFAULT",
@@ -35,7 +34,6 @@ __all__ = [
     "load_environment",
     "process_setting",
     "read_dockfile",
-    "unbuilt_features",
     "validate_dockspec",
     "write_json_schema",
 ]

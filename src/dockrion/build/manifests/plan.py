@@ -15,7 +15,7 @@ from dockrion.build.manifests.variables import Variables, keys_of, variables_of
 from dockrion.build.names import image_name
 from dockrion.errors import MissingSecretError, ValidationError
 from dockrion.runtime.sharing import refuse_without_shared_runs, settings_that_keep_runs
-from dockrion.spec import Dockfile, DockSpec, unbuilt_features
+from dockrion.spec import Dockfile, DockSpec
 
 Target = Literal["compose", "kubernetes"]
 
@@ -97,9 +97,6 @@ def plan_of(
 ) -> Plan:
     """Raise `ValidationError`, or `DeploymentError`, where the platform could not run the agent."""
     spec = dockfile.spec
-    unbuilt = unbuilt_features(spec)
-    if unbuilt:
-        raise ValidationError("\n".join(unbuilt), details=unbuilt)
     beside = spec.folder / ".env"
     env_files = [] if beside.is_dir() else [beside]  # a virtual environment may have that name
     if env_file is not None and env_file.suffix not in (".yaml", ".yml"):
