@@ -8,9 +8,15 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import Exchange, ScriptedAgent, app_for, post, read_sse, request, running
+from tests.adapters.graphs import agent_of
 
 ASKED: dict[str, Any] = {
     "id": "t",
@@ -83,6 +89,44 @@ async def test_a_question_is_answered_by_the_next_request_of_the_page(sections: 
     assert [one["output"] for one in results] == ["yes"]
     calls = [one["toolCallId"] for one in asked if one.get("toolName") == "wait"]
     assert [one["toolCallId"] for one in results] == calls
+
+
+@tool
+def send(to: str) -> str:
+    """Send it."""
+    return f"sent: {interrupt({'send_to': to})}"
+
+
+@pytest.mark.parametrize("sections", [{}, {"streaming": CONTINUES}], ids=["unkept", "held"])
+async def test_a_tool_of_a_graph_is_approved_and_has_its_result(sections: Any) -> None:
+    def act(state: MessagesState) -> dict[str, Any]:
+        assert state["messages"]
+        return {"messages": [AIMessage(send.invoke({"to": "ann"}))]}
+
+    graph = StateGraph(MessagesState).add_node("act", act).add_edge(START, "act")
+    agent = await agent_of(graph.compile(checkpointer=InMemorySaver()))
+    async with running(served(agent, **sections)) as app:
+        async with post(app, "/ai-sdk", ASKED) as exchange:
+            asked = await chunks(exchange)
+        call_id = asked[-3]["toolCallId"]
+        approval = {"id": call_id, "approved": True, "reason": "fine"}
+        body = answer_to(asked, state="approval-responded", approval=approval)
+        async with post(app, "/ai-sdk", body) as resumed:
+            rest = await chunks(resumed)
+    calls = [one for one in asked if one["type"] == "tool-input-available"]
+    assert [(one["toolName"], one["input"]) for one in calls] == [
+        ("send", {"to": "ann"}),
+        ("question", {"send_to": "ann"}),
+    ]
+    # The node has been run again, and the tool has been called once more: it is the same call to the page.
+    assert [one["type"] for one in rest if one["type"].startswith("tool-")] == [
+        "tool-output-available"
+    ] * 2
+    outputs = {one["toolCallId"]: one["output"] for one in rest if "output" in one}
+    assert outputs == {
+        call_id: {"approved": True, "reason": "fine"},
+        calls[0]["toolCallId"]: "sent: {'approved': True, 'reason': 'fine'}",
+    }
 
 
 async def test_an_approval_is_an_answer_too() -> None:
