@@ -107,12 +107,12 @@ def message_of(body: Any) -> Message:
             known = request_id if isinstance(request_id, str | int) else None
             return Response(known, _mapping(message.get("result")) or None)
         raise RpcError(INVALID_REQUEST, "A message has a `method`, or it is a response.")
-    method, params = message["method"], message.get("params", {})
+    method, params = message["method"], message.get("params")
     if not isinstance(method, str):
         raise RpcError(INVALID_REQUEST, f"method: must be a string, got {kind_of(method)}")
-    if not isinstance(params, dict):
+    if not isinstance(params, dict | None):
         raise RpcError(INVALID_PARAMS, f"params: must be an object, got {kind_of(params)}")
-    given = cast("dict[str, Any]", params)
+    given = _mapping(params)
     if "id" not in message:
         return Notification(method, given)
     return Request(checked_id(request_id, "id"), method, given)
