@@ -750,6 +750,23 @@ async def test_who_comes_back_goes_on_with_the_run(method: str, version: str) ->
     assert again.headers["x-run-id"] == exchange.headers["x-run-id"]
 
 
+async def test_a_stream_that_another_process_can_go_on_with_ends_without_a_response() -> None:
+    gate = Gate()
+
+    async def wait(payload: Any, context: StreamContext) -> Any:
+        return await gate(payload, context)
+
+    async with running(served(wait, streaming=CONTINUES)) as app:
+        async with post(app, "/mcp", calls(**PROGRESS), headers={**OLD, **STREAM}) as exchange:
+            message = await next_message(exchange)
+            # As at the end of a process that only follows the run.
+            app.state.dockrion.runs.channels.close_readers()
+            rest = await exchange.read()
+        gate.open.set()
+    assert message["method"] == "notifications/progress"
+    assert rest == b""
+
+
 @pytest.mark.parametrize(
     ("last_event_id", "status"),
     [

@@ -12,7 +12,7 @@ from dockrion.runs.kept import Piece
 from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
-from dockrion.wires.base import BreakableWire, Wire
+from dockrion.wires.base import BreakableWire, ReturningWire, Wire
 
 _HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTING_DOWN")
 
@@ -65,8 +65,12 @@ class Retold:
             return self._wire.paused()
         if outcome is FORGOTTEN:
             return self._last(FORGOTTEN)
-        # Without an outcome the run goes on elsewhere: no protocol may take silence for a good end.
-        return self._last(_HANDED_OVER) if outcome is None else b""
+        if outcome is not None:
+            return b""
+        # The run goes on elsewhere: only who comes back may be left in silence, which is no end to it.
+        if isinstance(self._wire, ReturningWire):
+            return self._wire.handed_over(_HANDED_OVER)
+        return self._last(_HANDED_OVER)
 
     def _last(self, failure: Failed) -> bytes:
         self.failure = error_for(failure.code, failure.error)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from dockrion.errors import DockrionError
-from dockrion.events.model import Batch
+from dockrion.events.model import Batch, Failed
 
 
 class Wire(Protocol):
@@ -40,6 +40,15 @@ class BreakableWire(Wire, Protocol):
     """A wire with words for a stream that cannot go on while its run may: `broken` ends it, and says why."""
 
     def broken(self, failure: DockrionError) -> bytes: ...
+
+
+@runtime_checkable
+class ReturningWire(Wire, Protocol):
+    """A wire whose clients come back by themselves to a stream that has not ended as it should: `handed_over` is what they
+    get where this process stops to follow a run that goes on.
+    """
+
+    def handed_over(self, failure: Failed) -> bytes: ...
 
 
 class WireRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,12 @@ class McpWire:
             self.waits = True
         return self._taken()
 
+    def handed_over(self, failure: Failed) -> bytes:
+        """Let a stream end without its response, where its client has an id to come back with."""
+        if self._cursor is None or not self._streams:
+            self._take(failure)
+        return self._taken()
+
     def answer(self) -> Any:
         """Return the response; there is one, since the run has ended, or waits."""
         assert self._result is not None, "a run that is answered has come to something"
