@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
@@ -795,3 +797,84 @@ async def test_a_subscription_says_that_nothing_changes_here() -> None:
     assert acknowledged["params"]["notifications"] == {}
     key = "io.modelcontextprotocol/subscriptionId"
     assert acknowledged["params"]["_meta"][key] == ended["result"]["_meta"][key] == ended["id"] == 5
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+METHODS = st.sampled_from(
+    [
+        "initialize",
+        "notifications/cancelled",
+        "ping",
+        "server/discover",
+        "subscriptions/listen",
+        "tools/call",
+        "tools/list",
+    ]
+)
+META = st.fixed_dictionaries(
+    {},
+    optional={
+        VERSION: st.just("2026-07-28") | JSON,
+        CAPABILITIES: st.just(FORMS) | JSON,
+        "progressToken": JSON,
+        "dockrion/tokens": JSON,
+        "dockrion/thread_id": JSON,
+    },
+)
+PARAMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "_meta": META | JSON,
+        "name": st.just("test") | JSON,
+        "arguments": JSON,
+        "requestState": JSON,
+        "inputResponses": JSON,
+        "requestId": JSON,
+        "capabilities": JSON,
+        "protocolVersion": JSON,
+        "cursor": JSON,
+    },
+)
+MESSAGE = st.fixed_dictionaries(
+    {"jsonrpc": st.just("2.0")},
+    optional={
+        "id": st.integers(0, 9) | JSON,
+        "method": METHODS | JSON,
+        "params": PARAMS | JSON,
+        "result": JSON,
+        "error": JSON,
+    },
+)
+VERSIONS = st.sampled_from(["2025-03-26", "2025-11-25", "2026-07-28", "x"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_whatever_is_sent_gets_an_answer_of_json_rpc_and_is_no_bug(data: st.DataObject) -> None:
+    async def send() -> list[tuple[int, Any]]:
+        seen: list[tuple[int, Any]] = []
+        async with running(served(speak)) as app:
+            for _ in range(5):
+                body = data.draw(MESSAGE | st.lists(MESSAGE, max_size=3) | JSON)
+                version = data.draw(VERSIONS)
+                method = data.draw(METHODS)
+                headers = {
+                    "MCP-Protocol-Version": version,
+                    "Mcp-Method": method,
+                    "Mcp-Name": "test",
+                    "Mcp-Session-Id": data.draw(st.sampled_from("fn")),
+                    **data.draw(st.sampled_from([{}, STREAM])),
+                }
+                seen.append((await sent(app, body, headers))[:2])
+        return seen
+
+    for status, answer in anyio.run(send):
+        assert status in (200, 202, 400, 404, 409)
+        for one in answer if isinstance(answer, list) else [answer or {"jsonrpc": "2.0"}]:
+            assert one["jsonrpc"] == "2.0"
