@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dockrion.errors import (
     AuthError,
@@ -15,7 +17,7 @@ from dockrion.errors import (
     ServiceUnavailableError,
     ValidationError,
 )
-from dockrion.wires.a2a import A2a, Cancel, Get, ListAll, Send, Subscribe
+from dockrion.wires.a2a import A2a, Cancel, Get, ListAll, Send, Subscribe, methods
 from dockrion.wires.a2a_artifacts import Modes
 from dockrion.wires.a2a_rpc import (
     Kind,
@@ -219,6 +221,73 @@ def test_clients_say_what_they_take(given: list[str], modes: Modes) -> None:
 def test_what_cannot_be_configured(configuration: Any, kind: Kind) -> None:
     error = refused("SendMessage", {"message": message(), "configuration": configuration})
     assert kind_of_error(error) is kind
+
+
+# Anything
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+GOOD: list[dict[str, Any]] = [
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": method,
+        "params": {
+            "id": "t",
+            "message": message([part], contextId="c", metadata={}),
+            "configuration": {"acceptedOutputModes": ["text/plain"], "historyLength": 1},
+            "pageSize": 1,
+            "pageToken": "1.x",
+            "status": "TASK_STATE_WORKING",
+            "statusTimestampAfter": "2026-11-29T12:00:00Z",
+        },
+    }
+    for method in methods()
+    for part in (
+        {"text": "hi"},
+        {"data": {"value": 1}, "metadata": {"data_part_compat": True}},
+        {"raw": "aGk=", "mediaType": "image/png", "filename": "a"},
+        {"kind": "file", "file": {"uri": "u", "mimeType": "a/b", "name": "n"}},
+    )
+]
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    found = [at]
+    for key, child in children:
+        inner = (*at, key)
+        found += places(child, inner) if isinstance(child, dict | list) else [inner]
+    return found
+
+
+def changed(value: Any, at: tuple[Any, ...], other: Any) -> Any:
+    if not at:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[at[0]] = changed(copy[at[0]], at[1:], other)
+    return copy
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=st.sampled_from(GOOD), other=json_values, data=st.data())
+def test_whatever_a_request_has_in_one_place_it_is_read_or_refused(
+    body: dict[str, Any], other: Any, data: st.DataObject
+) -> None:
+    given_body = changed(body, data.draw(st.sampled_from(places(body))), other)
+    error = None
+    try:
+        rpc = read_rpc(given_body)
+        A2a(chat_of()).read_again(rpc)
+        A2a(chat_of()).read(rpc)
+    except ValidationError as refused:
+        error = error_answer(id_of(given_body), refused)["error"]
+    assert error is None or (error["code"] < -32000 and error["message"])
 
 
 # Messages

@@ -159,6 +159,7 @@ class A2aEndpoint:
             # It may have been a call that runs the agent, and counts as one.
             with host.traffic.begin(PATH, request) as call:
                 call.refused(exc)
+                call.sent_status = http_status(exc)
                 await _refuse(send, exc, request, rpc_id)
         else:
             came = _Came(request, receive, send, identity, rpc_id)
@@ -215,6 +216,7 @@ class A2aEndpoint:
                 await answer_nothing(came.send, request, exc.run_id)
             except DockrionError as exc:
                 call.refused(exc)
+                call.sent_status = http_status(exc)
                 await _refuse(came.send, exc, request, came.rpc_id)
             else:
                 await self._tell(opened, asked, call, came)
