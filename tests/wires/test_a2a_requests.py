@@ -353,6 +353,7 @@ def test_files_and_data_come_beside_the_text_as_agents_know_them_from_chats() ->
         (message([{"kind": "file", "file": 1}]), {}, Kind.PARAMS),
         (message(role="ROLE_AGENT"), {}, Kind.PARAMS),
         (message(role=["user"]), {}, Kind.PARAMS),
+        (message(role=True), {}, Kind.PARAMS),
         (message(messageId=""), {}, Kind.PARAMS),
         (message(contextId=1), {}, Kind.PARAMS),
         (message(taskId=[]), {}, Kind.PARAMS),

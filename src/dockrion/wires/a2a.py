@@ -219,7 +219,8 @@ def _refused_method(method: str) -> RefusedError:
 def _parts_of(message: dict[str, Any]) -> list[_Part]:
     _text(message, "messageId", "message")
     role: Any = message.get("role")
-    if not isinstance(role, str | int) or role not in _USERS:
+    # A number is how Protocol Buffers may write it, and true is none.
+    if not isinstance(role, str | int) or isinstance(role, bool) or role not in _USERS:
         raise wrong("message.role", "must be that of the user (`ROLE_USER`; `user` in 0.3)")
     parts: Any = message.get("parts")
     if not isinstance(parts, list) or not parts:
