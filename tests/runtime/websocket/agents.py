@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from dockrion.events.context import StreamContext
 
 
-async def count(payload: Any) -> Any:
+async def count(payload: Any) -> AsyncGenerator[str]:
     for number in range(payload.get("tokens", 3)):
         yield f"t{number} "
 
@@ -26,7 +27,7 @@ class Gated:
         self.open = asyncio.Event()
         self.left: asyncio.Queue[str] = asyncio.Queue()
 
-    async def __call__(self, payload: Any) -> Any:
+    async def __call__(self, payload: Any) -> AsyncGenerator[str]:
         try:
             yield "first"
             await self.open.wait()

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from .agents import count
-from .kit import served, talk
+from .kit import ServerKind, served, talk
 
 HEAD = (
     b"GET /invoke/ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
@@ -206,10 +206,12 @@ async def flood(payload: Any) -> Any:
         yield text
 
 
-async def test_a_caller_who_takes_nothing_is_given_up_and_the_agent_stopped() -> None:
+async def test_a_caller_who_takes_nothing_is_given_up_and_the_agent_stopped(
+    kind: ServerKind,
+) -> None:
     apps: list[Any] = []
     limits = {"limits": {"write_timeout": 1}}
-    async with served(flood, expose=limits, write_seconds=1, app_is=apps.append) as port:
+    async with served(flood, kind=kind, expose=limits, write_seconds=1, app_is=apps.append) as port:
         async with raw(port) as caller:
             caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
             for number in range(3):

@@ -8,11 +8,12 @@ from typing import Any
 
 import anyio
 import pytest
+from fastapi import FastAPI
 
-from dockrion.testing import post, read_sse, request
+from dockrion.testing import app_for, post, read_sse, request
 
 from .agents import Gated, ask, count
-from .kit import ServerKind, Talk, served, talk
+from .kit import ServerKind, Talk, listening, served, talk
 
 HELD = {"connection": {"on_disconnect": "continue"}}
 
@@ -82,12 +83,8 @@ async def test_a_run_goes_on_while_others_are_silent(kind: ServerKind) -> None:
     gated = Gated()
 
     async def agent(payload: Any) -> Any:
-        if "tokens" in payload:
-            async for token in count(payload):
-                yield token
-        else:
-            async for token in gated(payload):
-                yield token
+        async for token in count(payload) if "tokens" in payload else gated(payload):
+            yield token
 
     async with served(agent, kind=kind) as port, talk(port) as ws:
         silent = await ws.start()
@@ -432,3 +429,81 @@ async def test_the_end_of_the_server_closes_what_is_idle_and_ends_what_runs(
         await draining
     assert refused["code"] == "SHUTTING_DOWN"
     assert (events[-1]["type"], events[-1]["code"]) == ("error", "SHUTTING_DOWN")
+
+
+async def test_a_run_is_followed_once_however_quickly_it_is_asked_for(kind: ServerKind) -> None:
+    gated = Gated()
+    async with served(gated, kind=kind, streaming=HELD) as port:
+        async with talk(port) as one:
+            run_id = await one.start()
+            async with talk(port) as other:
+                for number in range(5):
+                    await other.say("follow", id=str(number), run_id=run_id)
+                seen = [await other.next() for _ in range(7)]
+                gated.open.set()
+                seen += await other.rest()
+    assert types_of(seen).count("refused") == 4
+    assert [event["sequence"] for event in seen if "sequence" in event] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("path", ["/invoke/ws", "/api/invoke/ws"])
+async def test_the_path_may_have_the_prefix_of_a_proxy_or_not(kind: ServerKind, path: str) -> None:
+    expose = {"root_path": "/api"}
+    async with served(count, kind=kind, expose=expose) as port, talk(port, path) as ws:
+        assert await ws.start()
+
+
+async def test_an_app_that_is_mounted_has_it_below_its_mount(kind: ServerKind) -> None:
+    outer = FastAPI()
+    outer.mount("/agent", app_for(count, expose={"streaming": "websocket"}))
+    outer.has_socket = lambda path: path.startswith("/agent/")  # type: ignore[attr-defined]
+    async with listening(outer, kind) as port, talk(port, "/agent/invoke/ws") as ws:
+        await ws.start()
+        assert types_of(await ws.rest())[-1] == "complete"
+
+
+async def test_what_a_middleware_wraps_around_it_is_passed(kind: ServerKind) -> None:
+    kinds: list[str] = []
+
+    class Watching:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def watched(message: Any) -> None:
+                kinds.append(message["type"])
+                await send(message)
+
+            await self.app(scope, receive, watched)
+
+    def add(app: Any) -> None:
+        app.add_middleware(Watching)
+
+    async with served(count, kind=kind, app_is=add) as port, talk(port) as ws:
+        await ws.start({"tokens": 100})
+        assert len(await ws.rest()) == 102
+    assert "websocket.accept" in kinds
+
+
+async def test_a_run_is_traced_and_logged_as_what_it_is(
+    kind: ServerKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Tracer:
+        def request(self, scope: Any, headers: Any, route: str) -> None:
+            asked.append((scope["method"], route))
+
+    apps: list[Any] = []
+    caplog.set_level("INFO", logger="dockrion.runtime.access")
+    async with served(count, kind=kind, app_is=apps.append) as port, talk(port) as ws:
+        apps[0].state.dockrion.traffic.tracer = Tracer()
+        run_id = await ws.start()
+        await ws.rest()
+        await ws.ask("ping")
+        apps[0].state.dockrion.traffic.flush()
+    assert asked == [("GET", "/invoke/ws")]
+    [line] = [one for one in caplog.records if one.name == "dockrion.runtime.access"]
+    said = vars(line)
+    assert (said["method"], said["path"], said["status"]) == ("GET", "/invoke/ws", 200)
+    assert said["run_id"] == run_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from dockrion.errors import AuthError, PermissionDeniedError
 from dockrion.events.identity import ANONYMOUS, Identity
@@ -66,7 +66,7 @@ class Caller:
             header = (self._key_header.lower().encode(), said.api_key.encode())
         else:
             header = (BEARER.encode(), b"Bearer " + (said.token or "").encode())
-        sent: list[Header] = self._scope["headers"]
+        sent: Any = self._scope["headers"]
         others = [(name, value) for name, value in sent if name not in self._credentials]
         scope = {**self._scope, "headers": [*others, header], "query_string": b""}
         await self._gate.identify(scope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -36,7 +36,6 @@ class Sockets:
         if not self._has(path):
             return False
         parser: Any = http.parser
-        app: Any = http.app
         headers = http.headers
         accept = accept_of(parser.get_method(), parser.get_http_version(), headers)
         if accept is None:
@@ -58,7 +57,7 @@ class Sockets:
         }
         socket = WebSocketProtocol(
             Opening(
-                app=app,
+                app=cast("Any", http.app),
                 loop=http.loop,
                 transport=transport,
                 scope=scope,

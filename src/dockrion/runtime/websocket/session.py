@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from dockrion.errors import (
 from dockrion.events.model import Batch, Cancelled, Interrupted, RunStatus
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
+from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import Scope
 from dockrion.runtime.endpoints.connection import Connection, native_wire
 from dockrion.runtime.endpoints.invoke import (
@@ -78,7 +79,9 @@ class Session:
         self._scope = scope
         self._line = line
         self._caller = caller
-        self._sources: dict[str, Run | Reader] = {}
+        # What is written to the connection just now, and the ids of the runs that are open on it, also while they wait for answers.
+        self._sources: set[Run | Reader] = set()
+        self._open: set[str] = set()
         self._streams = 0
         self._steps = asyncio.Semaphore(MAX_STEPS)
         self._tasks = asyncio.TaskGroup()
@@ -86,6 +89,7 @@ class Session:
         self._gone = False
         self._is_given_up = False
         self._draining = False
+        self._is_closing = False
 
     async def serve(self, next_text: Next) -> None:
         """Take messages until `next_text` gives none. To be called once."""
@@ -116,13 +120,14 @@ class Session:
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self._draining and not self._streams and not self._gone:
+        if self._draining and not (self._streams or self._gone or self._is_closing):
+            self._is_closing = True
             self._tasks.create_task(_heard(self._line.close(GOING_AWAY)))
 
     def _leave(self) -> None:
         """Nobody is there any more."""
         self._gone = True
-        for source in tuple(self._sources.values()):
+        for source in tuple(self._sources):
             source.caller_left()
 
     async def _take(self, text: str) -> None:
@@ -180,12 +185,20 @@ class Session:
                 call.refused(exc)
                 await self._refuse(asked.id, exc, request)
                 return
-            if self._gone:
-                source.caller_left()
             call.sent_status = 200
-            waits_at = await self._stream(source, asked.id, request, RunStatus.ACCEPTED)
-        # Whoever asked for it is there for what follows its questions, too; that counts as another call, where it is answered.
-        await self._follow_on(source.run_id, waits_at, request)
+            with self._opened(source.run_id):
+                waits_at = await self._stream(source, asked.id, request, RunStatus.ACCEPTED)
+        # Whoever asked for it is there for what follows its questions; that is another call, where they are answered.
+        with self._opened(source.run_id):
+            await self._follow_on(source.run_id, waits_at, request)
+
+    @contextmanager
+    def _opened(self, run_id: str) -> Generator[None]:
+        self._open.add(run_id)
+        try:
+            yield
+        finally:
+            self._open.discard(run_id)
 
     async def _start(self, asked: RunMessage, request: Request) -> Run | Reader:
         host = self._host
@@ -201,37 +214,41 @@ class Session:
         return await start_run(host, call, streams=True)
 
     async def _follow(self, asked: FollowMessage) -> None:
-        host, request = self._host, CallRequest(self._scope)
-        run_id = asked.run_id
-        try:
-            identity = await self._caller.identify()
-            if host.runs is None:
-                raise unknown(run_id)
-            runs = await runs_with(host, run_id)
-            record = await runs.get(run_id, identity)
-            if run_id in self._sources:
-                raise ConflictError(f"The run {run_id!r} is open on this connection already.")
-            if asked.after >= record.end:
-                raise GoneError(f"after: the run {run_id!r} has no event {asked.after} (yet).")
-            reader = await runs.follow_direct(run_id, identity, after=asked.after)
-        except DockrionError as exc:
-            await self._refuse(asked.id, exc, request, run_id)
+        request, run_id = CallRequest(self._scope), asked.run_id
+        if run_id in self._open:
+            error = ConflictError(f"The run {run_id!r} is open on this connection already.")
+            await self._refuse(asked.id, error, request, run_id)
             return
-        if reader is None:
-            # Its last event is known.
-            await self._accept(asked.id, run_id, record.status, request)
-            return
-        waits_at = await self._stream(reader, asked.id, request, record.status)
-        await self._follow_on(run_id, waits_at, request)
+        with self._opened(run_id):
+            try:
+                record, reader = await self._place_in(run_id, asked.after)
+            except DockrionError as exc:
+                await self._refuse(asked.id, exc, request, run_id)
+                return
+            if reader is None:
+                # Its last event is known.
+                await self._accept(asked.id, run_id, record.status, request)
+                return
+            waits_at = await self._stream(reader, asked.id, request, record.status)
+            await self._follow_on(run_id, waits_at, request)
+
+    async def _place_in(self, run_id: str, after: int) -> tuple[RunRecord, Reader | None]:
+        """Return a run that is held, and a place in it behind an event; None behind its last one."""
+        host = self._host
+        identity = await self._caller.identify()
+        if host.runs is None:
+            raise unknown(run_id)
+        runs = await runs_with(host, run_id)
+        record = await runs.get(run_id, identity)
+        if after >= record.end:
+            raise GoneError(f"after: the run {run_id!r} has no event {after} (yet).")
+        return record, await runs.follow_direct(run_id, identity, after=after)
 
     async def _follow_on(self, run_id: str, waits_at: int | None, request: Request) -> None:
         """Go on with a run that waits for answers, from that event on, whenever they come."""
         while waits_at is not None and not self._gone:
-            runs = self._host.runs
-            assert runs is not None, "it keeps the run"
             try:
-                identity = await self._caller.identify()
-                reader = await runs.follow_direct(run_id, identity, after=waits_at - 1)
+                _, reader = await self._place_in(run_id, waits_at - 1)
             except DockrionError as exc:
                 await self._refuse(None, exc, request, run_id)
                 return
@@ -251,7 +268,7 @@ class Session:
         With `request`, first say that it is accepted.
         """
         host, run_id = self._host, source.run_id
-        self._sources[run_id] = source
+        self._sources.add(source)
         if self._gone:
             source.caller_left()
         waits_at: list[int] = []
@@ -274,14 +291,14 @@ class Session:
             if stream.gave_up:
                 self._give_up()
         finally:
-            self._sources.pop(run_id, None)
+            self._sources.discard(source)
             if not is_kept:
                 source.leave()
         return waits_at[0] if waits_at else None
 
     async def _keep(self, waits_at: list[int], run: Run, batch: Batch) -> bool:
         # Whoever leaves from here on leaves a question, not a run.
-        self._sources.pop(run.run_id, None)
+        self._sources.discard(run)
         is_kept = await keep_waiting(self._host, run, batch)
         if is_kept:
             waits_at.append(batch.first + len(batch.events))
@@ -301,12 +318,12 @@ class Session:
         reason = asked.reason or CANCELLED_BY_CALLER
         try:
             identity = await self._caller.identify()
-            source = self._sources.get(run_id)
-            if isinstance(source, Run) and identity.may_see_runs_of(source.context.identity):
-                if source.ended:
+            run = self._unkept(run_id)
+            if run is not None and identity.may_see_runs_of(run.context.identity):
+                if run.ended:
                     raise RunIsOverError(f"The run {run_id!r} has ended already.")
-                # Nobody else knows of it. How it ends it says itself.
-                source.stop(Cancelled(reason))
+                # How it ends it says itself.
+                run.stop(Cancelled(reason))
             elif self._host.runs is None:
                 raise unknown(run_id)
             else:
@@ -316,6 +333,11 @@ class Session:
             await self._refuse(asked.id, exc, request, run_id)
         else:
             await self._accept(asked.id, run_id, RunStatus.CANCELLED, request)
+
+    def _unkept(self, run_id: str) -> Run | None:
+        """Return a run of this connection that nobody else knows of."""
+        runs = (source for source in self._sources if isinstance(source, Run))
+        return next((run for run in runs if run.run_id == run_id), None)
 
     async def _answer(self, asked: AnswerMessage) -> None:
         host, request, run_id = self._host, CallRequest(self._scope), asked.run_id
