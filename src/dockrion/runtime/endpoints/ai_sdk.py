@@ -84,5 +84,5 @@ class AiSdkEndpoint(WiredEndpoint):
             reader = None
         if reader is None:
             return None
-        call = self.path.read_again(None)
+        call = self._reader.read_again(None)
         return Told(reader, wire_of(call, reader, thread_id=record.thread_id))
