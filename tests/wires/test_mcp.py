@@ -206,6 +206,7 @@ FIELDS = {
         ({"x": 1}, '{"x":1}', False),
         (None, "null", False),
         ({"message": "Who?", "schema": FIELDS}, "Who?", True),
+        ({"message": "Who?", "schema": {**FIELDS, "title": "t", "$defs": {}}}, "Who?", True),
         ({"message": "Who?", "schema": {"type": "string"}}, None, False),
         ({"message": "Who?", "schema": {"type": "object", "properties": {"a": {}}}}, None, False),
         ({"message": 1, "schema": FIELDS}, None, False),

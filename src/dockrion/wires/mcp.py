@@ -69,7 +69,7 @@ class Given(NamedTuple):
 class McpCall(msgspec.Struct, frozen=True, kw_only=True):
     """One `tools/call`: for a new run, or with answers for the one that has asked.
 
-    `run_name` is the same whenever this client calls with this id, and is no other's; None where it has no session.
+    `session` tells its client from others, where it has had one.
     """
 
     server: Server

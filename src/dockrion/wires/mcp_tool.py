@@ -26,7 +26,8 @@ CODE_KEY: Final = "dockrion/code"
 DETAILS_KEY: Final = "dockrion/details"
 METADATA_KEY: Final = "dockrion/metadata"
 INTERRUPTS_KEY: Final = "dockrion/interrupts"
-# What a field of a form may be.
+# What the schema of a form has, and what a field of it may be.
+_OF_FORMS: Final = ("type", "properties", "required")
 _PRIMITIVES: Final = frozenset({"string", "number", "integer", "boolean"})
 
 
@@ -162,7 +163,9 @@ def _own_form(value: Any) -> dict[str, Any] | None:
     if not is_mapping(schema) or schema.get("type") != "object":
         return None
     fields = schema.get("properties")
-    return schema if is_mapping(fields) and all(map(_is_plain, fields.values())) else None
+    if not is_mapping(fields) or not all(map(_is_plain, fields.values())):
+        return None
+    return {key: schema[key] for key in _OF_FORMS if key in schema}
 
 
 def _is_plain(field: Any) -> bool:
