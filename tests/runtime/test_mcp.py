@@ -18,6 +18,7 @@ from dockrion.events.context import StreamContext
 from dockrion.testing import Exchange, app_for, post, read_sse, request, running
 from dockrion.version import VERSION as VERSION_OF_OURS
 from tests.adapters.graphs import State, agent_of, graph_of
+from tests.telemetry.collector import collecting, tree
 
 OLD = {"MCP-Protocol-Version": "2025-11-25"}
 STREAM = {"Accept": "application/json, text/event-stream"}
@@ -257,6 +258,21 @@ async def test_threads_and_ids_are_those_of_other_paths() -> None:
     assert named["result"]["structuredContent"]["thread"] == "t"
     assert in_head["result"]["structuredContent"] == {"thread": "h", "run": "mine"}
     assert (status, wrong["error"]["code"]) == (400, -32600)
+
+
+@pytest.mark.parametrize("in_head", [False, True])
+async def test_a_call_is_traced_to_what_its_message_or_its_head_says(in_head: bool) -> None:
+    traces = ["0af7651916cd43dd8448eb211c80319c", "0af7651916cd43dd8448eb211c80319d"]
+    message, head = (f"00-{trace}-b7ad6b7169203331-01" for trace in traces)
+    headers = {**OLD, "traceparent": head} if in_head else OLD
+    meta = {"traceparent": message, "tracestate": "vendor=ü"}
+    with collecting() as collector:
+        otlp = {"endpoint": collector.url}
+        async with running(served(speak, observability={"otlp": otlp})) as app:
+            await sent(app, calls(_meta=meta), headers)
+            await sent(app, rpc("ping"), headers)
+    assert tree(collector.spans) == [["POST /mcp", [["invoke_agent test"]]]]
+    assert {span.trace_id for span in collector.spans} == {traces[in_head]}
 
 
 # What is refused

@@ -44,6 +44,7 @@ _ASKS: Final = "f"
 _ASKS_NOT: Final = "n"
 # The first revision whose clients know an event without data.
 _PRIMES_SINCE: Final = "2025-11-25"
+_TRACE: Final = ("traceparent", "tracestate")
 _CAPABILITIES: Final[dict[str, Any]] = {"tools": {}}
 
 
@@ -69,7 +70,7 @@ class Given(NamedTuple):
 class McpCall(msgspec.Struct, frozen=True, kw_only=True):
     """One `tools/call`: for a new run, or with answers for the one that has asked.
 
-    `session` tells its client from others, where it has had one.
+    `session` tells its client from others, where it has had one. `trace`: its place in a trace, as headers have it.
     """
 
     server: Server
@@ -80,6 +81,7 @@ class McpCall(msgspec.Struct, frozen=True, kw_only=True):
     thread_id: str | None = None
     given: Given | None = None
     session: str | None = None
+    trace: dict[str, str] = {}
 
     @property
     def is_input(self) -> bool:
@@ -221,6 +223,7 @@ class Mcp:
             thread_id=thread_id,
             given=given,
             session=None if modern else head.session,
+            trace=_trace_in(meta),
         )
 
     def _initialize(self, request: Request) -> Answered:
@@ -274,6 +277,15 @@ def _user_answer(response: Response) -> UserAnswer | Ignored:
     if not (isinstance(response.id, str) and colon and run_id and interrupt_id):
         return Ignored()
     return UserAnswer(run_id, interrupt_id, _content(response.result))
+
+
+def _trace_in(meta: dict[str, Any]) -> dict[str, str]:
+    given = {name: meta.get(name) for name in _TRACE}
+    return {
+        name: value
+        for name, value in given.items()
+        if isinstance(value, str) and value.isascii() and value.isprintable()
+    }
 
 
 def _given(params: dict[str, Any]) -> Given | None:

@@ -123,6 +123,9 @@ class McpEndpoint(McpCalls):
         except DockrionError as exc:
             await self.refuse(send, exc, request)
             return
+        if b"traceparent" not in request.headers:
+            # What calls by itself says so in the head; else the message says where it comes from.
+            request.headers |= {name.encode(): value.encode() for name, value in read.trace.items()}
         await self.serve(request, receive, send, partial(self.open_call, read, identity))
 
     def _read(self, body: Any, request: McpRequest, *, streams: bool) -> Read:
