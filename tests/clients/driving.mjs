@@ -33,18 +33,18 @@ const STEPS = {
     await context?.close();
     context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
-    page = await context.newPage();
-    page.setDefaultTimeout(TIMEOUT_MS);
     requests = [];
     problems = [];
-    page.on('request', (request) => requests.push(request.url()));
-    page.on('pageerror', (error) => problems.push(String(error)));
-    page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) {
-        problems.push(message.text());
-      }
-    });
-    await page.goto(url);
+    await openTab(url);
+  },
+  /** Open a URL in another tab of the same profile, and go on there. */
+  another: ({ url }) => openTab(url),
+  /** Go on in the tab with this number. */
+  async turn({ to }) {
+    page = context.pages()[to];
+    await page.bringToFront();
+    // No window of a browser without a screen has the focus.
+    await page.evaluate('window.dispatchEvent(new Event("focus"))');
   },
   reload: () => page.reload(),
   fill: ({ on, text }) => page.locator(on).fill(text),
@@ -74,6 +74,19 @@ const STEPS = {
     return { found, passed: passes.length };
   },
 };
+
+async function openTab(url) {
+  page = await context.newPage();
+  page.setDefaultTimeout(TIMEOUT_MS);
+  page.on('request', (request) => requests.push(request.url()));
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) {
+      problems.push(message.text());
+    }
+  });
+  await page.goto(url);
+}
 
 try {
   for await (const line of lines) {

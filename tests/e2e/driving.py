@@ -42,6 +42,14 @@ class Browser:
         """Open a URL in a fresh profile; `width`, `height` and `scheme` (light, dark) say how it is seen."""
         self._do("open", url=url, **view)
 
+    def another(self, url: str) -> None:
+        """Open a URL in another tab of the same profile, and go on there."""
+        self._do("another", url=url)
+
+    def turn(self, to: int) -> None:
+        """Go on in the tab with this number."""
+        self._do("turn", to=to)
+
     def reload(self) -> None:
         self._do("reload")
 

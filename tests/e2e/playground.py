@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -31,6 +32,7 @@ TIDES: dict[str, Any] = {
 }
 HELD = {"connection": {"on_disconnect": "continue"}}
 
+PICTURES = Path(__file__).parent / "screenshots"
 CITY = 'role=textbox[name="City"]'
 RUN = 'role=button[name="Run"]'
 STOP = 'role=button[name="Stop"]'
@@ -62,6 +64,12 @@ CHAT: dict[str, Any] = {
         }
     },
 }
+
+
+def picture(name: str) -> str:
+    """Return where a picture of the page belongs."""
+    PICTURES.mkdir(exist_ok=True)
+    return str(PICTURES / f"{name}.png")
 
 
 def run_for(page: Browser, city: str = "Brest") -> None:

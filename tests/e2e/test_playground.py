@@ -26,6 +26,7 @@ from .playground import (
     TIDES,
     field,
     metrics,
+    picture,
     run_for,
     tab,
     wait_until,
@@ -247,9 +248,11 @@ def test_a_run_is_followed_through_a_restart_of_the_server(
     one.signal(signal.SIGTERM)
     assert one.wait() == 0
     browser.wait(".status .badge.is-reconnecting")
+    browser.shot(picture("restart-while-away"))
     (one.folder / "go").touch()
     one.start_again()
     browser.wait(COMPLETE)
+    browser.shot(picture("restart-and-back"))
     assert "Attempt 2: the run begins anew." in browser.text(ANSWER)
     browser.click(tab("Events"))
     assert "43 events" in browser.text(".events")
@@ -343,6 +346,17 @@ def test_a_conversation_sends_what_was_said_before(browser: Browser, server: Sta
     browser.press("Enter")
     browser.wait(".answer:has-text('You have said 1 things')")
     assert browser.count(".said") == 1
+
+
+def test_other_protocols_are_named_with_their_addresses(
+    browser: Browser, server: StartServer
+) -> None:
+    one = server(agent_source("playing"), **CHAT, expose={"protocols": ["openai", "ag-ui"]})
+    browser.open(f"{one.url}/")
+    browser.click(tab("Code"))
+    text = browser.text(".speaks").split()
+    assert text == ["OpenAI", f"{one.url}/v1", "AG-UI", f"{one.url}/ag-ui"]
+    assert browser.barriers() == []
 
 
 def test_a_page_below_a_prefix_works(browser: Browser, server: StartServer) -> None:

@@ -19,6 +19,7 @@ from .playground import (
     TIDES,
     field,
     give_key,
+    metrics,
     run_for,
     tab,
     wait_until,
@@ -76,11 +77,15 @@ def cancel(server: Server, run_id: str) -> None:
     httpx.delete(url, headers={"X-API-Key": KEY}, trust_env=False).raise_for_status()
 
 
+@pytest.mark.parametrize("prefix", ["", "/agents/tides"])
 def test_a_run_put_aside_is_watched_with_a_ticket_and_over_a_cut(
-    browser: Browser, guarded: Server
+    browser: Browser, server: StartServer, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
+    monkeypatch.setenv("ANN_KEY", KEY)
+    expose = {"root_path": prefix} if prefix else {}
+    guarded = server(agent_source("playing"), **TIDES, auth=AUTH, expose=expose)
     with BreakingProxy(guarded.port) as proxy:
-        browser.open(f"{proxy.url}/")
+        browser.open(f"{proxy.url}{prefix}/")
         give_key(browser)
         browser.wait(CITY)
         run_id = put_aside(browser)
@@ -140,6 +145,48 @@ def test_a_run_is_found_again_after_a_reload_while_it_runs(
     browser.wait(".prose:has-text('word9 ')")
     browser.click('role=button[name="Stop"]')
     browser.wait(".status .badge.is-cancelled")
+
+
+def test_of_two_tabs_the_one_that_was_looked_at_last_watches(
+    browser: Browser, server: StartServer
+) -> None:
+    one = server(agent_source("playing"), **TIDES)
+    browser.open(f"{one.url}/")
+    run_id = put_aside(browser)
+    browser.wait(entry(run_id, "running"))
+    browser.another(f"{one.url}/")
+    browser.wait(entry(run_id, "running"))
+    # Each has a stream of its own meanwhile.
+    for _ in range(2):
+        browser.fill(field("pause"), "0")
+        browser.fill(field("more"), "0")
+        run_for(browser)
+        browser.wait(COMPLETE)
+        browser.turn(0)
+        browser.click(way("Stream"))
+    wait_until(lambda: "dockrion_active_streams 1.0" in metrics(one))
+    httpx.delete(f"{one.url}/runs/{run_id}", trust_env=False).raise_for_status()
+    browser.wait(entry(run_id, "cancelled"))
+    browser.turn(1)
+    browser.wait(entry(run_id, "cancelled"))
+    assert browser.problems == []
+
+
+def test_of_several_questions_each_is_answered(browser: Browser, server: StartServer) -> None:
+    browser.open(f"{server(agent_source('playing'), **TIDES).url}/")
+    browser.click(tab("JSON"))
+    browser.fill('role=textbox[name="Payload"]', '{"city": "Brest", "questions": 2}')
+    for how in ("Stream", "Background", "Wait"):
+        browser.click(way(how))
+        browser.click('role=button[name="Run"]')
+        browser.wait(".question >> nth=1")
+        assert browser.barriers() == []
+        browser.click('.question:has-text("harbour") >> role=button[name="yes"]')
+        browser.wait(".question.closed")
+        assert "Waiting" in browser.text(".status")
+        browser.click('.question:has-text("pilot") >> role=button[name="no"]')
+        browser.wait(COMPLETE)
+        assert "You said yes and no." in browser.text(".answer")
 
 
 @pytest.mark.parametrize("has_auth", [True, False], ids=["auth", "open"])

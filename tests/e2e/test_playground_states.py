@@ -5,7 +5,6 @@ Pictures of them all are left in `tests/e2e/screenshots`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,7 @@ from .playground import (
     TIDES,
     field,
     give_key,
+    picture,
     run_for,
     tab,
     way,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.chromium
 
-PICTURES = Path(__file__).parent / "screenshots"
 VIEWS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"scheme": "dark"},
@@ -57,14 +56,13 @@ class Looking:
     def __init__(self, browser: Browser, view: str) -> None:
         self.page = browser
         self.view = view
-        PICTURES.mkdir(exist_ok=True)
 
     def open(self, url: str) -> Browser:
         self.page.open(f"{url}/", **VIEWS[self.view])
         return self.page
 
     def at(self, state: str) -> None:
-        self.page.shot(str(PICTURES / f"{self.view}-{state}.png"))
+        self.page.shot(picture(f"{self.view}-{state}"))
         assert self.page.barriers() == [], state
         width = "document.documentElement.scrollWidth <= window.innerWidth"
         assert self.page.evaluate(width), state

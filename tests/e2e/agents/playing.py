@@ -58,11 +58,12 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> AsyncIterat
     await context.emit("found", {"tables": 2})
     if payload.get("fail"):
         raise RuntimeError("the harbour is closed")
-    if payload.get("ask"):
-        answer = await context.ask(
-            {"question": "Send it to the harbour?", "options": ["yes", "no"]}
-        )
-        yield f"You said {answer}.\n\n"
+    questions = ["Send it to the harbour?", "Send it to the pilot?"][
+        : payload.get("questions", int(payload.get("ask", False)))
+    ]
+    if questions:
+        asking = [context.ask({"question": one, "options": ["yes", "no"]}) for one in questions]
+        yield f"You said {' and '.join(await asyncio.gather(*asking))}.\n\n"
     for word in ANSWER.format(city=payload["city"]).split(" "):
         yield f"{word} "
         await asyncio.sleep(pause)

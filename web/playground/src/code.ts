@@ -28,6 +28,13 @@ export class CodeView {
       h('div', { class: 'row spread' }, this.#choice, copyButton('Copy', () => this.#code.textContent ?? '')),
       h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Code of this call' }, this.#code),
       this.#hint,
+      facts.speaks.length === 0
+        ? null
+        : h(
+            'dl',
+            { class: 'speaks' },
+            ...facts.speaks.flatMap(({ name, path }) => [h('dt', {}, name), h('dd', { class: 'mono' }, addressOf(name, path))]),
+          ),
     );
     this.#draw();
   }
@@ -48,6 +55,10 @@ export class CodeView {
           ? ''
           : `Put your ${isKey() ? 'key' : 'token'} into the environment variable ${variable()}.`;
   }
+}
+
+function addressOf(name: string, path: string): string {
+  return `${name === 'WebSocket' ? base.replace(/^http/, 'ws') : base}${path}`;
 }
 
 export function snippet(language: Language, way: Way, payload: unknown): string {

@@ -9,6 +9,8 @@ export interface Facts {
   stream: boolean;
   runs: boolean;
   chat: { input: string | null; output: string | null } | null;
+  /** In what other ways the agent is served, and where. */
+  speaks: { name: string; path: string }[];
   auth: { mode: string; header: string; protects: string[] } | null;
 }
 

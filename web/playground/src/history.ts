@@ -3,7 +3,7 @@
 import type { Client, Run, RunStatus } from 'dockrion-client';
 
 import { add, h } from './dom.js';
-import { facts } from './facts.js';
+import { credentials, facts } from './facts.js';
 import type { Recording, Status } from './session.js';
 import { RunWatcher } from './watch.js';
 
@@ -51,7 +51,7 @@ export class HistoryView {
     private readonly opening: Opening,
   ) {
     const refresh = facts.runs
-      ? h('button', { type: 'button', class: 'quiet', onclick: () => void this.#load(false) }, 'Refresh')
+      ? h('button', { type: 'button', class: 'quiet', onclick: () => this.#comeBack() }, 'Refresh')
       : null;
     this.element = h(
       'section',
@@ -63,8 +63,17 @@ export class HistoryView {
       this.#news,
     );
     this.#watcher = new RunWatcher(connect, (runId, status) => this.#heard(runId, status));
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.#watch() : void this.#load(false)));
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.#watch() : this.#comeBack()));
+    window.addEventListener('focus', () => this.#comeBack());
     this.#draw();
+  }
+
+  /** Somebody looks here again. */
+  #comeBack(): void {
+    this.#watcher.claim();
+    if (facts.auth === null || credentials.isSet) {
+      void this.#load(false);
+    }
   }
 
   /** Mark the run that is looked at. */
@@ -96,7 +105,6 @@ export class HistoryView {
       this.#kept = isMore ? [...this.#kept, ...page.runs] : page.runs;
       this.#cursor = page.next_cursor ?? undefined;
       this.#problem.hidden = true;
-      this.#watcher.forgive();
     } catch (error) {
       this.#problem.textContent = error instanceof Error ? error.message : String(error);
       this.#problem.hidden = false;

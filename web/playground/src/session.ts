@@ -211,7 +211,6 @@ export class Session {
     await this.#direct?.catch(() => undefined);
     // A subscription has seen all of it already, maybe to the end.
     if (this.#stream === undefined && turn === this.#turn && !this.#isOver) {
-      this.#setStatus('running', 'Going on.');
       const { lastEventId } = this;
       void this.#guard(turn, () => this.#follow(turn, client.runs.events(runId, { lastEventId, ...this.#told(turn) })));
     }
@@ -239,7 +238,9 @@ export class Session {
 
   async #follow(turn: number, stream: EventStream): Promise<void> {
     this.#stream = stream;
-    if (this.recording.runId !== undefined) {
+    if (this.questions.size > 0) {
+      this.#setStatus('waiting', 'The agent asks more.');
+    } else if (this.recording.runId !== undefined) {
       this.#setStatus('running', 'Running.');
     }
     for await (const event of stream) {

@@ -7,8 +7,9 @@
 
 import type { Client, RunStatus } from 'dockrion-client';
 
-// A browser has six connections to a server, for all of its tabs.
+// A browser has six connections to a server, for all of its tabs: the one that was looked at last watches.
 const MAX_WATCHED = 2;
+const CHANNEL = 'dockrion-watching';
 // What was kept comes at once, and only what it comes to matters.
 const TELL_MS = 100;
 const MEANINGS: Record<string, RunStatus> = {
@@ -34,15 +35,30 @@ export class RunWatcher {
   readonly #watched = new Map<string, Watched>();
   // Those that could not be watched are not tried again until somebody asks anew.
   readonly #refused = new Set<string>();
+  readonly #tabs = new BroadcastChannel(CHANNEL);
+  #isOurs = true;
 
   constructor(
     private readonly connect: () => Client,
     private readonly told: (runId: string, status: RunStatus) => void,
-  ) {}
+  ) {
+    this.#tabs.addEventListener('message', () => {
+      this.#isOurs = false;
+      this.watch([]);
+    });
+    this.claim();
+  }
+
+  /** Watch from here, and no longer from another tab. */
+  claim(): void {
+    this.#isOurs = true;
+    this.#refused.clear();
+    this.#tabs.postMessage('here');
+  }
 
   /** Watch the first of these, and no others; a page that nobody sees leaves the connections to those that are seen. */
   watch(runIds: string[]): void {
-    const wanted = document.hidden ? [] : runIds.filter((one) => !this.#refused.has(one)).slice(0, MAX_WATCHED);
+    const wanted = document.hidden || !this.#isOurs ? [] : runIds.filter((one) => !this.#refused.has(one)).slice(0, MAX_WATCHED);
     for (const runId of this.#watched.keys()) {
       if (!wanted.includes(runId)) {
         this.#leave(runId);
@@ -55,11 +71,6 @@ export class RunWatcher {
         void this.#open(runId, watched);
       }
     }
-  }
-
-  /** Those that could not be watched may be tried again. */
-  forgive(): void {
-    this.#refused.clear();
   }
 
   async #open(runId: string, watched: Watched): Promise<void> {

@@ -31,6 +31,14 @@ from dockrion.version import VERSION
 _HEADERS: Final = page_headers(
     "script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 )
+# Where a client of each protocol is pointed to.
+_ADDRESSES: Final = {
+    "openai": ("OpenAI", "/v1"),
+    "ag-ui": ("AG-UI", "/ag-ui"),
+    "mcp": ("MCP", "/mcp"),
+    "ai-sdk": ("AI SDK", "/ai-sdk"),
+    "a2a": ("A2A", "/.well-known/agent-card.json"),
+}
 _PARTS: Final = {"playground.css": "text/css", "playground.js": "text/javascript"}
 
 
@@ -107,8 +115,15 @@ def _facts(spec: DockSpec) -> dict[str, Any]:
         "invoke": expose.rest,
         "stream": expose.sse,
         "runs": spec.streaming.async_runs,
+        "speaks": [{"name": name, "path": path} for name, path in _speaks(spec)],
         "chat": None if expose.chat is None else expose.chat.model_dump(),
         "auth": None
         if auth is None or auth.is_open
         else {"mode": auth.mode, "header": auth.headers[0], "protects": auth.protect},
     }
+
+
+def _speaks(spec: DockSpec) -> list[tuple[str, str]]:
+    expose = spec.expose
+    websocket = [("WebSocket", "/invoke/ws")] if expose.websocket else []
+    return [*websocket, *(_ADDRESSES[name] for name in expose.protocols)]
