@@ -83,7 +83,7 @@ export class TimelineView {
         const row = known ?? this.#row('progress', event.step, '', at);
         this.#named.set(`progress ${event.step}`, row);
         const meter = h('progress', { max: 1, value: event.progress, 'aria-label': event.step });
-        row.detail.replaceChildren(meter, ` ${Math.round(event.progress * 100)} %`, event.message ? ` ${event.message}` : '');
+        row.detail.replaceChildren(meter, ' ', h('span', { class: 'nowrap' }, `${Math.round(event.progress * 100)} %`), event.message ? ` ${event.message}` : '');
         this.#stretch(row, at);
         return;
       }
