@@ -24,6 +24,14 @@ def test_versions_are_those_that_are_tried() -> None:
         ("openai", "npm"),
         ("langchain-openai", "PyPI"),
         ("@ag-ui/client", "npm"),
+        ("@ai-sdk/react", "npm"),
+        ("ai", "npm"),
+        ("mcp", "PyPI"),
+        ("@modelcontextprotocol/sdk", "npm"),
+        ("a2a-sdk", "PyPI"),
+        ("@a2a-js/sdk", "npm"),
+        ("websockets", "PyPI"),
+        ("ws", "npm"),
     }
 
 
@@ -37,8 +45,8 @@ def test_every_client_has_something_to_say_in_each_column() -> None:
 
 
 def test_notes_and_tests_that_are_named_are_there() -> None:
-    used = set(re.findall(r"\((\d)\)", PAGE))
-    assert used == set(re.findall(r"(?m)^(\d)\. ", PAGE))
+    used = set(re.findall(r"\((\d+)\)", PAGE))
+    assert used == set(re.findall(r"(?m)^(\d+)\. ", PAGE))
     places = re.findall(r"`((?:tests|web)/[\w/.]+)`", PAGE)
     assert places
     for place in places:
