@@ -278,6 +278,20 @@ def test_past_runs_are_listed_shown_again_and_replayed(page: Browser) -> None:
     assert page.text(ANSWER) == whole
 
 
+def test_the_list_of_runs_keeps_the_focus(page: Browser) -> None:
+    for city in ("Dover", "Calais"):
+        run_for(page, city)
+        page.wait(f".answer:has-text('Tides of {city}')")
+        page.wait(COMPLETE)
+    page.evaluate("document.querySelectorAll('.run')[1].focus()")
+    run_id = page.evaluate("document.activeElement.textContent")
+    page.press("Enter")
+    page.wait(".answer:has-text('Tides of Dover')")
+    page.wait(COMPLETE)
+    assert page.evaluate("document.activeElement.textContent") == run_id
+    assert page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
+
+
 def test_a_question_of_a_past_run_is_shown_as_answered(page: Browser) -> None:
     page.check(field("ask"))
     run_for(page)

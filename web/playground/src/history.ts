@@ -143,7 +143,11 @@ export class HistoryView {
         element: this.#entry(run.run_id, run.created_at, STATUSES[run.status] ?? 'idle', run.run_id === this.#shown?.runId, () => this.opening.kept(run.run_id)),
       })),
     ].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+    // Who is at a run in the list with the keyboard stays there.
+    const focused = document.activeElement instanceof HTMLElement && this.#list.contains(document.activeElement) ? document.activeElement.dataset['run'] : undefined;
     this.#list.replaceChildren(...entries.map(({ element }) => element));
+    const again = [...this.#list.querySelectorAll('button')].find((one) => focused !== undefined && one.dataset['run'] === focused);
+    again?.focus({ preventScroll: true });
     this.#more.hidden = this.#cursor === undefined;
     if (entries.length === 0) {
       this.#list.append(
@@ -154,7 +158,7 @@ export class HistoryView {
 
   #entry(runId: string | undefined, at: string, status: Status, isShown: boolean, open: () => void): HTMLElement {
     const time = new Date(at);
-    const button = h('button', { type: 'button', class: 'run', 'aria-current': isShown ? 'true' : null, onclick: open });
+    const button = h('button', { type: 'button', class: 'run', 'data-run': runId ?? at, 'aria-current': isShown ? 'true' : null, onclick: open });
     add(
       button,
       badge(status),
