@@ -16,6 +16,11 @@ def messages_of(frames: bytes) -> list[bytes]:
     return _DATA.findall(frames)
 
 
+def says_anything(frames: bytes) -> bool:
+    """Whether there are any."""
+    return b"\ndata: " in frames
+
+
 def text_frames(messages: Iterable[bytes]) -> bytes:
     """Frame whole text messages in a row, as a server sends them: final, unmasked."""
     parts: list[bytes] = []

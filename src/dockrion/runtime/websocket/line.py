@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from dockrion.runtime.asgi import Message, Send
 from dockrion.runtime.streams import OpenStream
-from dockrion.runtime.websocket.frames import messages_of
+from dockrion.runtime.websocket.frames import messages_of, says_anything
 
 
 class Line:
@@ -63,12 +62,12 @@ class RunSender:
         self.is_servers_own = line.is_servers_own
 
     async def send(self, message: Message) -> None:
-        body: Any = message["body"]
-        messages = messages_of(body)
-        if not messages:
+        body: bytes = message["body"]
+        if not says_anything(body):
             return
         line, stream = self._line, self._stream
         stream.sent()
         async with line.turn:
             stream.sending()
-            await line.write(messages)
+            # Not before: all that wait would have theirs twice.
+            await line.write(messages_of(body))

@@ -57,7 +57,7 @@ class Sockets:
         }
         socket = WebSocketProtocol(
             Opening(
-                app=cast("Any", http).app,
+                app=cast("Any", http.app),  # pyright: ignore[reportUnknownMemberType]
                 loop=http.loop,
                 transport=transport,
                 scope=scope,
