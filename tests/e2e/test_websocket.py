@@ -19,7 +19,7 @@ from .browser import in_chromium
 from .nginx import Nginx
 from .puppet import Puppet
 from .readers import CLIENTS
-from .server import Server, agent_source
+from .server import DOCKRION_RUN, Server, agent_source
 
 if TYPE_CHECKING:
     from .conftest import StartServer
@@ -184,8 +184,26 @@ def test_a_proxy_as_the_page_has_it_lets_each_message_through(
         nginx.stop()
 
 
-def test_a_shutdown_tells_each_run_and_closes(own_server: StartServer) -> None:
-    one = own_server(agent_source("puppet"), expose={**EXPOSE, "shutdown_grace": 1})
+UVICORN = (sys.executable, "-m", "uvicorn", "main:app")
+MAIN = "from dockrion import create_app\n\napp = create_app('Dockfile.yaml')\n"
+
+
+@pytest.mark.parametrize("command", [DOCKRION_RUN, UVICORN], ids=["dockrion", "uvicorn"])
+def test_a_shutdown_tells_each_run_and_closes(
+    tmp_path: Path, command: tuple[str | Path, ...]
+) -> None:
+    (tmp_path / "main.py").write_text(MAIN)
+    sections = {"expose": {**EXPOSE, "shutdown_grace": 1}}
+    source = agent_source("puppet")
+    one = Server(tmp_path, source, handler="handle", sections=sections, command=command)
+    try:
+        _shut_down(one)
+    finally:
+        one.kill()
+    assert "Traceback" not in one.log
+
+
+def _shut_down(one: Server) -> None:
     with Puppet() as puppet, socket_to(one.port) as ws, socket_to(one.port) as idle:
         say(ws, "run", payload=puppet.payload)
         hear(ws, "started")
@@ -199,7 +217,6 @@ def test_a_shutdown_tells_each_run_and_closes(own_server: StartServer) -> None:
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
     assert one.wait() == 0
-    assert "Traceback" not in one.log
 
 
 def test_a_run_whose_server_was_killed_is_told_to_be_lost(own_server: StartServer) -> None:

@@ -138,7 +138,7 @@ def _expose(choices: Choices) -> str:
     text = f"""\
 expose:
   rest: true # POST /invoke
-  streaming: {shown} # sse: POST /invoke/stream
+  streaming: {shown} # sse: POST /invoke/stream; websocket: GET /invoke/ws
   port: 8080
 """
     if choices.cors:

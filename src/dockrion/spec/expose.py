@@ -116,7 +116,7 @@ class ExposeSpec(Section):
     streaming: Streaming = Field(
         default="sse",
         validate_default=True,
-        description="How POST /invoke/stream and its like stream.",
+        description="sse registers POST /invoke/stream, websocket GET /invoke/ws.",
     )
     port: Annotated[int, whole(1, 65535)] = Field(default=8080, description="TCP port.")
     host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104
