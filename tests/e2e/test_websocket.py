@@ -62,6 +62,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     one.signal(signal.SIGTERM)
     assert one.wait() == 0, one.log
     assert "Traceback" not in one.log, one.log
+    assert KEY not in one.log, "what callers send is never logged"
 
 
 def socket_to(port: int, **options: Any) -> ClientConnection:

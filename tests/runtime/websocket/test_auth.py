@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import post
@@ -172,6 +173,22 @@ async def test_a_cookie_counts_for_our_own_pages_alone(kind: ServerKind) -> None
             ] == 401
         async with talk(port, additional_headers={"Cookie": cookie}, origin=other) as ws:
             assert (await ws.ask("run", payload={}))["code"] == "AUTH_ERROR"
+
+
+@pytest.mark.parametrize("credentials", [True, False])
+async def test_a_cookie_counts_for_pages_that_may_have_credentials(
+    kind: ServerKind, credentials: bool
+) -> None:
+    cors = {"origins": ["https://good.example"], "credentials": credentials}
+    apps: list[Any] = []
+    async with served(who, kind=kind, auth=AUTH, expose={"cors": cors}, app_is=apps.append) as port:
+        async with talk(port, f"/invoke/ws?ticket={await ticket_for(apps[0])}") as ws:
+            assert ws.connection.response is not None
+            cookie = ws.connection.response.headers["set-cookie"].partition(";")[0]
+        headers, origin = {"Cookie": cookie}, Origin("https://good.example")
+        async with talk(port, additional_headers=headers, origin=origin) as ws:
+            answer = await ws.ask("run", payload={})
+    assert answer["type"] == ("accepted" if credentials else "refused")
 
 
 CORS = {"cors": {"origins": ["https://good.example"]}}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import struct
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -250,7 +250,25 @@ async def test_a_slow_caller_loses_nothing_and_is_not_buffered_for() -> None:
     assert seen == 200_002
 
 
-async def test_a_silent_caller_gets_pings_and_one_who_is_gone_is_dropped() -> None:
+async def test_one_who_asks_and_takes_no_answer_is_dropped() -> None:
+    apps: list[Any] = []
+    async with (
+        served(count, ping_seconds=0.1, write_seconds=0.6, app_is=apps.append) as port,
+        raw(port) as caller,
+    ):
+        caller.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        many = frame(TEXT, b'{"type":"ping","id":"%b"}' % (b"x" * 120)) * 1000
+        with suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while not caller.writer.is_closing():
+                    caller.writer.write(many)
+                    await caller.writer.drain()
+        async with asyncio.timeout(5):
+            while apps[0].state.dockrion.sessions:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_silent_caller_gets_pings() -> None:
     async with served(count, ping_seconds=0.1, write_seconds=0.6) as port:
         async with raw(port) as caller:
             for _ in range(3):
@@ -282,3 +300,21 @@ async def test_a_connection_may_speak_http_first() -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         assert await Raw(reader, writer).read() == (TEXT, PONG_TEXT)
         writer.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 13, 100, 5000])
+async def test_what_is_heard_does_not_depend_on_how_it_is_cut(size: int) -> None:
+    sent, expected = b"", list[tuple[int, bytes]]()
+    for number in range(30):
+        text = b'{"type":"ping","id":"%b"}' % (b"%d-" % number).ljust(number * 4 + 3, b"x")
+        middle = number * 3
+        if number % 3:
+            sent += frame(TEXT, text[:middle], fin=False) + frame(CONT, text[middle:])
+        else:
+            sent += frame(TEXT, text)
+        expected.append((TEXT, text.replace(b"ping", b"pong")))
+    async with served(count) as port, raw(port) as caller:
+        for start in range(0, len(sent), size):
+            caller.writer.write(sent[start : start + size])
+            await asyncio.sleep(0)
+        assert [await caller.read() for _ in expected] == expected

@@ -507,3 +507,26 @@ async def test_a_run_is_traced_and_logged_as_what_it_is(
     said = vars(line)
     assert (said["method"], said["path"], said["status"]) == ("GET", "/invoke/ws", 200)
     assert said["run_id"] == run_id
+
+
+async def test_a_run_has_as_many_followers_as_it_may(kind: ServerKind) -> None:
+    gated = Gated()
+    streaming = {"connection": {"on_disconnect": "continue", "max_subscribers_per_run": 1}}
+    async with served(gated, kind=kind, streaming=streaming) as port:
+        async with talk(port) as one, talk(port) as other:
+            run_id = await one.start()
+            await one.next()
+            refused = await other.ask("follow", run_id=run_id)
+    assert (refused["status"], refused["code"]) == (429, "TOO_MANY_SUBSCRIBERS")
+    assert refused["retry_after"] == 5
+
+
+async def test_what_is_kept_no_more_is_a_gap(kind: ServerKind) -> None:
+    streaming = {"connection": {"on_disconnect": "continue"}, "memory": {"max_events_per_run": 10}}
+    async with served(count, kind=kind, streaming=streaming) as port, talk(port) as ws:
+        run_id = await ws.start({"tokens": 1000})
+        await ws.rest()
+        await ws.ask("follow", run_id=run_id)
+        gap, *events = await ws.rest()
+    assert (gap["type"], gap["from"]) == ("gap", 0)
+    assert [event["sequence"] for event in events] == list(range(gap["to"] + 1, 1002))

@@ -22,7 +22,8 @@ class Line:
         self._joins = joins
         self._dropped = False
         # Whether nothing is around it that may belong to a task.
-        self.is_servers_own = type(getattr(send, "__self__", None)).__name__ == "WebSocketProtocol"
+        owner = getattr(send, "__self__", None)
+        self.is_servers_own = joins and type(owner).__name__ == "WebSocketProtocol"
         self.turn = asyncio.Lock()
 
     async def say(self, message: bytes) -> None:
