@@ -517,6 +517,8 @@ async def test_a_run_has_as_many_followers_as_it_may(kind: ServerKind) -> None:
             run_id = await one.start()
             await one.next()
             refused = await other.ask("follow", run_id=run_id)
+            gated.open.set()
+            await one.rest()
     assert (refused["status"], refused["code"]) == (429, "TOO_MANY_SUBSCRIBERS")
     assert refused["retry_after"] == 5
 

@@ -262,7 +262,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._is_lost:
             return
         self._frames.send_close(code, reason)
-        self._answer_frames()
+        self._write(b"".join(self._frames.data_to_send()))
         self._close_timer = self._loop.call_later(CLOSE_SECONDS, self._end)
         self._left(code, reason)
         # The answer to it.
