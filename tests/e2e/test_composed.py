@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,17 +11,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.build.manifest_cases import NOTHING_KEPT, Case, planned
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from dockrion.build.manifests.compose import compose_of
 from dockrion.build.manifests.gateway import configuration_of
 
 from .frames import Stream
 from .nginx import Nginx
-from .server import free_port
+from .server import agent_source, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .conftest import StartServer
     from .puppet import Puppet
     from .server import Server
 
@@ -59,6 +63,24 @@ def test_each_token_comes_through_before_the_agent_makes_the_next(
             assert stream.next().data["content"] == str(number)
         puppet.finish()
         assert [frame.event for frame in stream.rest()] == ["complete"]
+
+
+@pytest.mark.nginx
+def test_a_websocket_comes_through(server: StartServer, tmp_path: Path, puppet: Puppet) -> None:
+    agent = server(agent_source("puppet"), expose={"streaming": ["sse", "websocket"]})
+    gateway = Gateway(tmp_path, agent.port)
+    own = Origin(f"http://127.0.0.1:{gateway.port}")
+    try:
+        with connect(f"ws://127.0.0.1:{gateway.port}/invoke/ws", proxy=None, origin=own) as ws:
+            ws.send(json.dumps({"type": "run", "payload": puppet.payload}))
+            assert [json.loads(ws.recv(10))["type"] for _ in range(2)] == ["accepted", "started"]
+            for number in range(10):
+                puppet.token(str(number))
+                assert json.loads(ws.recv(10))["content"] == str(number)
+            puppet.finish()
+            assert json.loads(ws.recv(10))["type"] == "complete"
+    finally:
+        gateway.stop()
 
 
 def test_the_check_tells_whether_a_server_is_ready(strung: Server, tmp_path: Path) -> None:

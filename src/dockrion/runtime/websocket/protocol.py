@@ -318,9 +318,9 @@ class WebSocketProtocol(asyncio.Protocol):
             await app(scope, self._receive, self.send)
         except ClientDisconnected:
             pass
-        except BaseException as exc:  # of middleware too
-            if isinstance(exc, asyncio.CancelledError):
-                raise
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # of middleware too
             logger.exception("a WebSocket's application raised")
             if self._accepted and self._frames.state is OPEN:
                 self._send_close(CloseCode.INTERNAL_ERROR, "")
