@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from dockrion.events.context import StreamContext
-from dockrion.testing import post
+from dockrion.testing import post, request
 from tests.runtime.test_auth import AUTH, key_of, keys, who
 
 from .agents import Gated, count
@@ -273,3 +273,24 @@ async def test_many_strangers_are_refused_without_a_word_of_the_agent() -> None:
             *(refused(port, additional_headers={"X-API-Key": f"k{n}"}) for n in range(20))
         )
     assert seen == 0
+
+
+async def test_a_caller_who_is_refused_counts_as_a_call(kind: ServerKind) -> None:
+    apps: list[Any] = []
+    async with served(who, kind=kind, auth=AUTH, app_is=apps.append) as port:
+        await refused(port, additional_headers={"X-API-Key": "wrong"})
+        async with talk(port) as ws:
+            await ws.ask("authenticate", api_key="wrong")
+            await ws.closed()
+        async with talk(port, additional_headers=key_of("ann")) as ws:
+            await ws.ask("ping")
+        async with request(apps[0], "GET", "/metrics") as exchange:
+            metrics = (await exchange.read()).decode()
+    counted = [
+        line
+        for line in metrics.splitlines()
+        if line.startswith("dockrion_requests_total{") and "/invoke/ws" in line
+    ]
+    [line] = counted
+    assert 'status="401"' in line
+    assert line.endswith(" 2.0")

@@ -532,3 +532,13 @@ async def test_what_is_kept_no_more_is_a_gap(kind: ServerKind) -> None:
         gap, *events = await ws.rest()
     assert (gap["type"], gap["from"]) == ("gap", 0)
     assert [event["sequence"] for event in events] == list(range(gap["to"] + 1, 1002))
+
+
+async def test_any_cut_of_a_run_and_what_is_followed_after_it_are_the_run(kind: ServerKind) -> None:
+    async with served(count, kind=kind, streaming=HELD) as port, talk(port) as ws:
+        run_id = await ws.start({"tokens": 30})
+        whole = await ws.rest()
+        for cut in range(len(whole)):
+            accepted = await ws.ask("follow", run_id=run_id, after=cut - 1)
+            assert accepted["type"] == "accepted"
+            assert whole[:cut] + await ws.rest() == whole
