@@ -6,14 +6,15 @@ A new front end is one class and its line in `FRONT_ENDS`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
+import pytest
 from fastapi import FastAPI
 
-from dockrion.testing import Exchange, SSEEvent, app_for, read_sse, request
+from dockrion.testing import Exchange, app_for, read_sse, request
 from tests.contracts.sockets import SocketExchange, socket
 
 PROTOCOLS = ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"]
@@ -34,7 +35,7 @@ class Ask(NamedTuple):
 
     path: str
     body: Any
-    headers: Mapping[str, str] = {}
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def by(self, **headers: str) -> Ask:
         """Return it with more headers."""
@@ -80,7 +81,9 @@ class Answer(NamedTuple):
     def everything(self) -> str:
         """All that the caller was sent, as text, with what JSON and a URL escape."""
         head = json.dumps(dict(self.headers))
-        return head + self.raw.decode() + json.dumps(json.loads(f"[{json.dumps(self.raw.decode())}]"))
+        return (
+            head + self.raw.decode() + json.dumps(json.loads(f"[{json.dumps(self.raw.decode())}]"))
+        )
 
 
 Open = AbstractAsyncContextManager["Exchange | SocketExchange"]
@@ -97,7 +100,7 @@ class FrontEnd:
     # Whether its own callers can answer questions; else that is for `POST /runs/{run_id}/resume`.
     answers = True
     # The header that a first message of a conversation needs.
-    headers: Mapping[str, str] = {}
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def body(self, text: str) -> Any:
         raise NotImplementedError
@@ -136,7 +139,7 @@ class FrontEnd:
                 self.hear_whole(body, heard)
         return Answer(exchange.status, dict(exchange.headers), raw, heard)
 
-    def is_refusal(self, body: Any) -> bool:  # noqa: ARG002
+    def is_refusal(self, body: Any) -> bool:
         return False
 
     def hear_whole(self, body: Any, heard: Heard) -> None:
@@ -155,6 +158,11 @@ def _data(raw: bytes) -> Iterator[Any]:
     for event in read_sse(raw):
         if event.data and event.data != "[DONE]":
             yield event.json()
+
+
+def _is_done(raw: bytes) -> bool:
+    """Whether a stream has the end that OpenAI's and the AI SDK's have."""
+    return read_sse(raw)[-1].data == "[DONE]"
 
 
 def _joined(outputs: Any) -> str:
@@ -180,6 +188,8 @@ class Native(FrontEnd):
 
     def refusal(self, body: Any) -> tuple[str, str]:
         match body:
+            case [*_, {"type": "refused", "code": code, "error": message}]:
+                return code, message
             case {"detail": {"code": code, "message": message}} | {"code": code, "error": message}:
                 return code, message
             case _:
@@ -217,7 +227,9 @@ class Whole(Native):
     def hear_whole(self, body: Any, heard: Heard) -> None:
         if body.get("status") == "INTERRUPTED":
             heard.ended = "interrupt"
-            heard.questions = [Question(one["interrupt_id"], one["value"]) for one in body["interrupts"]]
+            heard.questions = [
+                Question(one["interrupt_id"], one["value"]) for one in body["interrupts"]
+            ]
         else:
             heard.ended, heard.output = "complete", body["output"]
             heard.text = _joined(body["output"])
@@ -235,7 +247,7 @@ class Socket(Native):
     def ask(self, text: str) -> Ask:
         return Ask(self.path, self.body(text))
 
-    def come_back(self, text: str, cursor: str) -> Ask:  # noqa: ARG002
+    def come_back(self, text: str, cursor: str) -> Ask:
         run_id, _, sequence = cursor.partition(":")
         return Ask(self.path, [{"type": "follow", "run_id": run_id, "after": int(sequence)}])
 
@@ -244,16 +256,17 @@ class Socket(Native):
         many = {question.id: value for question, value in given}
         answer = many if len(values) > 1 else values[0]
         [follow] = self.come_back("", asked.heard.cursors[-1]).body
-        return Ask(self.path, [{"type": "answer", "run_id": asked.run_id, "answer": answer}, follow])
+        return Ask(
+            self.path, [{"type": "answer", "run_id": asked.run_id, "answer": answer}, follow]
+        )
 
-    def open(self, app: FastAPI, ask: Ask, **more: Any) -> Open:  # noqa: ARG002
+    def open(self, app: FastAPI, ask: Ask, **more: Any) -> Open:
         return socket(app, ask.path, ask.body, ask.headers)
 
+    def is_refusal(self, body: Any) -> bool:
+        return any(one["type"] == "refused" for one in body)
+
     def hear_whole(self, body: Any, heard: Heard) -> None:
-        refused = [one for one in body if one["type"] == "refused"]
-        if refused:
-            heard.failed(refused[0]["code"], refused[0]["error"], ended="refused")
-            return
         events = [one for one in body if "sequence" in one]
         heard.cursors = [one["id"] for one in events]
         _hear_events(events, heard)
@@ -284,7 +297,7 @@ class Completions(FrontEnd):
                     heard.ended = "complete" if reason else heard.ended
                 case _:
                     pass
-        if heard.ended == "complete" and not raw.endswith(b"data: [DONE]\n\n"):
+        if heard.ended == "complete" and not _is_done(raw):
             heard.ended = "cut"
 
     def hear_whole(self, body: Any, heard: Heard) -> None:
@@ -415,7 +428,7 @@ class AiSdk(FrontEnd):
                 case _:
                     pass
         heard.text = "".join(said)
-        if not raw.endswith(b"data: [DONE]\n\n"):
+        if not _is_done(raw):
             heard.ended = "cut"
 
     def answer(self, asked: Answer, values: list[Any]) -> Ask:
@@ -562,7 +575,7 @@ class Mcp(FrontEnd):
     name = "mcp"
     path = "/mcp"
     answers = False
-    headers = {
+    headers: ClassVar[Mapping[str, str]] = {
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": "2025-11-25",
     }
@@ -616,7 +629,10 @@ class Mcp(FrontEnd):
 class WholeMcp(Mcp):
     name = "mcp, whole"
     streams = returns = False
-    headers = {"accept": "application/json", "mcp-protocol-version": "2025-11-25"}
+    headers: ClassVar[Mapping[str, str]] = {
+        "accept": "application/json",
+        "mcp-protocol-version": "2025-11-25",
+    }
 
 
 class ModernMcp(Mcp):
@@ -624,7 +640,7 @@ class ModernMcp(Mcp):
 
     name = "mcp 2026"
     answers = True
-    headers = {
+    headers: ClassVar[Mapping[str, str]] = {
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": "2026-07-28",
         "mcp-method": "tools/call",
@@ -664,3 +680,9 @@ FRONT_ENDS: list[FrontEnd] = [
     WholeMcp(),
     ModernMcp(),
 ]
+
+
+def each(where: Callable[[FrontEnd], bool] = lambda _: True) -> pytest.MarkDecorator:
+    """Run a test on every front end, or on those of a kind."""
+    found = [front for front in FRONT_ENDS if where(front)]
+    return pytest.mark.parametrize("front", found, ids=[front.name for front in found])

@@ -29,7 +29,9 @@ class SocketExchange:
         self._to_app.put_nowait({"type": "websocket.connect"})
 
     def say(self, message: Any) -> None:
-        text = message.decode(errors="replace") if isinstance(message, bytes) else json.dumps(message)
+        text = (
+            message.decode(errors="replace") if isinstance(message, bytes) else json.dumps(message)
+        )
         self._to_app.put_nowait({"type": "websocket.receive", "text": text})
 
     async def head(self) -> SocketExchange:
