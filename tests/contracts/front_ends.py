@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple
 
+import anyio
 import msgspec
 import pytest
 from fastapi import FastAPI
@@ -20,6 +21,8 @@ from tests.contracts.sockets import SocketExchange, socket
 PROTOCOLS = ["openai", "ag-ui", "ai-sdk", "a2a", "mcp"]
 # What all of them can ask for: one text.
 INPUT = {"input": {"properties": {"query": {"type": "string"}}, "required": ["query"]}}
+# For an answer, however busy the machine is.
+SECONDS = 20
 KEPT = {"connection": {"on_disconnect": "continue"}}
 
 
@@ -148,8 +151,9 @@ class FrontEnd:
     async def tell(self, app: FastAPI, ask: Ask | str) -> Answer:
         """Send a request, or one for a text, and read its answer to the end."""
         ask = self.ask(ask) if isinstance(ask, str) else ask
-        async with self.open(app, ask) as exchange:
-            raw = await exchange.read()
+        with anyio.fail_after(SECONDS):
+            async with self.open(app, ask) as exchange:
+                raw = await exchange.read()
         return self.read(exchange, raw)
 
 

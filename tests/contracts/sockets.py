@@ -14,7 +14,8 @@ _LAST = ("complete", "error", "cancelled", "refused")
 class SocketExchange:
     """The messages of one connection, as lines of JSON: `read` gives them as one list, up to the one that ends a run.
 
-    `status` is that of the handshake where it was refused, and of the first message that is.
+    `status` is that of the handshake where it was refused, and of the first message that is; `headers` have the run's id
+    as answers do, and the code of a `close` by the app.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class SocketExchange:
             case "websocket.accept":
                 self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
             case "websocket.close":
+                self.headers["close"] = str(message["code"])
                 self._end()
             case _:
                 self._hear(message["text"])
