@@ -17,9 +17,7 @@ from tests.telemetry.collector import collecting, tree
 
 
 @each()
-async def test_an_invocation_counts_once(
-    front: FrontEnd, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_invocation_counts_once(front: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with running(served(ScriptedAgent(["a", "b"]))) as app:
         answer = await front.tell(app, "hi")

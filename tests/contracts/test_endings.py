@@ -44,7 +44,11 @@ def _stop(front: FrontEnd, run_id: str) -> tuple[str, str, Any]:
     if isinstance(front, Responses):
         return "POST", f"/v1/responses/resp_{run_id}/cancel", b""
     method = "tasks/cancel" if front.name == "a2a 0.3" else "CancelTask"
-    return "POST", front.path, {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"id": run_id}}
+    return (
+        "POST",
+        front.path,
+        {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"id": run_id}},
+    )
 
 
 async def _cancelled(front: FrontEnd, how: Any) -> Answer:

@@ -1,0 +1,160 @@
+"""Agents that ask: the question is told, answered on the same front end or with `POST /runs/{run_id}/resume`, and the run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
+
+from dockrion.events.context import StreamContext
+from dockrion.testing import post, running
+from dockrion.testing import request as request_of
+from tests.adapters.graphs import State, agent_of, graph_of
+from tests.contracts.front_ends import (
+    KEPT,
+    SECONDS,
+    Answer,
+    Completions,
+    FrontEnd,
+    Mcp,
+    Responses,
+    each,
+    served,
+)
+
+
+async def asks(payload: Any, context: StreamContext) -> Any:
+    yield "Well. "
+    yield f"You said {await context.ask('Really?')}."
+
+
+async def asks_twice(payload: Any, context: StreamContext) -> Any:
+    first, second = await asyncio.gather(context.ask("A?"), context.ask("B?"))
+    yield f"You said {first} and {second}."
+
+
+async def graph() -> Any:
+    def node(state: State) -> dict[str, Any]:
+        return {"notes": [f"You said {interrupt('Really?')}."]}
+
+    return await agent_of(graph_of(node, checkpointer=InMemorySaver()))
+
+
+async def made(agent: str) -> Any:
+    return await graph() if agent == "graph" else asks
+
+
+def is_asked(front: FrontEnd, answer: Answer, question: str) -> bool:
+    """Whether a front end says so: OpenAI's protocols have questions as text."""
+    heard = answer.heard
+    if isinstance(front, Completions | Responses):
+        return heard.ended == "complete" and heard.text.endswith(question)
+    return heard.ended == "interrupt" and question in [one.value for one in heard.questions]
+
+
+async def ended(app: Any, run_id: str) -> Any:
+    with anyio.fail_after(SECONDS):
+        while True:
+            async with request_of(app, "GET", f"/runs/{run_id}") as exchange:
+                record = await exchange.json()
+            if record["status"] in ("COMPLETED", "FAILED", "CANCELLED"):
+                return record
+
+
+@each()
+@pytest.mark.parametrize("agent", ["handler", "graph"])
+@pytest.mark.parametrize("streaming", [{}, KEPT], ids=["alone", "kept"])
+async def test_a_question_is_answered_with_a_resume(
+    front: FrontEnd, agent: str, streaming: Any
+) -> None:
+    async with running(served(await made(agent), streaming=streaming)) as app:
+        asked = await front.tell(app, "hi")
+        assert is_asked(front, asked, "Really?"), asked.raw
+        async with post(app, f"/runs/{asked.run_id}/resume", "yes") as exchange:
+            assert (await exchange.json())["run_id"] == asked.run_id
+        record = await ended(app, asked.run_id)
+    assert record["status"] == "COMPLETED"
+    assert "You said yes." in str(record["output"])
+
+
+@each(lambda front: front.answers)
+@pytest.mark.parametrize("agent", ["handler", "graph"])
+@pytest.mark.parametrize("streaming", [{}, KEPT], ids=["alone", "kept"])
+async def test_a_question_is_answered_where_it_was_asked(
+    front: FrontEnd, agent: str, streaming: Any
+) -> None:
+    async with running(served(await made(agent), streaming=streaming)) as app:
+        asked = await front.tell(app, "hi")
+        rest = await front.tell(app, front.answer(asked, ["yes"]))
+        again = await front.tell(app, front.answer(asked, ["no"]))
+        record = await ended(app, asked.run_id)
+    assert rest.run_id == asked.run_id
+    assert rest.heard.ended == "complete"
+    said = rest.heard.text if agent == "handler" else rest.raw.decode()
+    assert "You said yes." in said
+    assert "You said yes." in str(record["output"])
+    # Who calls with the same answers once more hears at most what became of it.
+    assert "You said no" not in again.everything
+
+
+@each(lambda front: front.answers)
+@pytest.mark.parametrize("streaming", [{}, KEPT], ids=["alone", "kept"])
+async def test_two_questions_are_answered_at_once(front: FrontEnd, streaming: Any) -> None:
+    async with running(served(asks_twice, streaming=streaming)) as app:
+        asked = await front.tell(app, "hi")
+        assert sorted(one.value for one in asked.heard.questions) == ["A?", "B?"]
+        values = ["a" if one.value == "A?" else "b" for one in asked.heard.questions]
+        rest = await front.tell(app, front.answer(asked, values))
+    assert rest.heard.ended == "complete"
+    assert rest.heard.text.endswith("You said a and b.")
+
+
+class SpeaksBeside:
+    """Asks, and says something while the question is open."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.spoke = asyncio.Event()
+
+    async def __call__(self, payload: Any, context: StreamContext) -> Any:
+        await context.emit_token("Well. ")
+        asking = asyncio.ensure_future(context.ask("Really?"))
+        await self.asked.wait()
+        await context.emit_token("Beside. ")
+        self.spoke.set()
+        await context.emit_token(f"You said {await asking}.")
+
+
+@each(lambda front: front.answers and front.returns)
+async def test_a_question_stays_open_whatever_is_said_beside_it(front: FrontEnd) -> None:
+    agent = SpeaksBeside()
+    async with running(served(agent, streaming=KEPT)) as app:
+        first = await front.tell(app, "hi")
+        assert is_asked(front, first, "Really?")
+        agent.asked.set()
+        await agent.spoke.wait()
+        await stored(app, first.run_id, "Beside. ")
+        cursor = first.heard.cursors[0]
+        asked = await front.tell(app, front.come_back("hi", cursor))
+        assert is_asked(front, asked, "Really?"), asked.raw
+        rest = await front.tell(app, front.answer(asked, ["yes"]))
+        record = await ended(app, first.run_id)
+    assert record["status"] == "COMPLETED"
+    assert rest.heard.ended == "complete"
+    if not isinstance(front, Mcp):
+        assert "Beside. " in asked.heard.text
+        assert rest.heard.text.endswith("You said yes.")
+        assert "Beside" not in rest.heard.text
+
+
+async def stored(app: Any, run_id: str, text: str) -> None:
+    """Wait until a run that goes on has an event."""
+    with anyio.fail_after(SECONDS):
+        async with request_of(app, "GET", f"/runs/{run_id}/events") as exchange:
+            got = b""
+            while text.encode() not in got:
+                got += await exchange.receive()
