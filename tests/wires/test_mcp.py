@@ -130,6 +130,12 @@ TOLD = st.builds(
 )
 
 
+def test_progress_goes_on_beyond_the_whole_in_one_batch() -> None:
+    said: list[Event] = [Progress("p", 0.999998), *[Token(str(n)) for n in range(4)]]
+    told = [one["params"]["progress"] for one in messages(wire_of(tokens=True), *said)]
+    assert told == [0.999998, 0.999999, 1, 1.000001, 1.000002]
+
+
 @given(EVENTS, TOLD, st.booleans(), st.data())
 def test_how_events_are_cut_changes_no_byte(
     events: list[Event], told: Told, cursors: bool, data: st.DataObject

@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 
 from dockrion.events.jsonable import encode_text
 from dockrion.events.model import Batch, Event, Started, Token
+from dockrion.wires import ai_sdk_chunks, mcp_events
+from dockrion.wires.a2a_tasks import A2aWire
+from dockrion.wires.a2a_words import Words
 from dockrion.wires.ag_ui_events import AgUiWire, Told
+from dockrion.wires.ai_sdk_chunks import AiSdkWire
 from dockrion.wires.base import Wire, WireRun
+from dockrion.wires.mcp_events import McpWire
 from dockrion.wires.openai_chat import ChatWire
 from dockrion.wires.openai_items import ResponsesWire
 from dockrion.wires.texts import frames_of
 from tests.wires.kit import chat_of, run_of
+from tests.wires.test_mcp import tool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +33,11 @@ WIRES: dict[str, Callable[[WireRun], Wire]] = {
     "ag-ui": lambda run: AgUiWire(CHAT, run, Told()),
     "chat completions": lambda run: ChatWire(CHAT, run, with_usage=False),
     "responses": lambda run: ResponsesWire(CHAT, run, "resp_r_1", echo={}),
+    "ai-sdk": lambda run: AiSdkWire(CHAT, run, ai_sdk_chunks.Told()),
+    "a2a": lambda run: A2aWire(CHAT, run, Words(legacy=False, request_id="q")),
+    "mcp": lambda run: McpWire(
+        tool_of(), run, mcp_events.Told(1, "p", tokens=True), can_be_answered=True, stamp={}
+    ),
 }
 texts = st.sampled_from(["a", "%", "%b%d", "\n", "é", '"', "\ud800"])
 tokens = st.builds(
@@ -43,6 +54,12 @@ def test_each_text_has_its_frame(said: list[str]) -> None:
     assert frames_of(b"<%b>", said) == b"".join(b"<%b>" % encode_text(text) for text in said)
     numbered = frames_of(b"<%b %d>", said, 3)
     assert numbered == b"".join(b"<%b %d>" % (encode_text(t), n) for n, t in enumerate(said, 3))
+    counted = frames_of(b"<%02d %b>", said, count=98)
+    assert counted == b"".join(b"<%02d %b>" % (n, encode_text(t)) for n, t in enumerate(said, 98))
+    both = frames_of(b"<%d %b %d>", said, 3, count=1)
+    assert both == b"".join(
+        b"<%d %b %d>" % (n, encode_text(t), n + 2) for n, t in enumerate(said, 1)
+    )
 
 
 @pytest.mark.parametrize("name", WIRES)
@@ -80,4 +97,8 @@ def _said(body: bytes) -> str:
             said += one["delta"]["content"]
         if isinstance(data.get("delta"), str):
             said += data["delta"]
+        if "params" in data:
+            said += data["params"]["message"]
+        if "artifactUpdate" in data.get("result", {}):
+            said += data["result"]["artifactUpdate"]["artifact"]["parts"][0]["text"]
     return said

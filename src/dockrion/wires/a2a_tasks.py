@@ -8,7 +8,7 @@ import msgspec
 
 from dockrion.errors import DockrionError
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -31,10 +31,9 @@ from dockrion.wires.a2a_rpc import error_answer
 from dockrion.wires.a2a_words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text
+from dockrion.wires.texts import Channel, frames_of, take
 
 _REJECTS: Final = "POLICY_VIOLATION"
-
-Channel = tuple[str | None, str | None]
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -99,7 +98,7 @@ class A2aWire:
         self.waits_for(known.questions)
         self._say_task()
         if self._cursor is not None and self._parts:
-            self._parts[-1] = _with_cursor(self._parts[-1], self._cursor % self._sequence)
+            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
         rest = batch.events[count:]
         told = self._taken()
         return told + self._encoded(Batch(rest, known.events, batch.timestamp)) if rest else told
@@ -150,38 +149,30 @@ class A2aWire:
             self._begun = True
             self._since = batch.timestamp
             self._say_task()
-        parts, texts, cursor = self._parts, self._open, self._cursor
         self._sequence = batch.first
-        room = self._room
-        for event in batch.events:
-            told = len(parts)
-            text = None
-            if type(event) is Token and not self._asked:
-                text = texts.get((event.node, event.message_id))
-            if (
-                text is not None
-                and type(event) is Token
-                and event.content
-                and event.finish_reason is None
-            ):
-                # By far the most: a text goes on.
-                content = event.content
-                room -= len(content)
-                if room >= 0:
-                    text.pieces.append(content)
-                if text.frame:
-                    said = encode_text(content)
-                    parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
-            else:
-                self._room = room
-                self._take(event)
-                room = self._room
-                if cursor is not None and len(parts) > told:
-                    parts[-1] = _with_cursor(parts[-1], cursor % self._sequence)
-            self._sequence += 1
-        self._room = room
+        take(batch.events, texts=self._go_on, other=self._follow)
         self._sequence -= 1
         return self._taken()
+
+    def _go_on(self, channel: Channel, texts: list[str]) -> None:
+        """Take events in a row whose texts are of one artifact: by far the most."""
+        if self._asked or channel not in self._open:
+            self._follow(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
+        if texts:
+            first = self._sequence
+            self._sequence += len(texts)
+            text = self._open[channel]
+            self._keep(text, texts)
+            if text.frame:
+                cursor = None if self._cursor is None else first
+                self._parts.append(frames_of(text.frame, texts, cursor))
+
+    def _follow(self, event: Event) -> None:
+        told = len(self._parts)
+        self._take(event)
+        if self._cursor is not None and len(self._parts) > told:
+            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        self._sequence += 1
 
     def _take(self, event: Event) -> None:
         if self._asked and type(event) is not Interrupt:
@@ -266,11 +257,11 @@ class A2aWire:
         if token.content:
             if text is None:
                 text = self._open[channel] = self._begin(token)
-                self._keep(text, token.content)
+                self._keep(text, [token.content])
                 if self._modes.text:
                     self._say_artifact({"artifact": text.artifact(self._words, token.content)})
             else:
-                self._keep(text, token.content)
+                self._keep(text, [token.content])
                 self._say_more(text, token.content)
         if token.finish_reason is not None:
             self._close(channel)
@@ -286,10 +277,12 @@ class A2aWire:
             text.frame = sse.frame(data, event_id=self._cursor)
         return text
 
-    def _keep(self, text: Text, content: str) -> None:
-        # What is over the limit of an output is in none either.
-        self._room -= len(content)
-        if self._room >= 0:
+    def _keep(self, text: Text, texts: list[str]) -> None:
+        for content in texts:
+            self._room -= len(content)
+            if self._room < 0:
+                # What is over the limit of an output is in none either.
+                return
             text.pieces.append(content)
 
     def _say_more(self, text: Text, content: str, *, last: bool = False) -> None:
@@ -351,7 +344,3 @@ def _in_words(event: Event) -> str:
             return name
         case _:
             return ""
-
-
-def _with_cursor(frame: bytes, cursor: bytes) -> bytes:
-    return frame[:-1] + b"id: " + cursor + b"\n\n"

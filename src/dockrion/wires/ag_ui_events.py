@@ -28,7 +28,7 @@ from dockrion.events.model import (
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
 from dockrion.wires.questions import QuestionId
-from dockrion.wires.texts import frames_of
+from dockrion.wires.texts import Channel, frames_of, take
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
@@ -36,8 +36,6 @@ STATE: Final = "state"
 STATE_DELTA: Final = "state_delta"
 # Whose output is a state.
 _GRAPHS: Final = "langgraph"
-
-Channel = tuple[str | None, str | None]
 
 
 class Told(NamedTuple):
@@ -81,20 +79,7 @@ class AgUiWire:
             self._begun = True
             self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
         self._sequence = batch.first
-        node = message_id = None
-        texts: list[str] = []
-        for event in batch.events:
-            if type(event) is Token and event.content and event.finish_reason is None:
-                if event.node != node or event.message_id != message_id:
-                    self._go_on((node, message_id), texts)
-                    texts = []
-                    node, message_id = event.node, event.message_id
-                texts.append(event.content)
-            else:
-                self._go_on((node, message_id), texts)
-                texts = []
-                self._tell(event)
-        self._go_on((node, message_id), texts)
+        take(batch.events, texts=self._go_on, other=self._tell)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -115,8 +100,8 @@ class AgUiWire:
         return self._taken()
 
     def _go_on(self, channel: Channel, texts: list[str]) -> None:
-        """Take events in a row whose texts are of one message, if there are any: by far the most."""
-        if texts and (self._asked or channel not in self._messages):
+        """Take events in a row whose texts are of one message: by far the most."""
+        if self._asked or channel not in self._messages:
             self._tell(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
         if texts:
             first = self._sequence

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, assert_never, cast
 import msgspec
 
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -28,12 +28,11 @@ from dockrion.events.model import (
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
 from dockrion.wires.questions import Answer, QuestionId
+from dockrion.wires.texts import Channel, frames_of, take
 
 # What the agent's questions are to the page: calls of a tool that its user is to carry out.
 QUESTION: Final = "question"
 _DONE: Final = sse.frame(b"[DONE]")
-
-Channel = tuple[str | None, str | None]
 
 
 class UiAnswer(Answer, frozen=True):
@@ -87,30 +86,8 @@ class AiSdkWire:
         self._asked: list[str] = []
 
     def encode(self, batch: Batch) -> bytes:
-        parts, texts, cursor = self._parts, self._texts, self._cursor
         self._sequence = batch.first
-        opening = 0
-        if not self._begun:
-            self._begin()
-            opening = len(parts)
-        for event in batch.events:
-            text = texts.get((event.node, event.message_id)) if type(event) is Token else None
-            if (
-                text is not None
-                and type(event) is Token
-                and event.content
-                and event.finish_reason is None
-            ):
-                # By far the most: a text goes on.
-                said = encode_text(event.content)
-                parts.append(text.frame % (said if cursor is None else (said, self._sequence)))
-            else:
-                # What begins the message is told with its first event.
-                told, opening = len(parts) - opening, 0
-                self._take(event)
-                if cursor is not None and len(parts) > told:
-                    parts[-1] = sse.with_id(parts[-1], cursor % self._sequence)
-            self._sequence += 1
+        take(batch.events, texts=self._speak_on, other=self._tell)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -120,6 +97,26 @@ class AiSdkWire:
         self._close_texts()
         self._finish("tool-calls", {})
         return self._taken()
+
+    def _speak_on(self, channel: Channel, texts: list[str]) -> None:
+        """Take events in a row whose texts are of one part: by far the most."""
+        if channel not in self._texts:
+            self._tell(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
+        if texts:
+            first = self._sequence
+            self._sequence += len(texts)
+            frame = self._texts[channel].frame
+            self._parts.append(frames_of(frame, texts, None if self._cursor is None else first))
+
+    def _tell(self, event: Event) -> None:
+        told = len(self._parts)
+        if not self._begun:
+            # What begins the message is told with its first event.
+            self._begin()
+        self._take(event)
+        if self._cursor is not None and len(self._parts) > told:
+            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        self._sequence += 1
 
     def _begin(self) -> None:
         self._begun = True

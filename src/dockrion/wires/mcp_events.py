@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from dockrion.events import sse
-from dockrion.events.jsonable import encode, encode_text
+from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -28,6 +28,7 @@ from dockrion.events.model import (
 from dockrion.wires.base import WireRun
 from dockrion.wires.mcp_rpc import RequestId
 from dockrion.wires.mcp_tool import Question, Tool, failure, form, required, unanswered
+from dockrion.wires.texts import Channel, frames_of, take
 
 # Progress is counted in millionths of the whole, and every message is one ahead of the last, as MCP has it.
 _WHOLE: Final = 1_000_000
@@ -103,31 +104,17 @@ class McpWire:
         self._progress = 0
         token = told.progress_token
         self._tells = token is not None and run.streams
+        self._tells_tokens = self._tells and told.tokens
         # In place of a `%` of the token's stand two, since the frame is filled.
         params = encode({"progressToken": token})[:-1].replace(b"%", b"%%")
-        head = b'{"jsonrpc":"2.0","method":"notifications/progress","params":' + params
-        message = head + b',"progress":%d.%06d,"total":1,"message":%b}}'
-        self._frame = sse.frame(message, event_id=self._cursor)
-        self._tells_tokens = self._tells and told.tokens
+        self._head = b'{"jsonrpc":"2.0","method":"notifications/progress","params":' + params
+        # For progress within one whole, which takes very long to get over.
+        self._whole = 0
+        self._frame = self._frame_within(0)
 
     def encode(self, batch: Batch) -> bytes:
-        self.position = position = batch.first
-        parts, frame, has_cursor = self._parts, self._frame, self._cursor is not None
-        tells_tokens = self._tells_tokens
-        for event in batch.events:
-            if type(event) is not Token:
-                self.position = position
-                self._take(event)
-            elif tells_tokens and event.content:
-                # By far the most: as `_tell`, without a call.
-                self._progress = told = self._progress + 1
-                text = encode_text(event.content)
-                if has_cursor:
-                    parts.append(frame % (told // _WHOLE, told % _WHOLE, text, position))
-                else:
-                    parts.append(frame % (told // _WHOLE, told % _WHOLE, text))
-            position += 1
-        self.position = position
+        self.position = batch.first
+        take(batch.events, texts=self._go_on, other=self._follow)
         return self._taken()
 
     def heartbeat(self) -> bytes:
@@ -164,8 +151,21 @@ class McpWire:
     def is_answered(self) -> bool:
         return self._result is not None
 
+    def _go_on(self, _channel: Channel, texts: list[str]) -> None:
+        """Take tokens in a row: by far the most."""
+        if self._tells_tokens:
+            self._say(texts)
+        self.position += len(texts)
+
+    def _follow(self, event: Event) -> None:
+        self._take(event)
+        self.position += 1
+
     def _take(self, event: Event) -> None:
         match event:
+            case Token(content=content):
+                if self._tells_tokens and content:
+                    self._say([content])
             case Started():
                 if self._cursor is not None and self.told.primes:
                     cursor = self._cursor % self.position
@@ -201,16 +201,25 @@ class McpWire:
 
     def _tell(self, message: str) -> None:
         if self._tells:
-            self._say(encode_text(message))
+            self._say([message])
 
-    def _say(self, message: bytes) -> None:
-        self._progress += 1
-        whole, part = divmod(self._progress, _WHOLE)
-        cursor = self._cursor
-        if cursor is None:
-            self._parts.append(self._frame % (whole, part, message))
-        else:
-            self._parts.append(self._frame % (whole, part, message, self.position))
+    def _say(self, texts: list[str]) -> None:
+        """Tell of events in a row, the first of which is at `position`."""
+        first = self.position
+        while texts:
+            whole, part = divmod(self._progress + 1, _WHOLE)
+            if whole != self._whole:
+                self._whole, self._frame = whole, self._frame_within(whole)
+            some, texts = texts[: _WHOLE - part], texts[_WHOLE - part :]
+            at = None if self._cursor is None else first
+            self._parts.append(frames_of(self._frame, some, at, count=part))
+            self._progress += len(some)
+            first += len(some)
+
+    def _frame_within(self, whole: int) -> bytes:
+        progress = b',"progress":%d.' % whole
+        message = self._head + progress + b'%06d,"total":1,"message":%b}}'
+        return sse.frame(message, event_id=self._cursor)
 
     def _respond(self, result: dict[str, Any], *, at: int) -> None:
         if self._streams:
