@@ -28,6 +28,7 @@ def test_versions_are_those_that_are_tried() -> None:
         ("ai", "npm"),
         ("mcp", "PyPI"),
         ("@modelcontextprotocol/sdk", "npm"),
+        ("@modelcontextprotocol/client", "npm"),
         ("a2a-sdk", "PyPI"),
         ("@a2a-js/sdk", "npm"),
         ("websockets", "PyPI"),

@@ -1,4 +1,6 @@
-"""The real client of MCP for JavaScript, `@modelcontextprotocol/sdk` from npm, against a real server."""
+"""The real clients of MCP for JavaScript against a real server: `@modelcontextprotocol/sdk` from npm, which begins with
+a handshake, and `@modelcontextprotocol/client`, which knows the newest revision too.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +34,36 @@ def tooling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     one.kill()
 
 
-@pytest.fixture(scope="module")
-def seen(tooling: Server, server: StartServer) -> dict[str, Any]:
-    """What the client has seen; the run that it gave up has ended by then."""
+CLIENTS_AND_REVISIONS = [
+    ("sdk", "2025-11-25"),
+    ("client", "2025-11-25"),
+    ("client", "2026-07-28"),
+]
+
+
+@pytest.fixture(scope="module", params=CLIENTS_AND_REVISIONS, ids=" ".join)
+def seen(request: pytest.FixtureRequest, tooling: Server, server: StartServer) -> dict[str, Any]:
+    """What a client has seen; the run that it gave up has ended by then."""
+    client, revision = request.param
     strung = server(agent_source("puppet"), expose=EXPOSE)
+    guarded = server(
+        agent_source("tooling"),
+        expose=EXPOSE,
+        auth={"mode": "none", "rate_limits": {"default": "2/day"}},
+        policies={"safety": {"redact_patterns": ["secret[0-9]+"], "block_prompt_injection": True}},
+        # One for each client, who is known by its address alone.
+        metadata={"version": f"{client}, {revision}"},
+    )
+    (tooling.folder / "calls").write_text("")
     with cutting(tooling.port, [400] * 6) as cut, Puppet() as puppet:
         told = {
+            "client": client,
+            "revision": revision,
             "url": tooling.url,
             "key": KEY,
             "cutting": cut,
             "strung": strung.url,
+            "guarded": guarded.url,
             "port": puppet.payload["puppet"],
         }
         process = subprocess.Popen(
@@ -64,7 +86,8 @@ def seen(tooling: Server, server: StartServer) -> dict[str, Any]:
         finally:
             process.kill()
     assert process.returncode == 0, err
-    return json.loads(out)
+    calls = (tooling.folder / "calls").read_text().splitlines()
+    return {**json.loads(out), "revision": revision, "calls": [json.loads(one) for one in calls]}
 
 
 def text_of(seen: dict[str, Any]) -> str:
@@ -72,10 +95,16 @@ def text_of(seen: dict[str, Any]) -> str:
     return content["text"]
 
 
+def is_newest(seen: dict[str, Any]) -> bool:
+    return seen["revision"] == "2026-07-28"
+
+
 def test_the_agent_is_the_one_tool(seen: dict[str, Any]) -> None:
     [tool] = seen["listed"]["tools"]
     assert (tool["name"], tool["inputSchema"]) == ("e2e", INPUT)
     assert seen["listed"]["server"]["name"] == "e2e"
+    # The older package does not tell.
+    assert seen["listed"].get("revision", seen["revision"]) == seen["revision"]
 
 
 def test_a_call_tells_its_progress_and_gives_text_and_output(seen: dict[str, Any]) -> None:
@@ -95,7 +124,8 @@ def test_what_goes_wrong_is_a_result_for_the_model(seen: dict[str, Any]) -> None
 def test_a_caller_without_the_key_is_told_so(seen: dict[str, Any]) -> None:
     code, message = seen["refused"]["error"]
     assert code == 401
-    assert "API key required" in message
+    # In the newest revision the client has words of its own.
+    assert ("requires authorization" if is_newest(seen) else "API key required") in message
     assert "error" not in seen["pinged"]
 
 
@@ -115,6 +145,25 @@ def test_a_cut_connection_loses_nothing(seen: dict[str, Any]) -> None:
         part for number, word in enumerate(words, 1) for part in (f"word {number}", f"{word} ")
     ]
     assert "SSE stream disconnected: TypeError: terminated" in cut["errors"]
+
+
+def test_no_call_runs_the_agent_twice(seen: dict[str, Any]) -> None:
+    asked = [call.get("do", "") for call in seen["calls"]]
+    assert asked == ["", "fail", "ask", "both", "ask", "ask", ""]
+
+
+def test_nothing_of_a_match_leaves(seen: dict[str, Any]) -> None:
+    assert text_of(seen["redacted"]) == "a [REDACTED] b "
+    told = "".join(message for *_, message in seen["redacted"]["told"])
+    assert "[REDACTED]" in told
+    assert "secret" not in told
+    assert text_of(seen["injected"]).startswith("POLICY_VIOLATION: ")
+
+
+def test_whoever_calls_too_often_is_told_so(seen: dict[str, Any]) -> None:
+    code, message = seen["limited"]["error"]
+    assert code == 429
+    assert "Too many calls: 2 per day are allowed." in message
 
 
 def test_a_call_that_is_given_up_stops_the_agent(seen: dict[str, Any]) -> None:
