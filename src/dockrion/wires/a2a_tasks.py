@@ -278,10 +278,15 @@ class A2aWire:
         return text
 
     def _keep(self, text: Text, texts: list[str]) -> None:
+        room = self._room
+        self._room -= sum(map(len, texts))
+        if self._room >= 0:
+            text.pieces += texts
+            return
+        # What is over the limit of an output is in none either.
         for content in texts:
-            self._room -= len(content)
-            if self._room < 0:
-                # What is over the limit of an output is in none either.
+            room -= len(content)
+            if room < 0:
                 return
             text.pieces.append(content)
 

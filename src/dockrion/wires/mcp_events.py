@@ -108,9 +108,9 @@ class McpWire:
         # In place of a `%` of the token's stand two, since the frame is filled.
         params = encode({"progressToken": token})[:-1].replace(b"%", b"%%")
         self._head = b'{"jsonrpc":"2.0","method":"notifications/progress","params":' + params
-        # For progress within one whole, which takes very long to get over.
-        self._whole = 0
-        self._frame = self._frame_within(0)
+        # For progress that is written as a number over `_from`, up to before `_until`.
+        self._frame = b""
+        self._from = self._until = 0
 
     def encode(self, batch: Batch) -> bytes:
         self.position = batch.first
@@ -207,19 +207,25 @@ class McpWire:
         """Tell of events in a row, the first of which is at `position`."""
         first = self.position
         while texts:
-            whole, part = divmod(self._progress + 1, _WHOLE)
-            if whole != self._whole:
-                self._whole, self._frame = whole, self._frame_within(whole)
-            some, texts = texts[: _WHOLE - part], texts[_WHOLE - part :]
+            count = self._progress + 1
+            if count >= self._until:
+                self._frame_from(count)
+            room = self._until - count
+            some, texts = texts[:room], texts[room:]
             at = None if self._cursor is None else first
-            self._parts.append(frames_of(self._frame, some, at, count=part))
+            self._parts.append(frames_of(self._frame, some, at, count=count - self._from))
             self._progress += len(some)
             first += len(some)
 
-    def _frame_within(self, whole: int) -> bytes:
-        progress = b',"progress":%d.' % whole
-        message = self._head + progress + b'%06d,"total":1,"message":%b}}'
-        return sse.frame(message, event_id=self._cursor)
+    def _frame_from(self, count: int) -> None:
+        """Write the point and the zeros behind it into the frame: plain numbers are much cheaper to format."""
+        whole, part = divmod(count, _WHOLE)
+        digits = len(str(part))
+        self._from = whole * _WHOLE
+        self._until = self._from + 10**digits
+        zeros = b"0" * (len(str(_WHOLE - 1)) - digits)
+        message = self._head + b',"progress":%d.%b%%d,"total":1,"message":%%b}}' % (whole, zeros)
+        self._frame = sse.frame(message, event_id=self._cursor)
 
     def _respond(self, result: dict[str, Any], *, at: int) -> None:
         if self._streams:

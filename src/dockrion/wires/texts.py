@@ -19,10 +19,12 @@ def frames_of(
 
     With `count`, it has one in front of it too, for a number that goes on from there.
     """
-    if len(texts) == 1 and count is None:
+    if len(texts) == 1:
         # As models write them.
         text = encode_text(texts[0])
-        return frame % (text if first is None else (text, first))
+        if count is None:
+            return frame % (text if first is None else (text, first))
+        return frame % ((count, text) if first is None else (count, text, first))
     columns: list[Sequence[Any]] = [encode_texts(texts)]
     if count is not None:
         columns.insert(0, range(count, count + len(texts)))
