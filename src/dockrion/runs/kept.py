@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
-from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -100,9 +99,11 @@ class KeptEvents:
         """Return what is there from sequence `start` on, or a part of it; nothing when nothing is."""
         if start >= self.end:
             return []
-        place = self._find(start)
+        entries = self._entries
         found: list[Entry] = []
-        for entry in islice(self._entries, place, None):
+        # By place: an iterator would walk to the newest ones, which are mostly wanted, from the oldest.
+        for place in range(self._find(start), len(entries)):
+            entry = entries[place]
             max_bytes -= len(entry.body)
             if found and max_bytes < 0:
                 break
