@@ -84,6 +84,8 @@ class KeptEvents:
 
     def trim(self, floor: int | None = None) -> None:
         """Let go of what is over the bounds, but of nothing from `floor` on."""
+        if self.end - self.first <= self._max_events and self.weight <= self._max_bytes:
+            return
         entries = self._entries
         floor = self.end if floor is None else floor
         first = max(self.first, min(self.end - self._max_events, floor))
