@@ -119,7 +119,7 @@ async def test_an_agent_that_fails_is_an_error_that_no_client_tries_again(
         "error": {
             "message": "ValueError: no",
             "type": "server_error",
-            "param": None,
+            "param": "",
             "code": "AGENT_EXECUTION_ERROR",
         }
     }

@@ -15,6 +15,8 @@ COMPLETION: TypeAdapter[Any] = TypeAdapter(ChatCompletion)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 MODEL: TypeAdapter[Any] = TypeAdapter(Model)
 RESPONSE: TypeAdapter[Any] = TypeAdapter(Response)
+# Fields of a response that the API has and the package's types lack.
+UNTYPED = {"frequency_penalty", "presence_penalty", "store"}
 
 
 def unknown(value: Any, at: str = "") -> Iterator[str]:
@@ -22,7 +24,8 @@ def unknown(value: Any, at: str = "") -> Iterator[str]:
     match value:
         case BaseModel():
             for name in value.model_extra or {}:
-                yield f"{at}.{name}"
+                if not (isinstance(value, Response) and name in UNTYPED):
+                    yield f"{at}.{name}"
             for name in type(value).model_fields:
                 yield from unknown(getattr(value, name), f"{at}.{name}")
         case list():

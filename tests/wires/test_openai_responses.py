@@ -133,6 +133,19 @@ def test_an_output_that_was_cut_is_incomplete() -> None:
     assert last.json()["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
+def test_a_response_says_whether_it_is_kept_and_when_it_was_complete() -> None:
+    call = Responses(chat_of()).read({"input": "hi", "background": True, "conversation": "c"})
+    for kept in (True, False):
+        wire = call.wire(run_of(cursors=kept))
+        first, *_, last = told(wire, START, Complete({"content": "x"}, 0.1, {}))
+        before, after = (event.json()["response"] for event in (first, last))
+        assert (after["store"], after["background"]) == (kept, True)
+        assert after["conversation"] == {"id": "c"}
+        assert (before["completed_at"], after["completed_at"]) == (None, after["created_at"])
+    failed = told(wire_of(), START, Failed("no", "TIMEOUT"))[-1].json()["response"]
+    assert (failed["completed_at"], failed["background"], failed["store"]) == (None, False, False)
+
+
 def test_without_tokens_the_output_is_the_reply() -> None:
     events = told(wire_of(), START, Complete({"content": "x"}, 0.1, {}))
     [item] = events[-1].json()["response"]["output"]

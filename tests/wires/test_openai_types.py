@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from openai.types.responses import Response
 from pydantic import ValidationError
 
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed
@@ -59,6 +60,20 @@ def test_a_stream_of_a_response(end: str) -> None:
             data["response"] = with_a_code_of_theirs(data["response"])
         assert check(EVENT, json.dumps(data)).type == event.event
     check(RESPONSE, json.dumps(with_a_code_of_theirs(wire.answer())))
+
+
+def test_a_response_has_each_field_but_those_of_services_that_are_not_here() -> None:
+    wire = ResponsesWire(chat_of(), run_of(), "resp_r_1", echo={})
+    elsewhere = {
+        "access_programs",
+        "image",
+        "input_transformations",
+        "moderation",
+        "prompt_cache_diagnostics",
+        "prompt_cache_options",
+        "tool_usage",
+    }
+    assert set(Response.model_fields) - set(wire.answer()) == elsewhere
 
 
 def test_what_the_types_do_not_know_is_found() -> None:

@@ -30,6 +30,29 @@ from dockrion.wires.openai_parts import failure_of, seconds_of
 from dockrion.wires.texts import frames_of
 
 _DELTA: Final = "response.output_text.delta"
+# Fields that say how a model was steered, which an agent is not: each at the value that changes nothing. Clients that
+# read strictly want them all.
+_STEERED: Final[Mapping[str, Any]] = {
+    "frequency_penalty": 0,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "parallel_tool_calls": True,
+    "presence_penalty": 0,
+    "prompt": None,
+    "prompt_cache_key": None,
+    "prompt_cache_retention": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "temperature": 1,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1,
+    "truncation": "disabled",
+    "user": None,
+}
 
 Item = dict[str, Any]
 
@@ -50,14 +73,18 @@ class ResponsesWire:
         response_id: str,
         *,
         echo: Mapping[str, Any],
+        background: bool = False,
         starting_after: int = -1,
     ) -> None:
         self._chat = chat
         self._run_id = run.run_id
         self._id = response_id
         self._echo = dict(echo)
+        self._background = background
+        self._is_kept = run.cursors
         self._starting_after = starting_after
         self._created = 0
+        self._now = ""
         self._number = 0
         self._parts: list[bytes] = []
         self._output: list[Item] = []
@@ -76,6 +103,7 @@ class ResponsesWire:
     def encode(self, batch: Batch) -> bytes:
         if not self._created:
             self._created = seconds_of(batch.timestamp)
+        self._now = batch.timestamp
         texts: list[str] = []
         for event in batch.events:
             if type(event) is Token:
@@ -112,9 +140,13 @@ class ResponsesWire:
             }
         cut = self._status == "incomplete"
         return {
+            **_STEERED,
             "id": self._id,
             "object": "response",
+            "background": self._background,
             "created_at": self._created,
+            "completed_at": seconds_of(self._now) if self._status == "completed" else None,
+            "conversation": None,
             "status": self._status,
             "error": self._error,
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
@@ -122,12 +154,8 @@ class ResponsesWire:
             "metadata": {},
             "model": self._chat.agent,
             "output": [*self._output],
-            "parallel_tool_calls": True,
             "previous_response_id": None,
-            "temperature": None,
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": None,
+            "store": self._is_kept,
             "usage": usage,
             **self._echo,
         }

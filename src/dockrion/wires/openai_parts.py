@@ -35,13 +35,13 @@ def refusal(error: DockrionError) -> dict[str, Any]:
     }
 
 
-def _param(details: Any) -> str | None:
-    """Return the field that is wrong, where it is known."""
+def _param(details: Any) -> str:
+    """Return the field that is wrong, where it is known; some clients read no error whose `param` is null."""
     match details:
         case [{"pointer": str(pointer)}, *_]:
-            return pointer or None
+            return pointer
         case _:
-            return None
+            return ""
 
 
 def failure_of(terminal: Failed | Cancelled) -> DockrionError:

@@ -70,7 +70,12 @@ class ResponsesCall(msgspec.Struct, frozen=True, kw_only=True):
         thread_id = run.run_id if run.thread_id is None else run.thread_id
         response_id = str(ResponseId(run.run_id, thread_id))
         return ResponsesWire(
-            self.chat, run, response_id, echo=self.echo, starting_after=self.starting_after
+            self.chat,
+            run,
+            response_id,
+            echo=self.echo,
+            background=self.background,
+            starting_after=self.starting_after,
         )
 
 
@@ -95,13 +100,15 @@ class Responses:
         elif instructions is not None:
             raise wrong("instructions", f"must be a string, got {kind_of(instructions)}")
         previous = asked.get("previous_response_id")
+        conversation = _conversation(asked.get("conversation"))
         return ResponsesCall(
             chat=self._chat,
             payload=self._chat.payload(messages, field="input"),
             streams=flag_of(asked, "stream"),
             background=flag_of(asked, "background"),
-            thread_id=_thread(previous, asked.get("conversation")),
+            thread_id=_thread(previous, conversation),
             echo={
+                "conversation": None if conversation is None else {"id": conversation},
                 "instructions": instructions,
                 "metadata": asked.get("metadata") or {},
                 "previous_response_id": previous,
@@ -111,9 +118,16 @@ class Responses:
     def read_again(self, body: Any) -> ResponsesCall:  # noqa: ARG002
         return ResponsesCall(chat=self._chat)
 
-    def read_kept(self, *, streams: bool, starting_after: int) -> ResponsesCall:
+    def read_kept(
+        self, *, streams: bool, background: bool, starting_after: int = -1
+    ) -> ResponsesCall:
         """Return the call of somebody who looks at a response that is there."""
-        return ResponsesCall(chat=self._chat, streams=streams, starting_after=starting_after)
+        return ResponsesCall(
+            chat=self._chat,
+            streams=streams,
+            background=background,
+            starting_after=starting_after,
+        )
 
     def refusal(self, error: DockrionError) -> dict[str, Any]:
         return refusal(error)
@@ -155,18 +169,22 @@ def _part(part: Any) -> Any:
             return part
 
 
-def _thread(previous: Any, conversation: Any) -> str | None:
-    if previous is not None and conversation is not None:
+def _thread(previous: Any, conversation: str | None) -> str | None:
+    if previous is None:
+        return conversation
+    if conversation is not None:
         raise wrong("conversation", "cannot stand beside `previous_response_id`")
-    if previous is not None:
-        found = ResponseId.read(previous) if isinstance(previous, str) else None
-        if found is None:
-            raise wrong("previous_response_id", "is no id of a response of this server")
-        return found.thread_id
-    match conversation:
-        case None:
-            return None
-        case str() | {"id": str()}:
-            return conversation if isinstance(conversation, str) else conversation["id"]
+    found = ResponseId.read(previous) if isinstance(previous, str) else None
+    if found is None:
+        raise wrong("previous_response_id", "is no id of a response of this server")
+    return found.thread_id
+
+
+def _conversation(given: Any) -> str | None:
+    match given:
+        case None | str():
+            return given
+        case {"id": str(conversation_id)}:
+            return conversation_id
         case _:
             raise wrong("conversation", "must be an id, or an object with an `id`")

@@ -132,7 +132,11 @@ class ResponsesEndpoint(WiredEndpoint):
             record = await self._found(response_id, identity)
             if not request.streams():
                 return await self._told(record)
-            call = self._reader.read_kept(streams=True, starting_after=request.starting_after())
+            call = self._reader.read_kept(
+                streams=True,
+                background=not record.direct,
+                starting_after=request.starting_after(),
+            )
             runs = await runs_of(self.host)
             reader = runs.channels.follow(record.run_id, 0, stops_at_questions=True)
             told = Told(reader, wire_of(call, reader, thread_id=record.thread_id))
@@ -168,7 +172,7 @@ class ResponsesEndpoint(WiredEndpoint):
 
     async def _told(self, record: RunRecord) -> dict[str, Any]:
         """Return a response as it stands: what an agent that works has said so far is for those who stream."""
-        call = self._reader.read_kept(streams=False, starting_after=-1)
+        call = self._reader.read_kept(streams=False, background=not record.direct)
         if not (record.is_final or record.status is RunStatus.INTERRUPTED):
             return self._at_once(call, record)
         runs = await runs_of(self.host)
@@ -199,7 +203,7 @@ class ResponsesEndpoint(WiredEndpoint):
 
 
 def _run_of(record: RunRecord) -> WireRun:
-    return WireRun(run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False)
+    return WireRun(run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=True)
 
 
 class _Error(msgspec.Struct):

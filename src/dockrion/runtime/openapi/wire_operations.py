@@ -73,7 +73,7 @@ WIRE_SCHEMAS: Final[dict[str, Any]] = {
     "OpenAIError": closed(
         {
             "error": closed(
-                {"message": TEXT, "type": TEXT, "param": TEXT_OR_NULL, "code": TEXT},
+                {"message": TEXT, "type": TEXT, "param": TEXT, "code": TEXT},
             )
         }
     ),
