@@ -151,11 +151,18 @@ def test_a_caller_who_closes_the_stream_stops_the_agent(
         assert puppet.left(within=2) == "CancelledError"
 
 
-def test_a_caller_who_gives_up_waiting_stops_the_agent(strung_chat: Server, puppet: Puppet) -> None:
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+def test_a_caller_who_gives_up_waiting_stops_the_agent(
+    strung_chat: Server, puppet: Puppet, path: str
+) -> None:
+    said = str(puppet.payload["puppet"])
     with client_of(strung_chat.url, timeout=0.5, max_retries=0) as client:
         with pytest.raises(openai.APITimeoutError):
-            client.chat.completions.create(model="e2e", messages=say(str(puppet.payload["puppet"])))
-        assert puppet.left(within=2) == "CancelledError"
+            if path == "responses":
+                client.responses.create(model="e2e", input=said)
+            else:
+                client.chat.completions.create(model="e2e", messages=say(said))
+        assert puppet.left(within=1) == "CancelledError"
 
 
 def test_a_stream_of_chunks_that_was_cut_goes_on_after_its_last_id(served: Server) -> None:
