@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from dockrion.testing import running
 from dockrion.testing import request as request_of
+from dockrion.testing import running
 from tests.contracts.front_ends import (
     KEPT,
     SECONDS,

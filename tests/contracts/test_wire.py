@@ -8,15 +8,15 @@ import pytest
 
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
 from dockrion.testing import read_sse
-from dockrion.wires.a2a_tasks import A2aWire
-from dockrion.wires.a2a_words import Words
-from dockrion.wires.ag_ui_events import AgUiWire, Told
-from dockrion.wires.ai_sdk_chunks import AiSdkWire
-from dockrion.wires.ai_sdk_chunks import Told as Page
+from dockrion.wires.a2a.tasks import A2aWire
+from dockrion.wires.a2a.words import Words
+from dockrion.wires.ag_ui.events import AgUiWire, Told
+from dockrion.wires.ai_sdk.chunks import AiSdkWire
+from dockrion.wires.ai_sdk.chunks import Told as Page
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
-from dockrion.wires.openai_chat import ChatWire
-from dockrion.wires.openai_items import ResponsesWire
+from dockrion.wires.openai.chat import ChatWire
+from dockrion.wires.openai.items import ResponsesWire
 from tests.wires.kit import EVERYTHING, chat_of, run_of
 
 TIME = "2026-11-24T11:00:00.000Z"

@@ -23,7 +23,7 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
-from dockrion.wires.ai_sdk_chunks import AiSdkWire, Told
+from dockrion.wires.ai_sdk.chunks import AiSdkWire, Told
 
 from .cutting import cutting
 from .puppet import Puppet

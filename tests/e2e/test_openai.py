@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import openai
 import pytest
-from tests.wires.openai_types import COMPLETION, MODEL, RESPONSE, check, with_a_code_of_theirs
+from tests.wires.openai.types import COMPLETION, MODEL, RESPONSE, check, with_a_code_of_theirs
 
 from dockrion import Client
 

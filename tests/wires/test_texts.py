@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from dockrion.events.jsonable import encode_text
 from dockrion.events.model import Batch, Event, Started, Token
-from dockrion.wires import ai_sdk_chunks, mcp_events
-from dockrion.wires.a2a_tasks import A2aWire
-from dockrion.wires.a2a_words import Words
-from dockrion.wires.ag_ui_events import AgUiWire, Told
-from dockrion.wires.ai_sdk_chunks import AiSdkWire
+from dockrion.wires import mcp_events
+from dockrion.wires.a2a.tasks import A2aWire
+from dockrion.wires.a2a.words import Words
+from dockrion.wires.ag_ui.events import AgUiWire, Told
+from dockrion.wires.ai_sdk import chunks
+from dockrion.wires.ai_sdk.chunks import AiSdkWire
 from dockrion.wires.base import Wire, WireRun
 from dockrion.wires.mcp_events import McpWire
-from dockrion.wires.openai_chat import ChatWire
-from dockrion.wires.openai_items import ResponsesWire
+from dockrion.wires.openai.chat import ChatWire
+from dockrion.wires.openai.items import ResponsesWire
 from dockrion.wires.texts import frames_of
 from tests.wires.kit import chat_of, run_of
 from tests.wires.test_mcp import tool_of
@@ -33,7 +34,7 @@ WIRES: dict[str, Callable[[WireRun], Wire]] = {
     "ag-ui": lambda run: AgUiWire(CHAT, run, Told()),
     "chat completions": lambda run: ChatWire(CHAT, run, with_usage=False),
     "responses": lambda run: ResponsesWire(CHAT, run, "resp_r_1", echo={}),
-    "ai-sdk": lambda run: AiSdkWire(CHAT, run, ai_sdk_chunks.Told()),
+    "ai-sdk": lambda run: AiSdkWire(CHAT, run, chunks.Told()),
     "a2a": lambda run: A2aWire(CHAT, run, Words(legacy=False, request_id="q")),
     "mcp": lambda run: McpWire(
         tool_of(), run, mcp_events.Told(1, "p", tokens=True), can_be_answered=True, stamp={}

@@ -7,7 +7,7 @@ from dockrion.runtime.asgi import ASGIApp
 from dockrion.runtime.endpoints.answers import answer
 from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, wire_of
 from dockrion.runtime.host import AgentHost
-from dockrion.wires.ag_ui import AgUi, AgUiCall
+from dockrion.wires.ag_ui.requests import AgUi, AgUiCall
 from dockrion.wires.base import WireCall
 from dockrion.wires.chat import Chat
 

@@ -16,7 +16,7 @@ from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, stream,
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import Header
-from dockrion.wires.ai_sdk import AiSdk, AiSdkCall
+from dockrion.wires.ai_sdk.requests import AiSdk, AiSdkCall
 from dockrion.wires.base import WireCall
 from dockrion.wires.chat import Chat
 

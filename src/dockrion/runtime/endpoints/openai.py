@@ -26,9 +26,9 @@ from dockrion.runtime.responses import error_headers, send_json
 from dockrion.runtime.wire_writer import Retold
 from dockrion.wires.base import WireCall, WireRun
 from dockrion.wires.chat import Chat, wrong
-from dockrion.wires.openai_chat import ChatCompletions
-from dockrion.wires.openai_parts import refusal
-from dockrion.wires.openai_responses import ResponseId, Responses, ResponsesCall
+from dockrion.wires.openai.chat import ChatCompletions
+from dockrion.wires.openai.parts import refusal
+from dockrion.wires.openai.responses import ResponseId, Responses, ResponsesCall
 
 PATHS: Final = (
     "/v1/chat/completions",

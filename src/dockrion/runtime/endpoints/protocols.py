@@ -22,7 +22,7 @@ class ProtocolPaths(Protocol):
 PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
     "protocols",
     {
-        "a2a": "dockrion.runtime.endpoints.a2a:A2aPaths",
+        "a2a": "dockrion.runtime.endpoints.a2a.endpoint:A2aPaths",
         "ag-ui": "dockrion.runtime.endpoints.ag_ui:AgUiPaths",
         "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
         "mcp": "dockrion.runtime.endpoints.mcp:McpPaths",

@@ -7,14 +7,13 @@ from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
 from dockrion.errors import DockrionError, RateLimitError
-from dockrion.runtime.openapi.a2a_operations import A2A_OPERATIONS, A2A_SCHEMAS
 from dockrion.runtime.openapi.agent import SCHEMAS_AT, agent_names, agent_schemas
 from dockrion.runtime.openapi.events import event_schemas
 from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
 from dockrion.runtime.openapi.operations import OPERATIONS
 from dockrion.runtime.openapi.parts import RUN_METADATA, Operation
+from dockrion.runtime.openapi.protocols import PROTOCOL_OPERATIONS, PROTOCOL_SCHEMAS
 from dockrion.runtime.openapi.run_operations import RUN_OPERATIONS, run_schemas
-from dockrion.runtime.openapi.wire_operations import WIRE_OPERATIONS, WIRE_SCHEMAS
 from dockrion.spec import DockSpec
 from dockrion.spec.fields import is_list, is_mapping
 from dockrion.version import VERSION
@@ -66,7 +65,7 @@ def document(spec: DockSpec, paths: Iterable[str], security: Security = OPEN) ->
     """Return the OpenAPI 3.1 document of an app that serves `paths`; those that are pages are not in it."""
     served = set(paths)
     described: dict[str, dict[str, Any]] = {}
-    for operation in (*OPERATIONS, *RUN_OPERATIONS, *WIRE_OPERATIONS, *A2A_OPERATIONS):
+    for operation in (*OPERATIONS, *RUN_OPERATIONS, *PROTOCOL_OPERATIONS):
         if operation.path in served:
             methods = described.setdefault(operation.path, {})
             methods[operation.method] = _operation(operation, spec, security)
@@ -137,8 +136,7 @@ def _schemas(spec: DockSpec, paths: dict[str, Any]) -> dict[str, Any]:
         **ERROR_SCHEMAS,
         **event_schemas(spec),
         **run_schemas(spec),
-        **WIRE_SCHEMAS,
-        **A2A_SCHEMAS,
+        **PROTOCOL_SCHEMAS,
         "RunMetadata": RUN_METADATA,
     }
     schemas = agent_schemas(spec)

@@ -1,0 +1,75 @@
+"""`GET /.well-known/agent-card.json`: what the agent is, for everybody who finds it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from dockrion.events.jsonable import encode
+from dockrion.runtime.asgi import Receive, Scope, Send
+from dockrion.runtime.endpoints.invoke import refuse_method
+from dockrion.runtime.host import AgentHost
+from dockrion.runtime.requests import Request
+from dockrion.runtime.responses import Headers
+from dockrion.version import VERSION
+from dockrion.wires.a2a.card import agent_card
+from dockrion.wires.chat import Chat
+
+_SCHEME: Final = re.compile(r"https?")
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
+)
+
+
+class CardEndpoint:
+    """The agent card, for everybody; its URLs are those that the caller has used."""
+
+    def __init__(self, host: AgentHost, chat: Chat) -> None:
+        self._host = host
+        self._chat = chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        request = Request(scope)
+        if scope["method"] not in ("GET", "HEAD"):
+            await refuse_method(send, request, takes=("GET", "HEAD"))
+            return
+        spec, base_url = self._host.spec, _base_url(request)
+        card = agent_card(spec, self._chat, base_url=base_url, version=VERSION)
+        body = encode(self._host.secrets.hide_in(card))
+        tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        headers: Headers = [
+            (b"cache-control", b"private, max-age=60"),
+            (b"etag", tag),
+            (b"x-request-id", request.request_id),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        known = request.headers.get(b"if-none-match", b"").split(b",")
+        status = 304 if tag in (one.strip().removeprefix(b"W/") for one in known) else 200
+        if status == 200:
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        empty = status == 304 or scope["method"] == "HEAD"
+        await send({"type": "http.response.body", "body": b"" if empty else body})
+
+
+def _base_url(request: Request) -> str:
+    """Return where the caller has reached the app, with the prefix that a proxy may have taken off.
+
+    Whoever writes `X-Forwarded-*` themselves is told what they wrote, and nobody else is.
+    """
+    scope = request.scope
+    scheme = _forwarded(request, b"x-forwarded-proto", _SCHEME) or scope.get("scheme", "http")
+    host = _forwarded(request, b"x-forwarded-host", _HOST) or _forwarded(request, b"host", _HOST)
+    if host is None:
+        name, port = scope.get("server") or ("localhost", None)
+        host = name if port is None else f"{name}:{port}"
+    root: str = scope.get("root_path", "")
+    return f"{scheme}://{host}{root.rstrip('/')}"
+
+
+def _forwarded(request: Request, name: bytes, pattern: re.Pattern[str]) -> str | None:
+    """Return what the first proxy has said, which is the one that the caller has reached."""
+    value = request.headers.get(name, b"").decode("latin-1").partition(",")[0].strip()
+    return value if pattern.fullmatch(value) else None

@@ -1,0 +1,1 @@
+"""AG-UI: `requests.py` reads, `events.py` writes."""
