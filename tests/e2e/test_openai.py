@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,17 +151,20 @@ def test_a_caller_who_closes_the_stream_stops_the_agent(
         assert puppet.left(within=2) == "CancelledError"
 
 
-@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, said: client.chat.completions.create(model="e2e", messages=say(said)),
+        lambda client, said: client.responses.create(model="e2e", input=said),
+    ],
+    ids=["chat", "responses"],
+)
 def test_a_caller_who_gives_up_waiting_stops_the_agent(
-    strung_chat: Server, puppet: Puppet, path: str
+    strung_chat: Server, puppet: Puppet, ask: Callable[[openai.OpenAI, str], object]
 ) -> None:
-    said = str(puppet.payload["puppet"])
     with client_of(strung_chat.url, timeout=0.5, max_retries=0) as client:
         with pytest.raises(openai.APITimeoutError):
-            if path == "responses":
-                client.responses.create(model="e2e", input=said)
-            else:
-                client.chat.completions.create(model="e2e", messages=say(said))
+            ask(client, str(puppet.payload["puppet"]))
         assert puppet.left(within=1) == "CancelledError"
 
 
