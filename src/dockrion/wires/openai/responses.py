@@ -145,7 +145,7 @@ def _messages(given: Any) -> list[Message]:
             messages.append(_as_in_chats(cast("Message", item)))
         elif kind is None:
             messages.append(item)
-        elif kind not in _PASSED_OVER:
+        elif not isinstance(kind, str) or kind not in _PASSED_OVER:
             raise wrong(f"input[{number}].type", f"must be `message`, got {str(kind)[:40]!r}")
     return messages_of(messages, field="input")
 
