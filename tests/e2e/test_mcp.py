@@ -19,7 +19,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult, TextContent
 
-from dockrion.wires.mcp_tool import Question, form
+from dockrion.wires.mcp.tool import Question, form
 
 from .cutting import cutting
 from .server import Server, agent_source

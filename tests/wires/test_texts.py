@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from dockrion.events.jsonable import encode_text
 from dockrion.events.model import Batch, Event, Started, Token
-from dockrion.wires import mcp_events
 from dockrion.wires.a2a.tasks import A2aWire
 from dockrion.wires.a2a.words import Words
 from dockrion.wires.ag_ui.events import AgUiWire, Told
 from dockrion.wires.ai_sdk import chunks
 from dockrion.wires.ai_sdk.chunks import AiSdkWire
 from dockrion.wires.base import Wire, WireRun
-from dockrion.wires.mcp_events import McpWire
+from dockrion.wires.mcp import events as mcp_events
+from dockrion.wires.mcp.events import McpWire
 from dockrion.wires.openai.chat import ChatWire
 from dockrion.wires.openai.items import ResponsesWire
 from dockrion.wires.texts import frames_of
 from tests.wires.kit import chat_of, run_of
-from tests.wires.test_mcp import tool_of
+from tests.wires.mcp.test_mcp import tool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(
         "a2a": "dockrion.runtime.endpoints.a2a.endpoint:A2aPaths",
         "ag-ui": "dockrion.runtime.endpoints.ag_ui:AgUiPaths",
         "ai-sdk": "dockrion.runtime.endpoints.ai_sdk:AiSdkPaths",
-        "mcp": "dockrion.runtime.endpoints.mcp:McpPaths",
+        "mcp": "dockrion.runtime.endpoints.mcp.endpoint:McpPaths",
         "openai": "dockrion.runtime.endpoints.openai:OpenAIPaths",
     },
     extras={},

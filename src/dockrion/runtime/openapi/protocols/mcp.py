@@ -21,7 +21,7 @@ from dockrion.runtime.openapi.parts import (
 )
 from dockrion.runtime.openapi.protocols.shared import asked, told
 from dockrion.spec import DockSpec
-from dockrion.wires.mcp_rpc import ASSUMED, REVISIONS
+from dockrion.wires.mcp.rpc import ASSUMED, REVISIONS
 
 MCP_SCHEMAS: Final[dict[str, Any]] = {
     "McpError": {

@@ -15,14 +15,14 @@ from dockrion.events.model import Cancelled
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, wrong_method
-from dockrion.runtime.endpoints.mcp_calls import GIVEN_UP, McpCalls
+from dockrion.runtime.endpoints.mcp.calls import GIVEN_UP, McpCalls
+from dockrion.runtime.endpoints.mcp.heads import McpRequest, origin_check
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.mcp_requests import McpRequest, origin_check
 from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
 from dockrion.runtime.responses import Headers, send_json
 from dockrion.version import VERSION
-from dockrion.wires.mcp import (
+from dockrion.wires.mcp.requests import (
     Answered,
     Cancellation,
     Ignored,
@@ -34,7 +34,7 @@ from dockrion.wires.mcp import (
     UserAnswer,
     run_name,
 )
-from dockrion.wires.mcp_rpc import (
+from dockrion.wires.mcp.rpc import (
     ASSUMED,
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -44,8 +44,8 @@ from dockrion.wires.mcp_rpc import (
     message_of,
     refused,
 )
-from dockrion.wires.mcp_rpc import Request as RpcRequest
-from dockrion.wires.mcp_tool import Question, Tool, answer_to
+from dockrion.wires.mcp.rpc import Request as RpcRequest
+from dockrion.wires.mcp.tool import Question, Tool, answer_to
 
 _CANCELLED: Final = "The caller has cancelled the call."
 _STREAM: Final[Headers] = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]

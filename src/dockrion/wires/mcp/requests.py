@@ -13,8 +13,8 @@ import msgspec
 from dockrion.errors import DockrionError
 from dockrion.spec.fields import is_mapping
 from dockrion.wires.base import WireRun
-from dockrion.wires.mcp_events import McpWire, Told, responded
-from dockrion.wires.mcp_rpc import (
+from dockrion.wires.mcp.events import McpWire, Told, responded
+from dockrion.wires.mcp.rpc import (
     ASSUMED,
     CAPABILITIES_KEY,
     HANDSHAKE,
@@ -37,7 +37,7 @@ from dockrion.wires.mcp_rpc import (
     is_modern,
     refused,
 )
-from dockrion.wires.mcp_tool import THREAD_KEY, TOKENS_KEY, Tool
+from dockrion.wires.mcp.tool import THREAD_KEY, TOKENS_KEY, Tool
 
 # The first character of a session's id says whether its client can ask its user.
 _ASKS: Final = "f"

@@ -11,9 +11,9 @@ from dockrion.errors import ValidationError
 from dockrion.runtime.asgi import Scope
 from dockrion.runtime.requests import EVENT_ID, Request, shown, text_of
 from dockrion.spec import DockSpec
-from dockrion.wires.mcp import McpCall
-from dockrion.wires.mcp_events import Told
-from dockrion.wires.mcp_rpc import Head, RequestId
+from dockrion.wires.mcp.events import Told
+from dockrion.wires.mcp.requests import McpCall
+from dockrion.wires.mcp.rpc import Head, RequestId
 
 # An event's id, and how the call is told: who comes back with it sends no body.
 _CURSOR: Final = re.compile(rf"({EVENT_ID}):([A-Za-z0-9_-]{{1,1024}})")

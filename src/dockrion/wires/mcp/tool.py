@@ -11,7 +11,7 @@ from dockrion.spec import DockSpec
 from dockrion.spec.fields import is_mapping
 from dockrion.spec.schema_walk import moved
 from dockrion.wires.chat import Replies, kind_of, question_text
-from dockrion.wires.mcp_rpc import HEADER_MISMATCH, INVALID_PARAMS, Head, RpcError, plain_header
+from dockrion.wires.mcp.rpc import HEADER_MISMATCH, INVALID_PARAMS, Head, RpcError, plain_header
 
 # What the model providers behind most hosts take as the name of a function.
 MAX_NAME_CHARS: Final = 64

@@ -26,8 +26,8 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.mcp_rpc import RequestId
-from dockrion.wires.mcp_tool import Question, Tool, failure, form, required, unanswered
+from dockrion.wires.mcp.rpc import RequestId
+from dockrion.wires.mcp.tool import Question, Tool, failure, form, required, unanswered
 from dockrion.wires.texts import Channel, frames_of, take
 
 # Progress is counted in millionths of the whole, and every message is one ahead of the last, as MCP has it.

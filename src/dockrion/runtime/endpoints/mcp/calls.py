@@ -28,19 +28,19 @@ from dockrion.runtime.endpoints.invoke import (
     let_in,
     read_to_end,
 )
+from dockrion.runtime.endpoints.mcp.heads import McpRequest
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.endpoints.wired import Known, RunEndpoint, Told, stream, wire_of
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.mcp_requests import McpRequest
 from dockrion.runtime.requests import Request, is_run_id, is_thread_id
 from dockrion.runtime.responses import Headers, error_headers, send_json
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.wire_writer import Retold
 from dockrion.wires.base import Wire, WireCall
-from dockrion.wires.mcp import Mcp, McpCall, run_name
-from dockrion.wires.mcp_events import McpWire
-from dockrion.wires.mcp_rpc import refused
-from dockrion.wires.mcp_tool import DETAILS_KEY, Question, Tool, answer_to, failure, required
+from dockrion.wires.mcp.events import McpWire
+from dockrion.wires.mcp.requests import Mcp, McpCall, run_name
+from dockrion.wires.mcp.rpc import refused
+from dockrion.wires.mcp.tool import DETAILS_KEY, Question, Tool, answer_to, failure, required
 
 GIVEN_UP: Final = "The user would not answer."
 # What a model can do better at its next call.

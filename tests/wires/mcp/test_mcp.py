@@ -27,10 +27,10 @@ from dockrion.events.model import (
 from dockrion.spec import DockSpec
 from dockrion.testing import read_sse
 from dockrion.wires.base import WireRun
-from dockrion.wires.mcp import run_name
-from dockrion.wires.mcp_events import McpWire, Told
-from dockrion.wires.mcp_rpc import RpcError, asks_in_forms, message_of
-from dockrion.wires.mcp_tool import Question, Tool, answer_to, form
+from dockrion.wires.mcp.events import McpWire, Told
+from dockrion.wires.mcp.requests import run_name
+from dockrion.wires.mcp.rpc import RpcError, asks_in_forms, message_of
+from dockrion.wires.mcp.tool import Question, Tool, answer_to, form
 from tests.wires.kit import EVERYTHING, TIME, run_of
 
 START = Started("a", "custom")

@@ -1,0 +1,1 @@
+"""MCP: `endpoint.py` reads messages, few of which are runs; those go on in `calls.py`; `heads.py` has what stands in heads."""
