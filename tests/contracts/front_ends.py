@@ -38,7 +38,7 @@ class Ask(NamedTuple):
 
     path: str
     body: Any
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def by(self, **headers: str) -> Ask:
         """Return it with more headers."""

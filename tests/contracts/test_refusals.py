@@ -56,8 +56,8 @@ async def test_who_may_not_call_runs_nothing(front: FrontEnd, case: Any) -> None
             assert (answer.status, heard.ended, heard.code) == (status, "refused", code)
             assert heard.message
             assert "wr0ng" not in answer.everything
-        if status == 401 and not isinstance(front, Socket):
-            assert answer.headers["www-authenticate"]
+            if status == 401 and not isinstance(front, Socket):
+                assert answer.headers["www-authenticate"]
         good = await front.tell(app, front.ask("hi").by(x_api_key="g" * 20))
     assert good.heard.text == "a"
     assert len(agent.payloads) == 1

@@ -134,7 +134,9 @@ class Pump:
     async def _append(self, batch: Batch) -> None:
         entries = self._encoded(batch)
         await self._insist(lambda: self._store.append(self.claim, entries))
-        self._stored(RunStatus.RUNNING)
+        # What is said beside an open question answers none.
+        waits = self.run.is_waiting
+        self._stored(RunStatus.INTERRUPTED if waits else RunStatus.RUNNING)
 
     async def _is_over(self, batch: Batch) -> bool:
         """Store a batch that ends with the terminal event, or with questions; False when the run only waits."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from dockrion.events.model import Failed, Interrupted, Outcome
+from dockrion.events.model import Failed, Interrupt, Interrupted, Outcome
 from dockrion.runs.kept import Piece, piece_of
 from dockrion.runs.store.base import Entry, StoreError
 
@@ -74,7 +75,7 @@ class Reader:
         # Whether its caller has gone: there is nobody to read for.
         self.gone = False
         self.ended = False
-        # How the run ended, or stopped, once all of it has been taken.
+        # How the run ended, or stopped, once all of it has been taken; which questions it waits with, where the store knows.
         self.outcome: Outcome | None = None
 
     @property
@@ -99,12 +100,16 @@ class Reader:
             if entries is None:
                 found = await self._from_store()
                 if found is not None:
+                    await self._look_at_questions()
                     return found
                 continue
             if entries:
-                return self._take(entries)
+                piece = self._take(entries)
+                await self._look_at_questions()
+                return piece
             if self._has_all() or (self._closing and self._channel.caught_up):
                 self.ended = True
+                await self._look_at_questions()
                 return None
             await self._wait()
         self._nudged = False
@@ -147,6 +152,18 @@ class Reader:
             self.outcome = Interrupted([])
             return True
         return False
+
+    async def _look_at_questions(self) -> None:
+        """Find out which questions are open, where they are what it has ended with: events tell of no answers."""
+        if not isinstance(self.outcome, Interrupted):
+            return
+        # Of a store that does not answer there are the events.
+        with suppress(StoreError):
+            record = await self._store.get(self.run_id)
+            if record is not None:
+                self.outcome = Interrupted(
+                    [Interrupt(one.value, one.interrupt_id) for one in record.questions]
+                )
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -12,7 +12,7 @@ from dockrion.runs.kept import Piece
 from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runtime.asgi import Send
 from dockrion.runtime.streams import OpenStream
-from dockrion.wires.base import BreakableWire, ReturningWire, Wire
+from dockrion.wires.base import AskingWire, BreakableWire, ReturningWire, Wire
 
 _HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTING_DOWN")
 
@@ -40,6 +40,9 @@ class Retold:
             lost = f"The events {read.first} to {read.last} of the run are kept no more."
             return self._last(Failed(lost, "GONE"))
         body = b""
+        wire, outcome = self._wire, reader.outcome
+        if isinstance(wire, AskingWire) and isinstance(outcome, Interrupted) and outcome.interrupts:
+            wire.stay_open(tuple(outcome.interrupts))
         if isinstance(read, Piece):
             body = b"".join(self._encoded(read))
         elif reader.heartbeat_due and not reader.ended:

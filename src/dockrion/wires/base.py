@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from dockrion.errors import DockrionError
-from dockrion.events.model import Batch, Failed
+from dockrion.events.model import Batch, Failed, Interrupt
 
 
 class Wire(Protocol):
@@ -49,6 +49,15 @@ class ReturningWire(Wire, Protocol):
     """
 
     def handed_over(self, failure: Failed) -> bytes: ...
+
+
+@runtime_checkable
+class AskingWire(Wire, Protocol):
+    """A wire that has to know which questions of its run are open, since events do not tell of answers: `stay_open` says
+    so before the last batch in front of `paused`. There is one at least.
+    """
+
+    def stay_open(self, questions: tuple[Interrupt, ...]) -> None: ...
 
 
 class WireRun(msgspec.Struct, frozen=True, kw_only=True):

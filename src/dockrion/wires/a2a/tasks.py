@@ -85,6 +85,8 @@ class A2aWire:
         # Questions that are open, as far as events tell, and those that were before.
         self._asked: tuple[Interrupt, ...] = ()
         self._asked_last: tuple[Interrupt, ...] = ()
+        # Those that are, where more is known than events tell.
+        self._still_open: tuple[Interrupt, ...] = ()
 
     def encode(self, batch: Batch) -> bytes:
         known = self._known
@@ -106,8 +108,13 @@ class A2aWire:
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
 
+    def stay_open(self, questions: tuple[Interrupt, ...]) -> None:
+        self._still_open = questions
+
     def paused(self) -> bytes:
-        if not self._asked:
+        if self._still_open:
+            self.waits_for(self._still_open)
+        elif not self._asked:
             # The agent has said something beside its questions.
             self._ask(self._asked_last)
         self._say_status(self._message)

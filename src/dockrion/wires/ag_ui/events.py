@@ -72,7 +72,9 @@ class AgUiWire:
         self._made = 0
         # Calls without a result, by the tool's name and the id that the agent gives them.
         self._calls: list[tuple[str, str | None, str]] = []
+        # Questions that are open, as far as events tell, and where more is known.
         self._asked: list[Interrupt] = []
+        self._still_open: tuple[Interrupt, ...] = ()
 
     def encode(self, batch: Batch) -> bytes:
         if not self._begun:
@@ -85,6 +87,9 @@ class AgUiWire:
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
 
+    def stay_open(self, questions: tuple[Interrupt, ...]) -> None:
+        self._still_open = questions
+
     def paused(self) -> bytes:
         questions = [
             {
@@ -93,7 +98,7 @@ class AgUiWire:
                 "message": question_text(one.value),
                 "metadata": {"value": one.value},
             }
-            for one in self._asked
+            for one in self._still_open or self._asked
         ]
         self._close_all()
         self._finish({"type": "interrupt", "interrupts": questions})

@@ -83,7 +83,9 @@ class AiSdkWire:
         # Those that are open, with the frame of their next text.
         self._texts: dict[Channel, _Text] = {}
         self._calls = [*told.calls]
+        # Questions without an answer, as far as events tell, and those that have none.
         self._asked: list[str] = []
+        self._still_open: frozenset[str] = frozenset()
 
     def encode(self, batch: Batch) -> bytes:
         self._sequence = batch.first
@@ -92,6 +94,9 @@ class AiSdkWire:
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
+
+    def stay_open(self, questions: tuple[Interrupt, ...]) -> None:
+        self._still_open = frozenset(self._id_of(one) for one in questions)
 
     def paused(self) -> bytes:
         self._close_texts()
@@ -256,19 +261,25 @@ class AiSdkWire:
             # Pages send answers by themselves when nothing else is open in the last step; a tool that asks is.
             self._say("finish-step", {})
             self._say("start-step", {})
-        call_id = str(QuestionId(self._run_id, event.interrupt_id))
+        call_id = self._id_of(event)
         self._asked.append(call_id)
         known = {"toolCallId": call_id, "toolName": QUESTION, "input": event.value}
         self._say("tool-input-available", {**known, "dynamic": True})
         asked = {"approvalId": call_id, "toolCallId": call_id}
         self._say("tool-approval-request", {**asked, "reason": question_text(event.value)})
 
+    def _id_of(self, question: Interrupt) -> str:
+        return str(QuestionId(self._run_id, question.interrupt_id))
+
     def _go_on(self) -> None:
-        """The questions have been answered, and who tells that knows no answers."""
-        for call_id in self._asked:
+        """The questions have been answered, but for those that are open, and who tells that knows no answers."""
+        answered = [call_id for call_id in self._asked if call_id not in self._still_open]
+        if not answered:
+            return
+        for call_id in answered:
             taken = {"toolCallId": call_id, "output": None, "providerExecuted": True}
             self._say("tool-output-available", taken)
-        self._asked.clear()
+        self._asked = [call_id for call_id in self._asked if call_id in self._still_open]
         self._calls = [call._replace(waits=True) for call in self._calls]
         self._say("finish-step", {})
         self._say("start-step", {})
