@@ -447,7 +447,11 @@ class AiSdk(FrontEnd):
             }
             for question, value in zip(asked.heard.questions, values, strict=True)
         ]
-        message = {"id": f"msg_{asked.run_id}", "role": "assistant", "parts": parts}
+        metadata = {}
+        for chunk in _data(asked.raw):
+            metadata |= chunk.get("messageMetadata", {})
+        known = {"id": f"msg_{asked.run_id}", "role": "assistant", "metadata": metadata}
+        message = {**known, "parts": parts}
         body = self.body("hi")
         return Ask(self.path, {**body, "messages": [*body["messages"], message]})
 

@@ -155,6 +155,21 @@ async def test_a_question_stays_open_whatever_is_said_beside_it(
         assert rest.heard.text == f"You said {' and '.join(['a?', 'b?'][: 1 + second])}."
 
 
+@each(lambda front: front.answers and front.streams and not isinstance(front, Mcp))
+@pytest.mark.parametrize("streaming", [{}, KEPT], ids=["alone", "kept"])
+async def test_what_is_said_beside_a_question_is_told_with_what_follows_the_answer(
+    front: FrontEnd, streaming: Any
+) -> None:
+    agent = SpeaksBeside(second=False)
+    async with running(served(agent, streaming=streaming)) as app:
+        asked = await front.tell(app, "hi")
+        agent.asked.set()
+        await stored(app, asked.run_id, "Beside. ")
+        rest = await front.tell(app, front.answer(asked, ["yes"]))
+    assert rest.heard.ended == "complete"
+    assert rest.heard.text.removeprefix("Well. ") == "Beside. You said yes."
+
+
 async def stored(app: Any, run_id: str, text: str) -> None:
     """Wait until a run that goes on has an event."""
     with anyio.fail_after(SECONDS):

@@ -76,7 +76,7 @@ async def test_a_question_is_answered_by_the_next_request_of_the_page(sections: 
         async with post(app, "/ai-sdk", body) as again:
             conflict = await again.json()
     assert text_of(asked) == "Well. "
-    assert asked[-1] == {"type": "finish", "finishReason": "tool-calls"}
+    assert (asked[-1]["type"], asked[-1]["finishReason"]) == ("finish", "tool-calls")
     assert resumed.headers["x-run-id"] == exchange.headers["x-run-id"]
     assert rest[0]["messageId"] == asked[0]["messageId"]
     assert (rest[1]["output"], rest[1]["providerExecuted"]) == ("yes", True)

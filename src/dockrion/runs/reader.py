@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from dockrion.events.model import Failed, Interrupt, Interrupted, Outcome
+from dockrion.events.model import Failed, Interrupt, Interrupted, Outcome, RunStatus
 from dockrion.runs.kept import Piece, piece_of
-from dockrion.runs.store.base import Entry, StoreError
+from dockrion.runs.store.base import FINAL, Entry, StoreError
 
 if TYPE_CHECKING:
     from dockrion.runs.channel import Channel, Channels
@@ -110,7 +110,9 @@ class Reader:
             if self._has_all() or (self._closing and self._channel.caught_up):
                 self.ended = True
                 await self._look_at_questions()
-                return None
+                if self.ended:
+                    return None
+                continue
             await self._wait()
         self._nudged = False
         return None
@@ -160,10 +162,14 @@ class Reader:
         # Of a store that does not answer there are the events.
         with suppress(StoreError):
             record = await self._store.get(self.run_id)
-            if record is not None:
-                self.outcome = Interrupted(
-                    [Interrupt(one.value, one.interrupt_id) for one in record.questions]
-                )
+            if record is None:
+                return
+            if record.status is RunStatus.INTERRUPTED:
+                asked = [Interrupt(one.value, one.interrupt_id) for one in record.questions]
+                self.outcome = Interrupted(asked)
+            elif record.status not in FINAL:
+                # They have been answered just now, and the run goes on.
+                self.ended, self.outcome, self._seen = False, None, self.position
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+# The id of a run has no `@`.
+_PLACE: Final = re.compile(r"([^@]+)(?:@([0-9]{1,18}))?")
+
 
 class QuestionId(NamedTuple):
-    """A question as the page knows it: the run that goes on when it is answered is in its id."""
+    """A question as the page knows it: the run that goes on when it is answered is in its id, and, where that is known
+    when the page is told, how many of its events the page has heard then.
+    """
 
     run_id: str
     interrupt_id: str
+    heard: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.run_id}:{self.interrupt_id}"
+        heard = "" if self.heard is None else f"@{self.heard}"
+        return f"{self.run_id}{heard}:{self.interrupt_id}"
 
     @classmethod
     def read(cls, text: str) -> QuestionId | None:
-        run_id, colon, interrupt_id = text.partition(":")
-        return cls(run_id, interrupt_id) if run_id and colon and interrupt_id else None
+        place, colon, interrupt_id = text.partition(":")
+        found = _PLACE.fullmatch(place)
+        if found is None or not (colon and interrupt_id):
+            return None
+        run_id, heard = found.groups()
+        return cls(run_id, interrupt_id, None if heard is None else int(heard))
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the user says to one question; `given` is false where they would not."""
+    """What the user says to one question; `given` is false where they would not. `heard` is as in a question's id."""
 
     question: QuestionId
     given: bool
     value: Any
+    heard: int | None = None

@@ -150,8 +150,8 @@ def test_questions_end_the_run_of_the_page() -> None:
     assert [
         (one["id"], one["message"], one["metadata"]) for one in last["outcome"]["interrupts"]
     ] == [
-        ("r_1:i1", "Really?", {"value": "Really?"}),
-        ("r_1:i2", '{"x":1}', {"value": {"x": 1}}),
+        ("r_1@6:i1", "Really?", {"value": "Really?"}),
+        ("r_1@6:i2", '{"x":1}', {"value": {"x": 1}}),
     ]
 
 
@@ -201,13 +201,14 @@ def test_messages_have_the_names_that_agents_know() -> None:
 def test_answers_go_to_the_run_that_has_asked() -> None:
     resume = [
         {"interruptId": "run:a", "status": "resolved", "payload": {"ok": True}},
-        {"interruptId": "run:b:c", "status": "cancelled"},
+        {"interruptId": "run@7:b:c", "status": "cancelled"},
     ]
     call = AgUi(chat_of()).read({**ASKED, "resume": resume})
     assert [(one.question, one.given) for one in call.answers] == [
         (QuestionId("run", "a"), True),
-        (QuestionId("run", "b:c"), False),
+        (QuestionId("run", "b:c", 7), False),
     ]
+    assert [one.heard for one in call.answers] == [None, 7]
     assert call.payload == {"a": {"ok": True}, "b:c": None}
     assert not call.is_input
 

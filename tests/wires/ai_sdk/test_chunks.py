@@ -210,7 +210,7 @@ def test_a_question_is_a_tool_that_the_user_may_approve_or_answer() -> None:
     ]
     assert read(wire.paused()) == [
         {"type": "finish-step"},
-        {"type": "finish", "finishReason": "tool-calls"},
+        {"type": "finish", "finishReason": "tool-calls", "messageMetadata": {"heard": 3}},
     ]
 
 

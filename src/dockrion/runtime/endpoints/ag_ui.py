@@ -30,8 +30,7 @@ class AgUiEndpoint(WiredEndpoint):
     async def begin(self, asked: WireCall, call: RunCall) -> Told | Known:
         if not (isinstance(asked, AgUiCall) and asked.answers):
             return await super().begin(asked, call)
-        runs, waited, left = await answer(
+        reader, left = await answer(
             self.host, call, asked.answers, field="resume", thread_field="threadId"
         )
-        reader = runs.channels.follow(waited.run_id, waited.end, stops_at_questions=True)
         return Told(reader, wire_of(asked, reader, thread_id=call.thread_id), left=left)

@@ -47,10 +47,9 @@ class AiSdkEndpoint(WiredEndpoint):
     async def begin(self, asked: WireCall, call: RunCall) -> Told | Known:
         if not (isinstance(asked, AiSdkCall) and asked.told.answers):
             return await super().begin(asked, call)
-        runs, waited, left = await answer(
+        reader, left = await answer(
             self.host, call, asked.told.answers, field="messages", thread_field="id"
         )
-        reader = runs.channels.follow(waited.run_id, waited.end, stops_at_questions=True)
         return Told(reader, wire_of(asked, reader, thread_id=call.thread_id), left=left)
 
     async def go_on(self, chat_id: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from dockrion.errors import DockrionError
 from dockrion.events.identity import Identity
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runs.reader import Reader
 from dockrion.runs.service import RunCall, RunService
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.host import AgentHost
@@ -20,10 +21,11 @@ _GIVEN_UP: Final = "A caller would not answer."
 
 
 class GoingOn(NamedTuple):
-    """A run that has its answers, as it `waited` for them; `left` ends it when its caller leaves, if anything does."""
+    """A run that has its answers, and a place in it behind what its caller has heard; `left` ends it when that one leaves,
+    if anything does.
+    """
 
-    runs: RunService
-    waited: RunRecord
+    reader: Reader
     left: Callable[[], Awaitable[None]] | None
 
 
@@ -43,13 +45,22 @@ async def answer(
         raise wrong(thread_field, "is not that of the run that waits for these answers")
     if not all(one.given for one in answers):
         await runs.cancel(run_id, call.identity, _GIVEN_UP)
-        return GoingOn(runs, waiting, None)
+        return GoingOn(_place_in(runs, waiting, answers), None)
     open_ones = {one.interrupt_id for one in waiting.questions}
     if open_ones and open_ones != {one.question.interrupt_id for one in answers}:
         raise wrong(field, f"must answer {', '.join(sorted(open_ones))}, and nothing else")
     await runs.resume(run_id, call.identity, call.payload)
     left = None if host.kept is not None else partial(_end, runs, run_id, call.identity)
-    return GoingOn(runs, waiting, left)
+    return GoingOn(_place_in(runs, waiting, answers), left)
+
+
+def _place_in(runs: RunService, waiting: RunRecord, answers: Sequence[Answer]) -> Reader:
+    """Return where to go on: agents may say something beside an open question, when a page hears nothing more."""
+    start, heard = waiting.end, answers[0].heard
+    if heard is not None and waiting.first <= heard <= waiting.end:
+        start = heard
+    run_id, seen = waiting.run_id, waiting.end
+    return runs.channels.follow(run_id, start, seen=seen, stops_at_questions=True)
 
 
 async def _end(runs: RunService, run_id: str, identity: Identity) -> None:

@@ -93,7 +93,7 @@ class AgUiWire:
     def paused(self) -> bytes:
         questions = [
             {
-                "id": str(QuestionId(self._run_id, one.interrupt_id)),
+                "id": str(QuestionId(self._run_id, one.interrupt_id, self._sequence)),
                 "reason": "input_required",
                 "message": question_text(one.value),
                 "metadata": {"value": one.value},

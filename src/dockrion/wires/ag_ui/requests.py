@@ -86,7 +86,7 @@ def _answers(entries: Any) -> tuple[Answer, ...]:
     answers = [_answer(entry, number) for number, entry in enumerate(cast("list[Any]", entries))]
     if len({one.question.run_id for one in answers}) > 1:
         raise wrong("resume", "has answers to questions of several runs")
-    if len({one.question for one in answers}) < len(answers):
+    if len({one.question.interrupt_id for one in answers}) < len(answers):
         raise wrong("resume", "answers one question twice")
     return tuple(answers)
 
@@ -99,7 +99,7 @@ def _answer(entry: Any, number: int) -> Answer:
             if question is None:
                 raise wrong(f"{at}.interruptId", "is no id of a question of this agent")
             value = cast("dict[str, Any]", entry).get("payload")
-            return Answer(question, status == "resolved", value)
+            return Answer(question, status == "resolved", value, question.heard)
         case _:
             raise wrong(at, "must have an `interruptId`, and the `status` resolved or cancelled")
 

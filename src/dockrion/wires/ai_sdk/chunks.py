@@ -32,6 +32,8 @@ from dockrion.wires.texts import Channel, frames_of, take
 
 # What the agent's questions are to the page: calls of a tool that its user is to carry out.
 QUESTION: Final = "question"
+# In the metadata of a message that waits for answers: how many events of its run the page has been told.
+HEARD: Final = "heard"
 _DONE: Final = sse.frame(b"[DONE]")
 
 
@@ -100,7 +102,8 @@ class AiSdkWire:
 
     def paused(self) -> bytes:
         self._close_texts()
-        self._finish("tool-calls", {})
+        # The page sends it back with the answers.
+        self._finish("tool-calls", {"messageMetadata": {HEARD: self._sequence}})
         return self._taken()
 
     def _speak_on(self, channel: Channel, texts: list[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from msgspec import structs
+
 from dockrion.events.jsonable import encode
 from dockrion.wires.ai_sdk.chunks import QUESTION, Call, UiAnswer
 from dockrion.wires.chat import Message, kind_of, wrong
@@ -37,11 +39,12 @@ def answers_in(message: Message, *, field: str) -> tuple[UiAnswer, ...]:
     if message["role"] != "assistant" or not isinstance(message.get("parts"), list):
         return ()
     found: list[UiAnswer] = []
+    heard = _heard_in(message)
     for at, part in _parts_of(message, field=field):
         if _is_question(part) and not part.get("providerExecuted"):
             answer = _answer(part, at)
             if answer is not None:
-                found.append(answer)
+                found.append(structs.replace(answer, heard=heard))
     if len({one.question.run_id for one in found}) > 1:
         raise wrong(f"{field}.parts", "has answers to questions of several runs")
     if len({one.question for one in found}) < len(found):
@@ -80,6 +83,14 @@ def _answer(part: Part, at: str) -> UiAnswer | None:
             return UiAnswer(_question(part, at), True, part.get("output"))
         case {"state": "output-error"}:
             return UiAnswer(_question(part, at), False, str(part.get("errorText") or ""))
+        case _:
+            return None
+
+
+def _heard_in(message: Message) -> int | None:
+    match message.get("metadata"):
+        case {"heard": int(heard)} if not isinstance(heard, bool):
+            return heard
         case _:
             return None
 
