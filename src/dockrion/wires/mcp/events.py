@@ -100,6 +100,8 @@ class McpWire:
         self._parts: list[bytes] = []
         # The open questions, each with its sequence.
         self._asked: list[tuple[int, Question]] = []
+        # Those that are, where more is known than events tell.
+        self._still_open: tuple[Interrupt, ...] = ()
         self._result: dict[str, Any] | None = None
         self._progress = 0
         token = told.progress_token
@@ -120,9 +122,14 @@ class McpWire:
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
 
+    def stay_open(self, questions: tuple[Interrupt, ...]) -> None:
+        self._still_open = questions
+
     def paused(self) -> bytes:
         asked, self._asked = self._asked, []
         questions = [one for _, one in asked]
+        if self._still_open:
+            questions = [Question(one.interrupt_id, one.value) for one in self._still_open]
         last = self.position - 1
         if not self._asks:
             result = unanswered(questions, self.run_id, can_be=self._can_be_answered)
