@@ -3,19 +3,86 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from types import TracebackType
+from typing import TypeAlias
 
 from dockrion.runtime.asgi import Message, Send
 from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.websocket.frames import messages_of, says_anything
 
+_Waiters: TypeAlias = deque[asyncio.Future[None]]
+
+
+class Turn:
+    """One writes at a time; the next is who waits longest in the first place where somebody waits."""
+
+    __slots__ = ("_is_taken", "_places")
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._places: list[_Waiters] = []
+
+    def place(self) -> Place:
+        """Return a place behind those that there are."""
+        waiters: _Waiters = deque()
+        self._places.append(waiters)
+        return Place(self, waiters)
+
+    async def take(self, waiters: _Waiters) -> None:
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:  # a coroutine that is closed, too
+            if waiter.done() and not waiter.cancelled():
+                self.give()
+            waiter.cancel()
+            raise
+
+    def give(self) -> None:
+        """Hand it to the next."""
+        for waiters in self._places:
+            while waiters:
+                waiter = waiters.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+                    return
+        self._is_taken = False
+
+
+class Place:
+    """`async with` it: the turn is had inside."""
+
+    __slots__ = ("_turn", "_waiters")
+
+    def __init__(self, turn: Turn, waiters: _Waiters) -> None:
+        self._turn = turn
+        self._waiters = waiters
+
+    async def __aenter__(self) -> None:
+        await self._turn.take(self._waiters)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._turn.give()
+
 
 class Line:
-    """Writes for one at a time, in the order in which they came: a run that says much waits like all others.
+    """Writes for one at a time, in the order in which they came: a run that says much waits like all others. What is said
+    of the connection does not wait for the runs that do.
 
     `joins`: the server takes many messages at once (`websocket/protocol.py`).
     """
 
-    __slots__ = ("_dropped", "_joins", "_send", "is_servers_own", "turn")
+    __slots__ = ("_dropped", "_first", "_joins", "_send", "is_servers_own", "turn")
 
     def __init__(self, send: Send, *, joins: bool) -> None:
         self._send = send
@@ -24,10 +91,12 @@ class Line:
         # Whether nothing is around it that may belong to a task.
         owner = getattr(send, "__self__", None)
         self.is_servers_own = joins and type(owner).__name__ == "WebSocketProtocol"
-        self.turn = asyncio.Lock()
+        turn = Turn()
+        self._first = turn.place()
+        self.turn = turn.place()
 
     async def say(self, message: bytes) -> None:
-        async with self.turn:
+        async with self._first:
             await self.write([message])
 
     async def write(self, messages: list[bytes]) -> None:
