@@ -18,6 +18,7 @@ from dockrion.runtime.websocket.messages import (
     FollowMessage,
     PingMessage,
     RunMessage,
+    UnfollowMessage,
     UnreadableError,
     read,
 )
@@ -33,6 +34,7 @@ READ: list[tuple[dict[str, Any], Any]] = [
     ),
     ({"type": "follow", "run_id": "r"}, FollowMessage(id=None, run_id="r", after=-1)),
     ({"type": "follow", "run_id": "r", "after": 7}, FollowMessage(id=None, run_id="r", after=7)),
+    ({"type": "unfollow", "run_id": "r"}, UnfollowMessage(id=None, run_id="r")),
     ({"type": "cancel", "run_id": "r"}, CancelMessage(id=None, run_id="r", reason=None)),
     (
         {"type": "cancel", "run_id": "r", "reason": "é"},
@@ -64,7 +66,7 @@ WRONG: list[tuple[Any, str, str]] = [
     (
         {},
         "/type",
-        "type: must be one of run, follow, cancel, answer, authenticate, ping; it is missing.",
+        "type: must be one of run, follow, unfollow, cancel, answer, authenticate, ping; it is missing.",
     ),
     ({"type": "Run"}, "/type", "it is 'Run'."),
     ({"type": 1}, "/type", "got a value of type number"),

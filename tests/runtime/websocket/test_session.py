@@ -542,3 +542,56 @@ async def test_any_cut_of_a_run_and_what_is_followed_after_it_are_the_run(kind: 
             accepted = await ws.ask("follow", run_id=run_id, after=cut - 1)
             assert accepted["type"] == "accepted"
             assert whole[:cut] + await ws.rest() == whole
+
+
+async def test_whoever_unfollows_a_run_hears_no_more_of_it(kind: ServerKind) -> None:
+    gated = Gated()
+    async with served(gated, kind=kind, streaming=HELD) as port, talk(port) as ws:
+        run_id = await ws.start()
+        assert types_of([await ws.next(), await ws.next()]) == ["started", "token"]
+        left = await ws.ask("unfollow", id="u", run_id=run_id)
+        assert left == {"type": "unfollowed", "id": "u", "run_id": run_id}
+        twice = await ws.ask("unfollow", run_id=run_id)
+        assert (twice["type"], twice["status"], twice["run_id"]) == ("refused", 404, run_id)
+        gated.open.set()
+        with anyio.fail_after(5):
+            assert await gated.left.get() == "returned"
+        assert (await ws.ask("ping"))["type"] == "pong"
+        accepted = await ws.ask("follow", run_id=run_id, after=1)
+        assert accepted["type"] == "accepted"
+        rest = await ws.rest()
+    assert types_of(rest) == ["token", "complete"]
+
+
+async def test_a_run_that_goes_on_for_nobody_ends_when_it_is_unfollowed(kind: ServerKind) -> None:
+    one, other = Gated(), Gated()
+
+    async def agent(payload: Any) -> Any:
+        return (other if payload.get("other") else one)(payload)
+
+    async with served(agent, kind=kind) as port, talk(port) as ws:
+        run_id = await ws.start()
+        assert types_of([await ws.next(), await ws.next()]) == ["started", "token"]
+        other_id = await ws.start({"other": True})
+        assert types_of([await ws.next(), await ws.next()]) == ["started", "token"]
+        assert (await ws.ask("unfollow", run_id=run_id))["type"] == "unfollowed"
+        with anyio.fail_after(1):
+            assert await one.left.get() == "stopped"
+        other.open.set()
+        assert types_of(await ws.rest()) == ["token", "complete"]
+        assert (await ws.ask("unfollow", run_id=other_id))["status"] == 404
+
+
+async def test_a_question_stays_where_its_run_is_unfollowed(kind: ServerKind) -> None:
+    async with served(ask, kind=kind) as port, talk(port) as ws:
+        run_id = await ws.start()
+        while (await ws.next())["type"] != "interrupt":
+            pass
+        assert (await ws.ask("unfollow", run_id=run_id))["type"] == "unfollowed"
+        assert (await ws.ask("answer", run_id=run_id, answer="Yes"))["type"] == "accepted"
+        assert (await ws.ask("ping"))["type"] == "pong"
+        accepted = await ws.ask("follow", run_id=run_id)
+        assert accepted["type"] == "accepted"
+        events = await ws.rest()
+    # What came before the question was for its first caller alone.
+    assert types_of(events) == ["gap", "interrupt", "token", "complete"]

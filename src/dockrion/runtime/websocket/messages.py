@@ -45,6 +45,13 @@ class FollowMessage(msgspec.Struct, frozen=True, kw_only=True):
     after: int
 
 
+class UnfollowMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Send no more of a run that is open on this connection."""
+
+    id: str | None
+    run_id: str
+
+
 class CancelMessage(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None
     run_id: str
@@ -72,7 +79,13 @@ class PingMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Asked: TypeAlias = (
-    RunMessage | FollowMessage | CancelMessage | AnswerMessage | AuthenticateMessage | PingMessage
+    RunMessage
+    | FollowMessage
+    | UnfollowMessage
+    | CancelMessage
+    | AnswerMessage
+    | AuthenticateMessage
+    | PingMessage
 )
 
 
@@ -121,6 +134,8 @@ def _read(fields: _Fields) -> Asked:
             asked = FollowMessage(
                 id=asked_id, run_id=fields.run_id(), after=fields.sequence("after")
             )
+        case "unfollow":
+            asked = UnfollowMessage(id=asked_id, run_id=fields.run_id())
         case "cancel":
             reason = fields.text(
                 "reason", says=f"at most {MAX_REASON} printable characters", fits=is_reason
@@ -144,7 +159,7 @@ def _read(fields: _Fields) -> Asked:
     return asked
 
 
-_TYPES: Final = ("run", "follow", "cancel", "answer", "authenticate", "ping")
+_TYPES: Final = ("run", "follow", "unfollow", "cancel", "answer", "authenticate", "ping")
 _TYPES_SAY: Final = f"one of {', '.join(_TYPES)}"
 
 
@@ -279,6 +294,11 @@ def refused(
     if seconds is not None:
         data["retry_after"] = seconds
     return encode(data)
+
+
+def unfollowed(asked_id: str | None, *, run_id: str) -> bytes:
+    """Say that no event of a run comes any more."""
+    return encode({"type": "unfollowed", "id": asked_id, "run_id": run_id})
 
 
 def authenticated(asked_id: str | None) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -49,8 +49,10 @@ from dockrion.runtime.websocket.messages import (
     FollowMessage,
     PingMessage,
     RunMessage,
+    UnfollowMessage,
     UnreadableError,
 )
+from dockrion.runtime.websocket.open_runs import OpenRun, OpenRuns
 from dockrion.runtime.writer import HeldWriter, StreamWriter
 
 MAX_STREAMS: Final = 256
@@ -79,9 +81,7 @@ class Session:
         self._scope = scope
         self._line = line
         self._caller = caller
-        # What is written to the connection just now, and the ids of the runs that are open on it, also while they wait for answers.
-        self._sources: set[Run | Reader] = set()
-        self._open: set[str] = set()
+        self._open = OpenRuns()
         self._streams = 0
         self._steps = asyncio.Semaphore(MAX_STEPS)
         self._tasks = asyncio.TaskGroup()
@@ -127,8 +127,7 @@ class Session:
     def _leave(self) -> None:
         """Nobody is there any more."""
         self._gone = True
-        for source in tuple(self._sources):
-            source.caller_left()
+        self._open.leave()
 
     async def _take(self, text: str) -> None:
         try:
@@ -141,6 +140,8 @@ class Session:
                 await self._begin(asked.id, self._run(asked))
             case FollowMessage():
                 await self._begin(asked.id, self._follow(asked))
+            case UnfollowMessage():
+                await self._step(self._unfollow(asked))
             case CancelMessage():
                 await self._step(self._cancel(asked))
             case AnswerMessage():
@@ -178,27 +179,19 @@ class Session:
 
     async def _run(self, asked: RunMessage) -> None:
         host, request = self._host, CallRequest(self._scope)
-        with host.traffic.begin(SOCKET_PATH, request) as call:
-            try:
-                source = call.run = await self._start(asked, request)
-            except DockrionError as exc:
-                call.refused(exc)
-                await self._refuse(asked.id, exc, request)
-                return
-            call.sent_status = 200
-            with self._opened(source.run_id):
-                waits_at = await self._stream(source, asked.id, request, RunStatus.ACCEPTED)
-        # Whoever asked for it is there for what follows its questions; that is another call, where they are answered.
-        with self._opened(source.run_id):
-            await self._follow_on(source.run_id, waits_at, request)
-
-    @contextmanager
-    def _opened(self, run_id: str) -> Generator[None]:
-        self._open.add(run_id)
-        try:
-            yield
-        finally:
-            self._open.discard(run_id)
+        with ExitStack() as until_told:
+            with host.traffic.begin(SOCKET_PATH, request) as call:
+                try:
+                    source = call.run = await self._start(asked, request)
+                except DockrionError as exc:
+                    call.refused(exc)
+                    await self._refuse(asked.id, exc, request)
+                    return
+                call.sent_status = 200
+                run = until_told.enter_context(self._open.open(source.run_id))
+                waits_at = await self._stream(run, source, asked.id, request, RunStatus.ACCEPTED)
+            # Whoever asked for it is there for what follows its questions; that is another call, where they are answered.
+            await self._follow_on(run, waits_at, request)
 
     async def _start(self, asked: RunMessage, request: Request) -> Run | Reader:
         host = self._host
@@ -215,11 +208,11 @@ class Session:
 
     async def _follow(self, asked: FollowMessage) -> None:
         request, run_id = CallRequest(self._scope), asked.run_id
-        if run_id in self._open:
+        if self._open.named(run_id):
             error = ConflictError(f"The run {run_id!r} is open on this connection already.")
             await self._refuse(asked.id, error, request, run_id)
             return
-        with self._opened(run_id):
+        with self._open.open(run_id) as run:
             try:
                 record, reader = await self._place_in(run_id, asked.after)
             except DockrionError as exc:
@@ -229,8 +222,8 @@ class Session:
                 # Its last event is known.
                 await self._accept(asked.id, run_id, record.status, request)
                 return
-            waits_at = await self._stream(reader, asked.id, request, record.status)
-            await self._follow_on(run_id, waits_at, request)
+            waits_at = await self._stream(run, reader, asked.id, request, record.status)
+            await self._follow_on(run, waits_at, request)
 
     async def _place_in(self, run_id: str, after: int) -> tuple[RunRecord, Reader | None]:
         """Return a run that is held, and a place in it behind an event; None behind its last one."""
@@ -244,20 +237,21 @@ class Session:
             raise GoneError(f"after: the run {run_id!r} has no event {after} (yet).")
         return record, await runs.follow_direct(run_id, identity, after=after)
 
-    async def _follow_on(self, run_id: str, waits_at: int | None, request: Request) -> None:
+    async def _follow_on(self, run: OpenRun, waits_at: int | None, request: Request) -> None:
         """Go on with a run that waits for answers, from that event on, whenever they come."""
-        while waits_at is not None and not self._gone:
+        while waits_at is not None and not run.is_left:
             try:
-                _, reader = await self._place_in(run_id, waits_at - 1)
+                _, reader = await self._place_in(run.run_id, waits_at - 1)
             except DockrionError as exc:
-                await self._refuse(None, exc, request, run_id)
+                await self._refuse(None, exc, request, run.run_id)
                 return
             if reader is None:
                 return
-            waits_at = await self._stream(reader)
+            waits_at = await self._stream(run, reader)
 
     async def _stream(
         self,
+        run: OpenRun,
         source: Run | Reader,
         asked_id: str | None = None,
         request: Request | None = None,
@@ -267,20 +261,18 @@ class Session:
 
         With `request`, first say that it is accepted.
         """
-        host, run_id = self._host, source.run_id
-        self._sources.add(source)
-        if self._gone:
-            source.caller_left()
+        host = self._host
+        run.read_from(source)
         waits_at: list[int] = []
         is_kept = False
         try:
             if request is not None:
-                await self._accept(asked_id, run_id, status, request)
+                await self._accept(asked_id, source.run_id, status, request)
             wire = native_wire(host, source)
             async with Connection(host, source, self._scope, None) as stream:
                 send = RunSender(self._line, stream).send
                 if isinstance(source, Run):
-                    keep = None if host.answered is None else partial(self._keep, waits_at)
+                    keep = None if host.answered is None else partial(self._keep, run, waits_at)
                     writer = StreamWriter(source, wire, stream, send, keep=keep)
                     await writer.write()
                     is_kept = writer.is_kept
@@ -291,15 +283,15 @@ class Session:
             if stream.gave_up:
                 self._give_up()
         finally:
-            self._sources.discard(source)
+            run.source = None
             if not is_kept:
                 source.leave()
         return waits_at[0] if waits_at else None
 
-    async def _keep(self, waits_at: list[int], run: Run, batch: Batch) -> bool:
+    async def _keep(self, run: OpenRun, waits_at: list[int], waiting: Run, batch: Batch) -> bool:
         # Whoever leaves from here on leaves a question, not a run.
-        self._sources.discard(run)
-        is_kept = await keep_waiting(self._host, run, batch)
+        run.source = None
+        is_kept = await keep_waiting(self._host, waiting, batch)
         if is_kept:
             waits_at.append(batch.first + len(batch.events))
         return is_kept
@@ -312,6 +304,17 @@ class Session:
             self._serving.cancel()
 
     # Steps
+
+    async def _unfollow(self, asked: UnfollowMessage) -> None:
+        runs = self._open.named(asked.run_id)
+        if not runs:
+            error = NotFoundError(f"The run {asked.run_id!r} is not open on this connection.")
+            await self._refuse(asked.id, error, CallRequest(self._scope), asked.run_id)
+            return
+        for run in runs:
+            run.leave()
+            await run.is_over.wait()
+        await self._line.say(messages.unfollowed(asked.id, run_id=asked.run_id))
 
     async def _cancel(self, asked: CancelMessage) -> None:
         request, run_id = CallRequest(self._scope), asked.run_id
@@ -336,8 +339,8 @@ class Session:
 
     def _unkept(self, run_id: str) -> Run | None:
         """Return a run of this connection that nobody else knows of."""
-        runs = (source for source in self._sources if isinstance(source, Run))
-        return next((run for run in runs if run.run_id == run_id), None)
+        sources = (one.source for one in self._open.named(run_id))
+        return next((source for source in sources if isinstance(source, Run)), None)
 
     async def _answer(self, asked: AnswerMessage) -> None:
         host, request, run_id = self._host, CallRequest(self._scope), asked.run_id
