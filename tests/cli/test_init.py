@@ -15,6 +15,7 @@ import pytest
 from dockrion.scaffold import project
 from dockrion.spec import read_dockfile
 from dockrion.spec.document import read_document
+from dockrion.spec.expose import PROTOCOLS
 
 from .conftest import Result, dockrion
 
@@ -112,6 +113,22 @@ def test_the_requirements_are_those_of_the_extras() -> None:
     assert {name: [line] for name, line in project.REQUIREMENTS.items()} == {
         name: extras[name] for name in project.REQUIREMENTS
     }
+
+
+def test_protocols_are_written_each_once_and_named_in_a_full_file(init: Call) -> None:
+    assert init("x", "--protocols", "openai, mcp,openai").code == 0
+    assert written()["expose"]["protocols"] == ["openai", "mcp"]
+
+    assert init("x", "--full", "--force").code == 0
+    assert "protocols" not in written()["expose"]
+    text = Path("Dockfile.yaml").read_text()
+    commented = "  # protocols: [openai, ag-ui, ai-sdk, a2a, mcp] #"
+    assert commented in text
+
+    # It is valid as soon as the mark is taken away.
+    Path("Dockfile.yaml").write_text(text.replace(commented, commented.replace("# ", "", 1)))
+    spec = read_dockfile(Path("Dockfile.yaml"), environ={"DOCKRION_API_KEY": "k" * 32}).spec
+    assert spec.expose.protocols == PROTOCOLS
 
 
 _FLAGS = ["--cors", "--secrets", "--async-runs", "--obs", "--metadata", "--streaming-events=chat"]
@@ -361,6 +378,7 @@ def test_the_end_of_the_answers_writes_nothing(init: Call, monkeypatch: pytest.M
         (("x", "-H", "nowhere"), 2, "must be module.path:name"),
         (("x", "-a", "basic"), 2, "is not one of 'none', 'api_key', 'jwt', 'oauth2'"),
         (("x", "-s", "grpc"), 2, "must be sse, websocket, none"),
+        (("x", "-P", "openai,ws"), 2, "must be one of openai, ag-ui, ai-sdk, a2a, mcp"),
         (("x", "-E", "token,nope"), 2, "a list may have"),
         (("x", "--streaming-backend", "mysql"), 2, "is not one of 'memory', 'sqlite', 'redis'"),
         (("x", "--secret-names", "a-b"), 2, "'a-b': must be upper-case letters"),

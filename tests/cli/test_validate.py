@@ -17,6 +17,16 @@ Call = Callable[..., Result]
 Agent = Callable[..., Path]
 
 
+def test_other_front_ends_are_named_with_their_paths(call: Call, agent: Agent) -> None:
+    expose = {"streaming": ["sse", "websocket"], "protocols": ["openai", "mcp"]}
+    result = call("validate", agent(expose=expose))
+
+    assert result.code == 0
+    assert result.out.splitlines()[4:] == [
+        "Also at: /invoke/ws (WebSocket), /v1 (OpenAI), /mcp (MCP)"
+    ]
+
+
 def test_a_valid_dockfile_is_summed_up_in_four_lines(call: Call, agent: Agent) -> None:
     result = call("validate", agent())
 

@@ -245,3 +245,11 @@ async def test_no_docker_command_is_a_warning(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert "not installed" in only(await look_at_docker(make_case())).message
+
+
+async def test_other_front_ends_are_named_with_their_paths(make_case: MakeCase) -> None:
+    case = make_case(expose={"protocols": ["ag-ui", "a2a"]})
+
+    named = [finding.message for finding in await look_at_dockfile(case)][1:]
+
+    assert named == ["it is also served at /ag-ui (AG-UI), /.well-known/agent-card.json (A2A)"]

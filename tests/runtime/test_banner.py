@@ -68,3 +68,20 @@ def test_it_names_the_socket_and_no_call_that_is_not_there() -> None:
     text = banner(alone, host="127.0.0.1", port=8080, seconds=0)
     assert "  socket  ws://127.0.0.1:8080/invoke/ws\n" in text
     assert "call" not in text
+
+
+def test_it_says_where_other_protocols_are() -> None:
+    text = banner(
+        spec(expose={"rest": False, "streaming": "none", "protocols": ["mcp", "openai", "a2a"]}),
+        host="0.0.0.0",
+        port=8080,
+        seconds=0,
+    )
+
+    assert text.splitlines()[2:] == [
+        "  page    http://localhost:8080/",
+        "  mcp     http://localhost:8080/mcp",
+        "  openai  http://localhost:8080/v1",
+        "  a2a     http://localhost:8080/.well-known/agent-card.json",
+        "  stop    Ctrl-C",
+    ]

@@ -138,3 +138,24 @@ async def test_there_are_no_other_files(name: str) -> None:
     async with running(app), request(app, "GET", f"/playground/{name}") as exchange:
         await exchange.read()
     assert exchange.status == 404
+
+
+async def test_without_a_script_the_page_names_only_calls_that_there_are() -> None:
+    expose = {"rest": False, "streaming": "none", "protocols": ["mcp", "a2a"]}
+    async with running(app := app_for(echo, io_schema={"input": SCHEMA}, expose=expose)):
+        arguments = line(await page(app))
+        url = urlsplit(arguments[arguments.index("POST") + 1])
+        async with post(app, url.path, json.loads(arguments[-1])) as exchange:
+            await exchange.read()
+    assert (url.path, exchange.status) == ("/runs", 202)
+
+    nothing = {"async_runs": False}
+    async with running(app := app_for(echo, expose=expose, streaming=nothing)):
+        text = await page(app)
+    assert "curl" not in text
+    assert "clients of these protocols" in text
+    for address in (
+        "MCP: http://testserver/mcp",
+        "A2A: http://testserver/.well-known/agent-card.json",
+    ):
+        assert address in text

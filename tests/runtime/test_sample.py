@@ -139,3 +139,20 @@ def test_the_line_streams_where_the_agent_does() -> None:
     assert arguments[:5] == ["curl", "-N", "-X", "POST", "http://h/invoke/stream"]
     assert json.loads(arguments[-1]) == {"x": "hello"}
     assert curl_line(spec({}, streaming="none"), "http://h").startswith("curl -X POST http://h/inv")
+    only_runs = spec({}, streaming="none", rest=False, protocols=["mcp"])
+    assert curl_line(only_runs, "http://h").startswith("curl -X POST http://h/runs ")
+
+
+def test_a_conversation_of_the_line_has_something_to_answer() -> None:
+    items = {"type": "object"}
+    messages = {"properties": {"messages": {"type": "array", "items": items}}}
+    arguments = shlex.split(curl_line(spec(messages), "http://h"))
+    assert json.loads(arguments[-1]) == {"messages": [{"role": "user", "content": "Hello"}]}
+
+    # What the author gives goes first, and what does not fit is not sent.
+    messages["properties"]["messages"]["default"] = [{"role": "user", "content": "Why?"}]
+    asked = spec({**messages, "required": ["messages"]})
+    assert "Why?" in curl_line(asked, "http://h")
+    del messages["properties"]["messages"]["default"]
+    items["required"] = ["id"]
+    assert curl_line(spec(messages), "http://h").endswith(" -d '{}'")

@@ -12,7 +12,7 @@ from dockrion.cli.dockfile import DEFAULT_NAME, dockfile_argument, find_dockfile
 from dockrion.cli.failures import debug_option
 from dockrion.cli.init import AUTH_MODES, BACKENDS, PRESETS
 from dockrion.cli.showing import done
-from dockrion.cli.values import FieldValue, SecretNames, as_events, as_number
+from dockrion.cli.values import FieldValue, as_events, as_number, secret_names
 from dockrion.errors import DockrionError, ValidationError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def secrets(ctx: click.Context, arguments: tuple[str, ...], optional: bool, forc
         raise click.UsageError("Give the names as one argument, with commas between them: A,B.")
     path = Path(paths[0] if paths else DEFAULT_NAME)
     try:
-        names = SecretNames().convert(listed, None, ctx)
+        names = secret_names().convert(listed, None, ctx)
     except click.BadParameter as exc:
         exc.param_hint = "NAMES"
         raise

@@ -15,7 +15,7 @@ from dockrion.cli.asking import NoAnswerError, ask, can_ask, confirm
 from dockrion.cli.dockfile import DEFAULT_NAME, reading_only
 from dockrion.cli.failures import debug_option
 from dockrion.cli.showing import done, next_steps
-from dockrion.cli.values import FieldValue, SecretNames, as_events, as_words
+from dockrion.cli.values import FieldValue, FieldValues, as_events, as_words, secret_names
 from dockrion.errors import DockrionError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ _MODULES = {
 @click.option("--cors", is_flag=True, help="Write which pages in browsers may call.")
 @click.option("--secrets", is_flag=True, help="Require OPENAI_API_KEY.")
 @click.option(
-    "--secret-names", type=SecretNames(), help="Require these instead, such as A_KEY,B_KEY."
+    "--secret-names", type=secret_names(), help="Require these instead, such as A_KEY,B_KEY."
 )
 @click.option(
     "-s",
@@ -84,6 +84,18 @@ _MODULES = {
     default="sse",
     show_default=True,
     help="sse, websocket, both with a comma between them, or none.",
+)
+@click.option(
+    "-P",
+    "--protocols",
+    type=FieldValues(
+        "expose",
+        "protocols",
+        0,
+        example="openai,mcp",
+        offers=("openai", "ag-ui", "ai-sdk", "a2a", "mcp"),
+    ),
+    help="Which other clients are served: openai, ag-ui, ai-sdk, mcp, a2a, with commas between them.",
 )
 @click.option(
     "-E",
@@ -197,6 +209,8 @@ def _choices(folder: Path, name: str, options: dict[str, Any]) -> Choices:
         target=handler or f"agent:{OBJECTS.get(framework, 'agent')}",
         kind=kind,
         streaming=options["streaming"],
+        protocols=options["protocols"] or (),
+        offers_protocols=full,
         events=options["streaming_events"] or ("all" if full else None),
         async_runs=options["async_runs"] or full,
         backend=options["streaming_backend"],

@@ -57,12 +57,16 @@ def _show_problems(message: str, errors: list[str], warnings: list[str]) -> None
 
 
 def _show_spec(spec: DockSpec, warnings: list[str], *, whole: bool) -> None:
+    from dockrion.runtime.front_ends import front_ends
+
     agent = spec.agent
     served = f"handler ({agent.handler})" if agent.handler else f"entrypoint ({agent.entrypoint})"
     click.echo("✓ Dockfile is valid")
     click.echo(f"Agent: {agent.name}")
     click.echo(f"Mode: {served}")
     click.echo(f"Framework: {agent.framework}")
+    if others := front_ends(spec):
+        click.echo(f"Also at: {', '.join(f'{path} ({title})' for title, path in others)}")
     if whole:
         _show_whole(spec)
     _show_warnings(warnings)

@@ -43,10 +43,15 @@ class FieldValue(click.ParamType[Any, Any]):
         return [CompletionItem(offer) for offer in self._offers if offer.startswith(incomplete)]
 
 
-class SecretNames(click.ParamType[Any, Any]):
-    """Names of secrets with commas between them, each once."""
+class FieldValues(click.ParamType[Any, Any]):
+    """Values with commas between them, each once; each is one for the field at `loc`."""
 
     name = "names"
+
+    def __init__(self, *loc: str | int, example: str, offers: Sequence[str] = ()) -> None:
+        self._loc = loc
+        self._example = example
+        self._offers = offers
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -58,13 +63,33 @@ class SecretNames(click.ParamType[Any, Any]):
         names = dict.fromkeys(name.strip() for name in value.split(",") if name.strip())
         if not names:
             self.fail(
-                "no name is given; write them with commas between them: A_KEY,B_KEY.", param, ctx
+                f"no name is given; write them with commas between them: {self._example}.",
+                param,
+                ctx,
             )
         for name in names:
-            complaint = complaint_about(("secrets", "required", 0, "name"), name)
+            complaint = complaint_about(self._loc, name)
             if complaint is not None:
                 self.fail(f"{name!r}: {complaint}.", param, ctx)
         return tuple(names)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Complete the last name, with those before it."""
+        before, comma, last = incomplete.rpartition(",")
+        return [
+            CompletionItem(f"{before}{comma}{offer}")
+            for offer in self._offers
+            if offer.startswith(last)
+        ]
+
+
+def secret_names() -> FieldValues:
+    return FieldValues("secrets", "required", 0, "name", example="A_KEY,B_KEY")
 
 
 def as_number(text: str) -> Any:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from dockrion.doctor.base import Case, Finding, error, info, ok, warning
+from dockrion.runtime.front_ends import front_ends
 from dockrion.spec.env import DEFAULT, SHELL
 
 _HINT: Final = (
@@ -24,8 +25,10 @@ async def look_at_dockfile(case: Case) -> list[Finding]:
     spec = case.spec
     agent = spec.agent
     served = agent.handler or agent.entrypoint
+    others = ", ".join(f"{path} ({title})" for title, path in front_ends(spec))
     return [
         ok(f"{case.path} is valid: {agent.name}, {served}, {agent.framework}"),
+        *([ok(f"it is also served at {others}")] if others else []),
         *(warning(text, "see docs/dockfile.md, or `dockrion schema`") for text in spec.warnings),
     ]
 

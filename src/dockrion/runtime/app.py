@@ -34,6 +34,7 @@ from dockrion.runtime.endpoints.run_events import follow_run
 from dockrion.runtime.endpoints.runs import PATHS, RunsPaths
 from dockrion.runtime.endpoints.status import status_router
 from dockrion.runtime.endpoints.tickets import TicketEndpoint
+from dockrion.runtime.front_ends import why_nothing_is_at
 from dockrion.runtime.gate import build_gate
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.metrics import Metrics
@@ -123,7 +124,7 @@ class DockrionApp(FastAPI):
             *(r.path for r in ours if isinstance(r, Route)),
         ]
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
-        self.add_exception_handler(HTTPException, _answer_http_exception)
+        self.add_exception_handler(HTTPException, partial(_answer_http_exception, host.spec))
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
 
     def has_socket(self, path: str) -> bool:
@@ -276,13 +277,17 @@ class _WithRequestId:
             await send_error(send, DockrionError("Internal error."), request_id)
 
 
-def _answer_http_exception(request: StarletteRequest, exc: Exception) -> JSONResponse:
+def _answer_http_exception(
+    spec: DockSpec, request: StarletteRequest, exc: Exception
+) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     path = request.url.path
     error: DockrionError
     match exc.status_code:
         case 404:
-            error = NotFoundError(f"There is nothing at {_shortened(path)}.")
+            why = why_nothing_is_at(spec, path_of(request.scope))
+            reason = "" if why is None else f": {why}"
+            error = NotFoundError(f"There is nothing at {_shortened(path)}{reason}.")
         case 405:
             error = MethodNotAllowedError(f"{_shortened(path)} does not take {request.method}.")
         case _:

@@ -1,9 +1,10 @@
-"""What a person reads when the server is ready: the agent, its address, a curl line that works."""
+"""What a person reads when the server is ready: the agent, its addresses, a curl line that works."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockrion.runtime.front_ends import PROTOCOLS
 from dockrion.runtime.sample import curl_line
 from dockrion.runtime.traffic import SOCKET_PATH
 
@@ -22,6 +23,7 @@ def banner(spec: DockSpec, *, host: str, port: int, seconds: float) -> str:
         f"  page    {url}/",
         *([f"  call    {curl_line(spec, url)}"] if expose.rest or expose.sse else []),
         *([f"  socket  {url.replace('http', 'ws', 1)}{SOCKET_PATH}"] if expose.websocket else []),
+        *(f"  {name:<6}  {url}{PROTOCOLS[name].path}" for name in expose.protocols),
         "  stop    Ctrl-C",
         "",
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from dockrion.runs.schema import Schema, with_root_type
+from dockrion.spec.chat import chat_input
 
 if TYPE_CHECKING:
     from dockrion.spec import DockSpec
@@ -30,21 +31,32 @@ _DEFINITIONS: Final = ("$defs", "definitions")
 
 
 def curl_line(spec: DockSpec, url: str, *, for_strangers: bool = False) -> str:
-    """Return the command that streams, or, where nothing streams, that asks and waits.
+    """Return the command that streams, or, where nothing streams, that asks and waits, or else that starts a run.
 
     `for_strangers` keeps what the agent takes to itself where `auth.protect` closes the schema.
     """
     schema = spec.io_schema.input
-    payload = sample_payload(schema)
+    payload = _with_a_message(spec, sample_payload(schema))
     is_closed = for_strangers and spec.auth is not None and "schema" in spec.auth.protect
     if not is_closed and (schema is None or Schema(schema).fits(payload)):
         body = shlex.quote(json.dumps(payload, ensure_ascii=False))
     else:
         body = shlex.quote(f"<JSON that fits the input of {url}/schema>")
-    path, flag = ("/invoke/stream", "-N ") if spec.expose.sse else ("/invoke", "")
+    path, flag = ("/invoke", "") if spec.expose.rest else ("/runs", "")
+    if spec.expose.sse:
+        path, flag = "/invoke/stream", "-N "
     where = shlex.quote(f"{url}{path}")
     credentials = _credentials(spec)
     return f"curl {flag}-X POST {where} {credentials}-H 'Content-Type: application/json' -d {body}"
+
+
+def _with_a_message(spec: DockSpec, payload: Any) -> Any:
+    """Put something to answer into a conversation that would be empty, where the schema takes it."""
+    place, schema = chat_input(spec), spec.io_schema.input
+    if place is None or not place.whole or schema is None or payload.get(place.name):
+        return payload
+    spoken = {**payload, place.name: [{"role": "user", "content": "Hello"}]}
+    return spoken if Schema(schema).fits(spoken) else payload
 
 
 def _credentials(spec: DockSpec) -> str:

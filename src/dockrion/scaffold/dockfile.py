@@ -12,6 +12,7 @@ from dockrion.scaffold.sections import (
     secrets_section,
     streaming_section,
 )
+from dockrion.spec.expose import PROTOCOLS
 
 # What a Dockfile names in a module of the agent, by framework.
 OBJECTS: Final = {"langgraph": "graph", "langchain": "chain", "custom": "handle"}
@@ -22,6 +23,8 @@ DEFAULT_SECRET: Final = "OPENAI_API_KEY"  # noqa: S105
 class Choices:
     """What the author of a new project asked for; the values are valid ones.
 
+    `offers_protocols` names in a comment what could be in `protocols`, where nothing is.
+
     `is_ours` says that the agent is one of ours: then what goes in and what comes out is known.
     """
 
@@ -31,6 +34,8 @@ class Choices:
     kind: Literal["handler", "entrypoint"]
     is_ours: bool = True
     streaming: str | tuple[str, ...] = "sse"
+    protocols: tuple[str, ...] = ()
+    offers_protocols: bool = False
     events: str | tuple[str, ...] | None = None
     async_runs: bool = False
     backend: str = "memory"
@@ -139,7 +144,7 @@ def _expose(choices: Choices) -> str:
 expose:
   rest: true # POST /invoke
   streaming: {shown} # sse: POST /invoke/stream; websocket: GET /invoke/ws
-  port: 8080
+{_protocols(choices)}  port: 8080
 """
     if choices.cors:
         text += """\
@@ -150,6 +155,16 @@ expose:
     credentials: false
 """
     return text
+
+
+def _protocols(choices: Choices) -> str:
+    if choices.protocols:
+        return (
+            f"  protocols: [{', '.join(choices.protocols)}] # the same agent for clients of these\n"
+        )
+    if choices.offers_protocols:
+        return f"  # protocols: [{', '.join(PROTOCOLS)}] # the same agent for clients of these\n"
+    return ""
 
 
 def _metadata(choices: Choices) -> str:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dockrion.events.jsonable import encode
+from dockrion.runtime.front_ends import front_ends
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.pages import page_headers
 from dockrion.runtime.sample import curl_line
@@ -31,14 +32,6 @@ from dockrion.version import VERSION
 _HEADERS: Final = page_headers(
     "script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 )
-# Where a client of each protocol is pointed to.
-_ADDRESSES: Final = {
-    "openai": ("OpenAI", "/v1"),
-    "ag-ui": ("AG-UI", "/ag-ui"),
-    "mcp": ("MCP", "/mcp"),
-    "ai-sdk": ("AI SDK", "/ai-sdk"),
-    "a2a": ("A2A", "/.well-known/agent-card.json"),
-}
 _PARTS: Final = {"playground.css": "text/css", "playground.js": "text/javascript"}
 
 
@@ -96,14 +89,27 @@ def _filled(template: Template, host: AgentHost, url: str) -> str:
     texts = {
         "name": spec.agent.name,
         "description": spec.agent.description or "An agent served by dockrion.",
-        "reading": " and read its answer as it comes" if spec.expose.sse else "",
-        "line": curl_line(spec, url, for_strangers=True),
+        **_first_call(spec, url),
         "url": url,
         "version": VERSION,
     }
     safe = {name: html.escape(host.secrets.hide(text)) for name, text in texts.items()}
     facts = encode(host.secrets.hide_in(_facts(spec))).decode()
     return template.substitute(safe, facts=html.escape(facts))
+
+
+def _first_call(spec: DockSpec, url: str) -> dict[str, str]:
+    """Return what is read where no script runs."""
+    expose = spec.expose
+    if expose.rest or expose.sse or spec.streaming.async_runs:
+        reading = " and read its answer as it comes" if expose.sse else ""
+        line = curl_line(spec, url, for_strangers=True)
+        return {"how": f"Send the agent its input as JSON{reading}:", "line": line}
+    addresses = [f"{title}: {url}{path}" for title, path in front_ends(spec)]
+    return {
+        "how": "The agent is served to clients of these protocols:",
+        "line": "\n".join(addresses),
+    }
 
 
 def _facts(spec: DockSpec) -> dict[str, Any]:
@@ -115,15 +121,9 @@ def _facts(spec: DockSpec) -> dict[str, Any]:
         "invoke": expose.rest,
         "stream": expose.sse,
         "runs": spec.streaming.async_runs,
-        "speaks": [{"name": name, "path": path} for name, path in _speaks(spec)],
+        "speaks": [{"name": title, "path": path} for title, path in front_ends(spec)],
         "chat": None if expose.chat is None else expose.chat.model_dump(),
         "auth": None
         if auth is None or auth.is_open
         else {"mode": auth.mode, "header": auth.headers[0], "protects": auth.protect},
     }
-
-
-def _speaks(spec: DockSpec) -> list[tuple[str, str]]:
-    expose = spec.expose
-    websocket = [("WebSocket", "/invoke/ws")] if expose.websocket else []
-    return [*websocket, *(_ADDRESSES[name] for name in expose.protocols)]
