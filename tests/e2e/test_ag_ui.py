@@ -163,4 +163,4 @@ def test_a_client_that_aborts_stops_the_agent(seen: dict[str, Any]) -> None:
 def test_the_snippet_of_the_page_runs(served: Server) -> None:
     [snippet] = re.findall(r"(?ms)^```js\n(.*?)^```$", PAGE.read_text())
     code = snippet.replace("http://127.0.0.1:8080", served.url).replace("<your key>", KEY)
-    assert _node(["--input-type=module", "-e", code]) == "one two one two \n"
+    assert _node(["--input-type=module", "-e", code]) == "one two \none two \n"

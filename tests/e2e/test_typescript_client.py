@@ -67,7 +67,8 @@ def programs(project: Path, server: StartServer) -> Path:
     """The snippets of the page, checked and compiled, with a live server in place of the one they name."""
     url = server(agent_source("assistant"), io_schema={"input": INPUT}).url
     for number, snippet in enumerate(SNIPPETS):
-        code = snippet.replace("http://localhost:8080", url)
+        # The agent here takes a `text`, the README's a `query`.
+        code = snippet.replace("http://localhost:8080", url).replace("{ query:", "{ text:")
         (project / f"snippet{number}.ts").write_text(code)
     compile_programs(project)
     return project

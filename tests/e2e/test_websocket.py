@@ -134,8 +134,15 @@ def snippet(language: str) -> str:
     return found
 
 
+def of_page(language: str, server: Server) -> str:
+    """Return the snippet for a server of the test, whose agent takes a `text`."""
+    code = snippet(language).replace("8080", str(server.port)).replace("<your key>", KEY)
+    assert "query" in code
+    return code.replace("query", "text")
+
+
 def test_the_python_of_the_page_runs(talking: Server) -> None:
-    code = snippet("python").replace("8080", str(talking.port)).replace("<your key>", KEY)
+    code = of_page("python", talking)
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
@@ -154,8 +161,8 @@ def test_the_javascript_of_the_page_runs_in_a_browser(talking: Server) -> None:
     said = in_chromium(
         "websocket-page.mjs",
         url=f"{talking.url}/health",
-        code=snippet("js"),
-        globals={"base": talking.url, "key": KEY},
+        code=of_page("js", talking).replace("document.body.append", "show"),
+        globals={},
     )
     # The close of a browser has no code of its own.
     assert json.loads(said) == ["one ", "two ", 1005]

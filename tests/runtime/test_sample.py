@@ -144,8 +144,8 @@ def test_the_line_streams_where_the_agent_does() -> None:
 
 
 def test_a_conversation_of_the_line_has_something_to_answer() -> None:
-    items = {"type": "object"}
-    messages = {"properties": {"messages": {"type": "array", "items": items}}}
+    items: dict[str, Any] = {"type": "object"}
+    messages: dict[str, Any] = {"properties": {"messages": {"type": "array", "items": items}}}
     arguments = shlex.split(curl_line(spec(messages), "http://h"))
     assert json.loads(arguments[-1]) == {"messages": [{"role": "user", "content": "Hello"}]}
 
