@@ -315,7 +315,11 @@ async def test_whoever_calls_too_often_is_told_so(server: StartServer, mode: Mod
 def snippet(language: str, server: Server) -> str:
     """Return the one piece of the page in that language, for a server of the test, whose agent takes a `text`."""
     [found] = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", PAGE.read_text())
-    return found.replace("http://127.0.0.1:8080", server.url).replace("<your key>", KEY).replace("query", "text")
+    return (
+        found.replace("http://127.0.0.1:8080", server.url)
+        .replace("<your key>", KEY)
+        .replace("query", "text")
+    )
 
 
 def run(*command: str) -> str:

@@ -371,8 +371,8 @@ def test_the_snippets_of_the_page_run(
     code = "\n".join(snippets).replace("http://127.0.0.1:8080", served.url)
     names: dict[str, Any] = {}
     exec(code.replace("<your key>", KEY), names)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     shown = capsys.readouterr().out
-    assert shown.startswith("one two \none two 2 response.output_item.added\n")
+    assert shown.startswith("one two \none two one two 2 response.output_item.added\n")
     assert shown.endswith(" response.completed\n")
     names["client"].close()

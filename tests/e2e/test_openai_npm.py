@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,8 @@ from .server import Server, agent_source
 
 if TYPE_CHECKING:
     from .conftest import StartServer
+
+PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,18 @@ def test_the_client_gets_what_that_of_pypi_gets(served: Server, server: StartSer
         "numbers": list(range(len(seen["cut"]["numbers"]))),
         "text": f"{words} ",
     }
+
+
+@pytest.mark.node
+def test_the_javascript_of_the_page_runs(served: Server) -> None:
+    [snippet] = re.findall(r"(?ms)^```js\n(.*?)^```$", PAGE.read_text())
+    code = snippet.replace("http://127.0.0.1:8080", served.url).replace("<your key>", KEY)
+    ran = subprocess.run(
+        ["node", "--input-type=module", "-e", code],
+        cwd=CLIENTS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "one two "), ran.stderr
