@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -134,3 +135,29 @@ def test_what_is_changed_was_good(name: str) -> None:
     make, good = PATHS[name]
     for body in good:
         assert make(CHATS[0]).read(body)
+
+
+MANY = 80_000
+TEXTS = [{"type": "text", "text": "and so on and so on"}] * MANY
+HI = {"role": "user", "parts": TEXTS[:1]}
+RESULTS = [CALLED] * MANY
+
+
+@pytest.mark.parametrize(
+    ("make", "body"),
+    [
+        (ChatCompletions, {"messages": [{"role": "user", "content": TEXTS}]}),
+        (ChatCompletions, {"messages": [{"role": "user", "content": "x"}] * MANY}),
+        (Responses, {"input": [{"role": "user", "content": TEXTS}]}),
+        (AgUi, {"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": TEXTS}]}),
+        (AiSdk, {"messages": [{"role": "user", "parts": TEXTS}]}),
+        (AiSdk, {"messages": [{"role": "assistant", "parts": TEXTS}, HI]}),
+        (AiSdk, {"messages": [{"role": "assistant", "parts": RESULTS}, HI]}),
+        (AiSdk, {"messages": [HI] * MANY}),
+    ],
+)
+def test_what_it_takes_to_read_grows_with_the_request_and_not_faster(make: Any, body: Any) -> None:
+    """A square of it would be half a minute, in which nobody else is answered."""
+    before = process_time()
+    make(CHATS[0]).read(body)
+    assert process_time() - before < 5

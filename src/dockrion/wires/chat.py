@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, cast
 
 from dockrion.errors import ValidationError
 from dockrion.events.jsonable import encode
@@ -130,7 +130,7 @@ def _text_of(message: Message, *, field: str) -> str:
         return "".join(texts)
     if isinstance(content, list):
         parts = cast("list[Any]", content)
-        number = next((at for at, part in enumerate(parts) if not _is_text(part)), 0)
+        number = next((at for at, part in enumerate(parts) if _texts([part]) is None), 0)
         shown = encode(_type_of(parts[number])).decode()[:40] if parts else "none"
         raise wrong(f"{field}.content", f"this agent takes text alone, got a part of type {shown}")
     raise wrong(f"{field}.content", f"must be a text or a list of parts, got {kind_of(content)}")
@@ -142,16 +142,13 @@ def _texts(content: Any) -> list[str] | None:
         return None
     texts: list[str] = []
     for part in cast("list[Any]", content):
-        if not _is_text(part) or not isinstance(text := part.get("text"), str):
+        text = cast("Message", part).get("text") if isinstance(part, dict) else None
+        kind = _type_of(part)
+        # What is no string may not even be hashed.
+        if not isinstance(text, str) or not isinstance(kind, str) or kind not in _TEXTS:
             return None
         texts.append(text)
     return texts
-
-
-def _is_text(part: Any) -> TypeGuard[Message]:
-    kind = _type_of(part)
-    # What is no string may not even be hashed.
-    return isinstance(part, dict) and isinstance(kind, str) and kind in _TEXTS
 
 
 def _type_of(part: Any) -> Any:

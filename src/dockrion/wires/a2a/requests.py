@@ -162,27 +162,25 @@ class A2a:
 
     def _payload(self, parts: list[_Part]) -> Any:
         chat = self._chat
-        match parts:
-            case [_Part(kind="data", value=value)]:
-                return value
-            case _ if not chat.takes_text:
-                raise RefusedError(
-                    Kind.CONTENT_TYPE,
-                    "message.parts: this agent takes one part with `data`, its input as JSON",
-                )
-            case _ if chat.takes_messages:
-                content = [part.in_chats() for part in parts]
-                return chat.payload([{"role": "user", "content": content}], field="message")
-            case _:
-                for number, part in enumerate(parts):
-                    if part.kind != "text":
-                        raise RefusedError(
-                            Kind.CONTENT_TYPE,
-                            f"message.parts[{number}]: this agent takes texts, or one part with `data` "
-                            f"alone, its input as JSON; got a part with {part.kind}",
-                        )
-                text = "".join(part.value for part in parts)
-                return chat.payload([{"role": "user", "content": text}], field="message")
+        if len(parts) == 1 and parts[0].kind == "data":
+            return parts[0].value
+        if not chat.takes_text:
+            raise RefusedError(
+                Kind.CONTENT_TYPE,
+                "message.parts: this agent takes one part with `data`, its input as JSON",
+            )
+        other = next((number for number, part in enumerate(parts) if part.kind != "text"), None)
+        if other is None:
+            content: Any = "".join([part.value for part in parts])
+        elif chat.takes_messages:
+            content = [part.in_chats() for part in parts]
+        else:
+            raise RefusedError(
+                Kind.CONTENT_TYPE,
+                f"message.parts[{other}]: this agent takes texts, or one part with `data` "
+                f"alone, its input as JSON; got a part with {parts[other].kind}",
+            )
+        return chat.payload([{"role": "user", "content": content}], field="message")
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -225,13 +223,19 @@ def _parts_of(message: dict[str, Any]) -> list[_Part]:
     parts: Any = message.get("parts")
     if not isinstance(parts, list) or not parts:
         raise wrong("message.parts", f"must be a list with at least one part, got {kind_of(parts)}")
-    return [_part(part, f"message.parts[{at}]") for at, part in enumerate(cast("list[Any]", parts))]
+    return [_part(part, number) for number, part in enumerate(cast("list[Any]", parts))]
 
 
-def _part(part: Any, at: str) -> _Part:
+def _part(part: Any, number: int) -> _Part:
+    text = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else None
+    # Before all else, since there may be very many.
+    if isinstance(text, str):
+        return _Part("text", text)
+    return _other_part(part, f"message.parts[{number}]")
+
+
+def _other_part(part: Any, at: str) -> _Part:
     match part:
-        case {"text": str(text)}:
-            return _Part("text", text)
         case {"data": value}:
             return _Part("data", _unwrapped(value, cast("dict[str, Any]", part).get("metadata")))
         case {"kind": "file", "file": dict()}:

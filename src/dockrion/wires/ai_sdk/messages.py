@@ -156,17 +156,17 @@ def _file(url: str, media_type: str, name: Any) -> Part:
 def _by_the_agent(message_id: Any, parts: list[tuple[str, Part]]) -> list[Message]:
     """A text after tools is a message of its own."""
     said: list[Message] = []
-    text = ""
+    texts: list[str] = []
     calls: list[Part] = []
     results: list[Message] = []
 
     def flush() -> None:
-        nonlocal text
+        text = "".join(texts)
         if text or calls:
             called = {"tool_calls": calls.copy()} if calls else {}
             said.append({"role": "assistant", "content": text, **called})
             said.extend(results)
-        text = ""
+        texts.clear()
         calls.clear()
         results.clear()
 
@@ -175,7 +175,7 @@ def _by_the_agent(message_id: Any, parts: list[tuple[str, Part]]) -> list[Messag
         if kind == "text":
             if calls:
                 flush()
-            text += _text(part, "text", at)
+            texts.append(_text(part, "text", at))
         elif kind == "step-start":
             flush()
         elif (kind == _DYNAMIC_TOOL or kind.startswith(_TOOL)) and not _is_question(part):
