@@ -18,6 +18,7 @@ from dockrion.wires.native import NativeWire
 from dockrion.wires.openai.chat import ChatWire
 from dockrion.wires.openai.items import ResponsesWire
 from tests.wires.kit import EVERYTHING, chat_of, run_of
+from tests.wires.test_mcp import wire_of as mcp
 
 TIME = "2026-11-24T11:00:00.000Z"
 CHAT = chat_of()
@@ -31,6 +32,8 @@ WIRES: dict[str, Callable[[], Wire]] = {
     "ag-ui, held": lambda: AgUiWire(CHAT, run_of(cursors=True), Told("t", "r")),
     "ai-sdk": lambda: AiSdkWire(CHAT, run_of(), Page()),
     "ai-sdk, held": lambda: AiSdkWire(CHAT, run_of(cursors=True), Page()),
+    "mcp": lambda: mcp(tokens=True),
+    "mcp, held": lambda: mcp(run_of(cursors=True), tokens=True, primes=True),
     "openai, chat": lambda: ChatWire(CHAT, run_of(), with_usage=True),
     "openai, chat, held": lambda: ChatWire(CHAT, run_of(cursors=True), with_usage=True),
     "openai, responses": lambda: ResponsesWire(CHAT, run_of(), "resp_r_1", echo={}),

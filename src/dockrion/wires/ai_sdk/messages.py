@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from msgspec import structs
 
 from dockrion.events.jsonable import encode
-from dockrion.wires.ai_sdk.chunks import QUESTION, Call, UiAnswer
+from dockrion.wires.ai_sdk.chunks import HEARD, QUESTION, Call, UiAnswer
 from dockrion.wires.chat import Message, kind_of, wrong
 from dockrion.wires.questions import QuestionId
 
@@ -88,11 +88,9 @@ def _answer(part: Part, at: str) -> UiAnswer | None:
 
 
 def _heard_in(message: Message) -> int | None:
-    match message.get("metadata"):
-        case {"heard": int(heard)} if not isinstance(heard, bool):
-            return heard
-        case _:
-            return None
+    metadata = message.get("metadata")
+    heard = cast("Part", metadata).get(HEARD) if isinstance(metadata, dict) else None
+    return heard if isinstance(heard, int) and not isinstance(heard, bool) else None
 
 
 def _question(part: Part, at: str) -> QuestionId:
