@@ -119,3 +119,24 @@ async def test_nobody_sees_or_stops_a_run_of_another() -> None:
             app, "GET", f"/runs/{run_id}", headers={"x-api-key": "a" * 20}
         ) as exchange:
             assert (await exchange.json())["status"] == "INTERRUPTED"
+
+
+@pytest.mark.usefixtures("keys")
+async def test_nobody_answers_beside_the_stream_of_another_or_hears_its_chat() -> None:
+    async with running(served(asks, streaming=KEPT, auth=KEYS)) as app:
+        mine, theirs = {"x-api-key": "a" * 20}, {"x-api-key": "m" * 20}
+        async with post(app, "/invoke/stream?thread_id=t", {"query": ""}, headers=mine) as exchange:
+            asked = [event.json() async for event in exchange.events()][-1]
+        run_id, question = asked["run_id"], asked["interrupt_id"]
+        result = {"action": "accept", "content": {"answer": "no"}}
+        body = {"jsonrpc": "2.0", "id": f"{run_id}:{question}", "result": result}
+        async with post(app, "/mcp", body, headers=theirs) as answering:
+            told = (await answering.read()).decode()
+        assert "NOT_FOUND" in told
+        async with request_of(app, "GET", "/ai-sdk/t/stream", headers=theirs) as following:
+            assert not await following.read()
+        assert following.status == 204
+        async with request_of(app, "GET", "/runs", headers=theirs) as listed:
+            assert (await listed.json())["runs"] == []
+        async with request_of(app, "GET", f"/runs/{run_id}", headers=mine) as looked_at:
+            assert (await looked_at.json())["status"] == "INTERRUPTED"

@@ -198,3 +198,24 @@ def test_whatever_is_sent_is_answered(front: FrontEnd) -> None:
 
         sends()
         runner.run(serving.__aexit__(None, None, None))
+
+
+@each(lambda front: front.returns and not isinstance(front, Socket))
+def test_whatever_a_caller_comes_back_with_starts_no_run(front: FrontEnd) -> None:
+    agent = ScriptedAgent(["a"])
+    cursors = st.from_regex(r"[!-~]{0,12}(:[0-9]{1,25}){0,2}(:[A-Za-z0-9_-]{0,8})?", fullmatch=True)
+
+    with asyncio.Runner() as runner:
+        serving = running(served(agent))
+        app = runner.run(serving.__aenter__())
+
+        @settings(max_examples=30, deadline=None)
+        @given(cursor=cursors)
+        def comes_back(cursor: str) -> None:
+            answer = runner.run(front.tell(app, front.come_back("hi", cursor)))
+            assert answer.heard.ended == "refused", cursor
+            assert answer.status < 500
+
+        comes_back()
+        runner.run(serving.__aexit__(None, None, None))
+    assert not agent.payloads
