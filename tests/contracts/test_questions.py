@@ -23,6 +23,7 @@ from tests.contracts.front_ends import (
     FrontEnd,
     Mcp,
     Responses,
+    Socket,
     each,
     served,
 )
@@ -168,6 +169,45 @@ async def test_what_is_said_beside_a_question_is_told_with_what_follows_the_answ
         rest = await front.tell(app, front.answer(asked, ["yes"]))
     assert rest.heard.ended == "complete"
     assert rest.heard.text.removeprefix("Well. ") == "Beside. You said yes."
+
+
+class WaitsOn:
+    """Asks, and waits to be let on with its answer."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, payload: Any, context: StreamContext) -> Any:
+        yield "Well. "
+        answer = await context.ask("Really?")
+        self.answered.set()
+        await self.open.wait()
+        yield f"You said {answer}."
+
+
+# A WebSocket stays open for what follows a question.
+@each(lambda front: front.returns and not isinstance(front, Socket))
+async def test_who_comes_back_after_the_answer_is_not_told_that_the_run_waits(
+    front: FrontEnd,
+) -> None:
+    agent = WaitsOn()
+    async with running(served(agent, streaming=KEPT)) as app:
+        asked = await front.tell(app, "hi")
+        async with post(app, f"/runs/{asked.run_id}/resume", "yes") as exchange:
+            await exchange.read()
+        await agent.answered.wait()
+        back = front.come_back("hi", asked.heard.cursors[0])
+        with anyio.fail_after(SECONDS):
+            async with front.open(app, back) as stream:
+                await stream.head()
+                # It reads what is there, and would end with the question.
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                agent.open.set()
+                raw = await stream.read()
+    assert front.read(stream, raw).heard.ended == "complete"
+    assert "You said yes." in raw.decode()
 
 
 async def stored(app: Any, run_id: str, text: str) -> None:
