@@ -59,8 +59,7 @@ def _place_in(runs: RunService, waiting: RunRecord, answers: Sequence[Answer]) -
     start, heard = waiting.end, answers[0].heard
     if heard is not None and waiting.first <= heard <= waiting.end:
         start = heard
-    run_id, seen = waiting.run_id, waiting.end
-    return runs.channels.follow(run_id, start, seen=seen, stops_at_questions=True)
+    return runs.channels.follow(waiting.run_id, start, stops_at_questions=True)
 
 
 async def _end(runs: RunService, run_id: str, identity: Identity) -> None:
