@@ -184,10 +184,11 @@ class Channel:
 
     def slowest(self) -> int:
         """Return the first sequence that the stream of its caller has not taken yet; subscribers hold up nobody."""
-        return min(
-            (reader.position for reader in self.readers if reader.stops_at_questions),
-            default=self._cache.end,
-        )
+        slowest = self._cache.end
+        for reader in self.readers:
+            if reader.stops_at_questions and reader.position < slowest:
+                slowest = reader.position
+        return slowest
 
     @property
     def is_far_behind(self) -> bool:

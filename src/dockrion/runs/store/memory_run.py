@@ -110,10 +110,11 @@ class StoredRun:
         new = [entry for entry in entries if entry.first >= events.end]
         if not new:
             return
-        ends = [events.end, *(entry.end for entry in new)]
-        for end, entry in zip(ends, new, strict=False):
+        end = events.end
+        for entry in new:
             if entry.first != end:
                 raise ValueError(f"events {end} to {entry.first} are missing")
+            end = entry.end
         events.append(new)
         events.trim()
         self.record = _Replace(self.record, first=events.first, end=events.end)
