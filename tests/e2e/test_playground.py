@@ -25,6 +25,7 @@ from .playground import (
     STOP,
     TIDES,
     field,
+    give_key,
     metrics,
     picture,
     run_for,
@@ -409,6 +410,57 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(browser: Browser, guarded: S
     assert '-H "X-API-Key: $KEY"' in browser.text(".snippets")
     browser.reload()
     browser.wait("dialog[open]")
+
+
+@pytest.fixture
+def half_open(server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """What the agent takes is told to everybody; running it needs the key."""
+    monkeypatch.setenv("ANN_KEY", KEY)
+    return server(agent_source("playing"), **TIDES, auth={**AUTH, "protect": []})
+
+
+def test_a_run_that_waited_for_its_key_is_run(browser: Browser, half_open: Server) -> None:
+    browser.open(f"{half_open.url}/")
+    run_for(browser, "Brest")
+    give_key(browser)
+    browser.wait(COMPLETE)
+    assert "Tides of Brest" in browser.text(ANSWER)
+
+
+def test_a_key_that_was_not_given_runs_nothing_later(browser: Browser, half_open: Server) -> None:
+    browser.open(f"{half_open.url}/")
+    run_for(browser, "Brest")
+    browser.wait("dialog[open]")
+    browser.press("Escape")
+    browser.wait("dialog", "hidden")
+    browser.click('role=button[name="Set API key"]')
+    give_key(browser)
+    browser.wait('role=button[name="API key is set"]')
+    browser.wait(".history .empty, .history li")
+    assert not any("/invoke" in url for url in browser.requests)
+    # What was written stays.
+    browser.click(RUN)
+    browser.wait(COMPLETE)
+    assert "Tides of Brest" in browser.text(ANSWER)
+
+
+def test_an_agent_for_other_protocols_alone_is_not_run_here(
+    browser: Browser, server: StartServer
+) -> None:
+    expose = {"rest": False, "streaming": "none", "protocols": ["mcp", "a2a"]}
+    off = {"async_runs": False}
+    one = server(agent_source("playing"), **TIDES, expose=expose, streaming=off)
+    browser.open(f"{one.url}/")
+    browser.wait(CITY)
+    assert browser.evaluate("document.querySelector('button[type=submit]').disabled") is True
+    assert "clients of other protocols alone" in browser.text(".composer")
+    browser.fill(CITY, "Brest")
+    browser.press("Control+Enter")
+    browser.click(tab("Code"))
+    assert f"{one.url}/mcp" in browser.text(".snippets")
+    assert "curl" not in browser.text(".snippets")
+    assert not any("/invoke" in url or "/runs" in url for url in browser.requests)
+    assert browser.barriers() == []
 
 
 def test_the_page_tells_strangers_nothing_of_a_schema_that_is_closed(guarded: Server) -> None:

@@ -25,9 +25,13 @@ export class CodeView {
     this.element = h(
       'div',
       { class: 'snippets' },
-      h('div', { class: 'row spread' }, this.#choice, copyButton('Copy', () => this.#code.textContent ?? '')),
-      h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Code of this call' }, this.#code),
-      this.#hint,
+      ...(facts.stream || facts.invoke || facts.runs
+        ? [
+            h('div', { class: 'row spread' }, this.#choice, copyButton('Copy', () => this.#code.textContent ?? '')),
+            h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Code of this call' }, this.#code),
+            this.#hint,
+          ]
+        : []),
       facts.speaks.length === 0
         ? null
         : h(

@@ -64,6 +64,11 @@ export class Composer {
     });
   }
 
+  /** Whether there is a way to run the agent here: it may be served to clients of other protocols alone. */
+  get canRun(): boolean {
+    return this.#ways.length > 0;
+  }
+
   get way(): Way {
     return this.#way;
   }
@@ -228,6 +233,11 @@ export class Composer {
     const group = h('div', { class: 'ways', role: 'radiogroup', 'aria-label': 'How to run' });
     const name = freshId('way');
     const hint = h('p', { class: 'hint' });
+    if (!this.canRun) {
+      this.#run.disabled = true;
+      hint.textContent = 'This agent is served to clients of other protocols alone. Their addresses are under Code.';
+      return hint;
+    }
     for (const { way, title, hint: text } of this.#ways) {
       const choose = (): void => {
         this.#way = way;

@@ -40,8 +40,9 @@ export class CredentialsView {
     this.#draw();
   }
 
-  /** Open the dialog; `why` says what made it necessary, and whether something was wrong. */
-  ask(why: string, isWrong = false): void {
+  /** Open the dialog; `why` says what made it necessary, and whether something was wrong; `left` hears that nothing was given. */
+  ask(why: string, isWrong = false, left?: () => void): void {
+    this.#dialog.onclose = left ?? null;
     this.#why.textContent = why;
     this.#why.hidden = why === '';
     this.#why.className = isWrong ? 'problem' : 'hint';
@@ -53,6 +54,7 @@ export class CredentialsView {
 
   #take(value: string | undefined): void {
     credentials.set(value);
+    this.#dialog.onclose = null;
     this.#input.value = '';
     this.#dialog.close();
     this.#draw();

@@ -35,7 +35,11 @@ const history = new HistoryView(client, {
   recorded: (recording) => void session.show(recording, 'at once'),
   kept: (runId) => void session.open(runId),
 });
-const who = facts.auth === null ? undefined : new CredentialsView(() => void begin().then(comeBack));
+const who = facts.auth === null ? undefined : new CredentialsView(() => void known());
+// What the agent takes, as it was told last.
+let described: string | undefined;
+// A run that waits for its key.
+let isAskedFor = false;
 
 const statusBadge = h('span', { class: 'status-badge' });
 const note = h('span', { class: 'note-line' });
@@ -93,8 +97,14 @@ async function tellReadiness(): Promise<void> {
 /** Ask the server what it takes, and, when the address names a run, show that. */
 async function begin(): Promise<void> {
   try {
-    composer.describe(await describe());
+    const told = await describe();
+    // Made anew, the fields would lose what was written into them.
+    if (JSON.stringify(told) !== described) {
+      described = JSON.stringify(told);
+      composer.describe(told);
+    }
   } catch (error) {
+    described = undefined;
     composer.describe(undefined);
     if (error instanceof AuthError) {
       credentials.isSet
@@ -113,6 +123,19 @@ async function begin(): Promise<void> {
   }
 }
 
+/** Go on with what the reader wanted when the key was missing. */
+async function known(): Promise<void> {
+  const isWanted = isAskedFor && credentials.isSet;
+  const before = described;
+  isAskedFor = false;
+  await begin();
+  await comeBack();
+  // Fields that have only come now are empty.
+  if (isWanted && described !== undefined && described === before) {
+    await run();
+  }
+}
+
 /** A run that was followed until its reader was not known any more is followed again. */
 async function comeBack(): Promise<void> {
   const { error, runId, moments } = session.recording;
@@ -122,11 +145,12 @@ async function comeBack(): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  if (session.isBusy) {
+  if (session.isBusy || !composer.canRun) {
     return;
   }
   if (facts.auth !== null && !credentials.isSet) {
-    who?.ask('Running the agent needs it.');
+    isAskedFor = true;
+    who?.ask('Running the agent needs it.', false, () => (isAskedFor = false));
     return;
   }
   const order = composer.order();
