@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 from tests.build.manifest_cases import NOTHING_KEPT, Case, planned
 from websockets.sync.client import connect
@@ -81,6 +82,34 @@ def test_a_websocket_comes_through(server: StartServer, tmp_path: Path, puppet: 
             assert json.loads(ws.recv(10))["type"] == "complete"
     finally:
         gateway.stop()
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    ("headers", "outside"),
+    [
+        ({}, "http://127.0.0.1:{port}"),
+        ({"X-Forwarded-Proto": "https"}, "https://127.0.0.1:{port}"),
+        (
+            {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "agents.example.com"},
+            "https://agents.example.com",
+        ),
+    ],
+    ids=["alone", "behind TLS", "behind another name"],
+)
+def test_the_card_of_a2a_names_the_address_that_callers_use(
+    server: StartServer, tmp_path: Path, headers: dict[str, str], outside: str
+) -> None:
+    agent = server(agent_source("puppet"), expose={"protocols": ["a2a"]}, io_schema={})
+    gateway = Gateway(tmp_path, agent.port)
+    try:
+        url = f"http://127.0.0.1:{gateway.port}/.well-known/agent-card.json"
+        card = httpx2.get(url, headers=headers, trust_env=False).json()
+    finally:
+        gateway.stop()
+    expected = f"{outside.format(port=gateway.port)}/a2a"
+    assert card["url"] == expected
+    assert {one["url"] for one in card["supportedInterfaces"]} == {expected}
 
 
 def test_the_check_tells_whether_a_server_is_ready(strung: Server, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ http {{
   uwsgi_temp_path /tmp/uwsgi;
   scgi_temp_path /tmp/scgi;
   map $http_upgrade $upgrading {{ default upgrade; '' ''; }}
+  map $http_x_forwarded_proto $outer_scheme {{ default $http_x_forwarded_proto; '' $scheme; }}
   server {{
     listen {port};
     client_max_body_size {body_bytes};
@@ -34,7 +35,7 @@ http {{
       proxy_send_timeout {seconds}s;
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Proto $outer_scheme;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $upgrading;
     }}
