@@ -381,6 +381,52 @@ async def test_nothing_of_a_run_is_kept_after_its_end() -> None:
         assert gone() is None, handler.__name__
 
 
+async def _goes_on(payload: Any) -> AsyncGenerator[str]:
+    yield "first"
+    await asyncio.sleep(60)
+
+
+async def _raises(payload: Any) -> AsyncGenerator[str]:
+    yield "first"
+    raise RuntimeError
+
+
+def _raises_in_its_thread(payload: Any) -> Generator[str]:
+    yield "first"
+    raise RuntimeError
+
+
+@pytest.mark.parametrize("handler", [_goes_on, _raises, _raises_in_its_thread])
+async def test_a_run_that_broke_off_needs_no_collector_to_go(
+    handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Payload(dict[str, Any]):
+        pass
+
+    # What is captured has the traceback.
+    caplog.set_level("CRITICAL", logger="dockrion.runs.sentence")
+    gc.collect()
+    gc.disable()
+    try:
+        payload = Payload()
+        gone = weakref.ref(payload)
+        run = runner_for(handler).start(payload, streams=True)
+        del payload
+        seen: list[Event] = []
+        while not any(isinstance(event, Token) for event in seen):
+            seen += (await next_batch(run)).events
+        if handler is _goes_on:
+            run.caller_left()
+        if not isinstance(seen[-1], Failed):
+            await read_to_end_from(run, 0)
+        del run, seen
+        with anyio.fail_after(5):
+            while gone() is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+
 def _progress_for_ever(payload: Any, stopped: threading.Event) -> Generator[Any]:
     try:
         while True:

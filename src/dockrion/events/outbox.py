@@ -289,6 +289,10 @@ def stepping(outbox: Outbox, coro: Coroutine[Any, Any, T]) -> Generator[Any, Any
             suspended = step(value)
         except StopIteration as stop:
             return stop.value
+        except BaseException:
+            # It may be `value`, and its traceback has this frame: a cycle, with all that the agent had.
+            value = None
+            raise
         outbox.end_step()
         try:
             value = yield suspended

@@ -45,6 +45,8 @@ def questions(ending: Ending) -> list[Interrupt] | None:
     return None
 
 
+# Instead of what an agent raised, once that has been told.
+OVER = Returned(None)
 CALLER_LEFT = Cancelled("The caller went away.")
 INTERNAL = Failed("Internal error.", "INTERNAL_ERROR")
 # Of a run that goes on elsewhere: it ends here alone.

@@ -29,6 +29,7 @@ from dockrion.runs.ending import (
     CALLER_LEFT,
     INTERNAL,
     LOST,
+    OVER,
     Ending,
     Finished,
     Raised,
@@ -206,7 +207,8 @@ class Run:
 
     def conclude(self, ending: Ending) -> None:
         """End the run; a later ending is ignored. From any thread."""
-        self._endings.append(ending)
+        if not self._endings:
+            self._endings.append(ending)
         self.outbox.close()
 
     def stop(self, terminal: Failed | Cancelled) -> None:
@@ -365,7 +367,9 @@ class Run:
 
     def _release(self) -> None:
         self._sealed = True
-        # It holds this run, which holds the outbox: a cycle that only the collector would find.
+        # What holds this run, and is held by it, is a cycle that only the collector would find: the frames of what an agent
+        # raised, and what the outbox calls.
+        self._endings = [OVER if isinstance(one, Raised) else one for one in self._endings]
         self.outbox.on_overflow = None
         self.outbox.on_close = None
         self._asks = None
