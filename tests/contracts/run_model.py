@@ -151,6 +151,11 @@ class Model:
         run = self.runs.get(run_id)
         if run is None or run.status is not RunStatus.INTERRUPTED:
             return False
+        if {one.interrupt_id for one in run.questions} != {
+            *answers,
+            *(one.interrupt_id for one in still),
+        }:
+            return False
         run.answers = {**run.answers, **answers}
         if run.holder is None:
             run.status, run.attempt, run.questions = RunStatus.ACCEPTED, 0, ()

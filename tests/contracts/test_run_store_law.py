@@ -172,7 +172,9 @@ class Compared:
             assert outcome == self._model.interrupt(place, entries, questions, claimed)
 
     async def _resume(self, run_id: str, answered: str, some_left: bool) -> None:
-        still = _questions(("left",)) if some_left else ()
+        run = self._model.runs.get(run_id)
+        asked = () if run is None else run.questions
+        still = tuple(one for one in asked if one.interrupt_id != answered) if some_left else ()
         record = await self._store.resume(run_id, {answered: [self._turn]}, still=still)
         assert (record is not None) is self._model.resume(run_id, {answered: [self._turn]}, still)
 

@@ -162,6 +162,25 @@ async def test_answers_to_a_run_that_nobody_holds_need_not_be_all(store: RunStor
     assert (record.status, record.answers) == (RunStatus.ACCEPTED, {"a": 1})
 
 
+@pytest.mark.parametrize("held", [True, False])
+async def test_an_answer_that_others_were_quicker_with_changes_nothing(
+    store: RunStore, held: bool
+) -> None:
+    claim = await claimed(store)
+    await store.interrupt(claim, [entry(0)], [question("new", {"a": [1]})], claimed=held)
+    before = await record_of(store)
+    for answers, still in (
+        ({"old": 1}, ()),
+        ({"old": 1}, [question("new")]),
+        ({"new": 1}, [question("old")]),
+        ({"new": 1, "old": 2}, ()),
+        ({}, ()),
+    ):
+        assert await store.resume("r1", answers, still=still) is None
+        assert await record_of(store) == before
+    assert await store.resume("r1", {"new": 1}, still=()) is not None
+
+
 async def test_a_run_can_be_interrupted_again_and_again(store: RunStore) -> None:
     claim = await claimed(store)
     for number in range(3):

@@ -234,3 +234,69 @@ async def test_an_answer_that_comes_before_the_run_is_known_here_is_given() -> N
         store.create_interrupted = early
         run_id = (await streamed(app))[-1]["run_id"]
         assert (await followed(app, run_id))[-1]["output"]["notes"] == ["yes"]
+
+
+class SlowStore:
+    """Holds the first answer back until it is told to go on."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._store = app.state.dockrion.runs.store
+        self._resume = self._store.resume
+        self.came, self.goes_on = asyncio.Event(), asyncio.Event()
+        self._store.resume = self._slowly
+
+    async def _slowly(self, *args: Any, **named: Any) -> Any:
+        self._store.resume = self._resume
+        self.came.set()
+        await self.goes_on.wait()
+        return await self._resume(*args, **named)
+
+
+async def asks_twice(payload: Any, context: StreamContext) -> Any:
+    return {"notes": [await context.ask("first"), await context.ask("second")]}
+
+
+async def test_an_answer_that_comes_too_late_is_none_to_the_next_question() -> None:
+    async with running(app_for(asks_twice, streaming=KEPT)) as app, anyio.create_task_group() as by:
+        asked = (await streamed(app))[-1]
+        run_id = asked["run_id"]
+        slow = SlowStore(app)
+        late: list[int] = []
+
+        async def answer_late() -> None:
+            late.append((await answer(app, run_id, "late"))[0])
+
+        by.start_soon(answer_late)
+        with anyio.fail_after(5):
+            await slow.came.wait()
+            assert (await answer(app, run_id, "quick"))[0] == 202
+            while (await status(app, run_id))["status"] != "INTERRUPTED":
+                await asyncio.sleep(0.01)
+            slow.goes_on.set()
+            while not late:
+                await asyncio.sleep(0.01)
+        assert late == [409]
+        assert (await status(app, run_id))["status"] == "INTERRUPTED"
+        assert (await answer(app, run_id, "yes"))[0] == 202
+        events = await followed(app, run_id)
+    assert events[-1]["output"]["notes"] == ["quick", "yes"]
+
+
+async def test_answers_to_two_questions_may_come_at_once() -> None:
+    async with running(app_for(asks, streaming=KEPT)) as app, anyio.create_task_group() as by:
+        first, second = (await streamed(app, {"questions": 2}))[-2:]
+        run_id = first["run_id"]
+        slow = SlowStore(app)
+        statuses: list[int] = []
+
+        async def answer_first() -> None:
+            statuses.append((await answer(app, run_id, {first["interrupt_id"]: "one"}))[0])
+
+        by.start_soon(answer_first)
+        with anyio.fail_after(5):
+            await slow.came.wait()
+            assert (await answer(app, run_id, {second["interrupt_id"]: "two"}))[0] == 202
+            slow.goes_on.set()
+        events = await followed(app, run_id)
+    assert statuses == [202]
+    assert events[-1]["output"]["notes"] == ["one", "two"]

@@ -222,15 +222,22 @@ class RunService:
         """
         if self._draining:
             raise ShuttingDownError("The server is shutting down.")
-        record = await self.get(run_id, identity)
-        if record.status is not RunStatus.INTERRUPTED or not record.questions:
-            raise ConflictError(f"The run {run_id!r} does not wait for an answer: {record.status}.")
-        answers = _answers(record.questions, answer)
-        still = [asked for asked in record.questions if asked.interrupt_id not in answers]
-        trace = going_on(cause, record.trace)
-        resumed = await self.store.resume(run_id, answers, still=still, trace=trace)
-        if resumed is None:
-            raise ConflictError(f"The run {run_id!r} does not wait for an answer any more.")
+        answers: dict[str, Any] | None = None
+        resumed: RunRecord | None = None
+        while resumed is None:
+            record = await self.get(run_id, identity)
+            if record.status is not RunStatus.INTERRUPTED or not record.questions:
+                raise ConflictError(
+                    f"The run {run_id!r} does not wait for an answer: {record.status}."
+                )
+            if answers is None:
+                answers = _answers(record.questions, answer)
+            elif not answers.keys() <= {asked.interrupt_id for asked in record.questions}:
+                # What it asks by now was not the question.
+                raise ConflictError(f"The run {run_id!r} does not wait for that answer any more.")
+            still = [asked for asked in record.questions if asked.interrupt_id not in answers]
+            trace = going_on(cause, record.trace)
+            resumed = await self.store.resume(run_id, answers, still=still, trace=trace)
         if resumed.status is RunStatus.ACCEPTED:
             await self._submit(resumed)
         return resumed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -285,7 +285,8 @@ class RunStore(Protocol):
         """Answer an interrupted run: it is ACCEPTED again, attempt 0, or RUNNING where a worker holds it.
 
         `still` are the questions that stay open: with any, and a worker that holds it, it stays INTERRUPTED. Answers
-        that the worker has not taken yet are kept. The record has `trace` from then on. None when it does not wait (any more).
+        that the worker has not taken yet are kept. The record has `trace` from then on. None when it does not wait (any more),
+        or for other questions than those of `answers` and `still`: somebody else has answered meanwhile.
         """
         ...
 
@@ -359,3 +360,8 @@ class LocalWork(Protocol):
     def watch_work(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever there may be more that is claimable. One at a time; a second one replaces it."""
         ...
+
+
+def waits_for(asked: Sequence[Question], answers: Iterable[str], still: Sequence[Question]) -> bool:
+    """Return whether the questions are those that are answered and those that stay open."""
+    return {one.interrupt_id for one in asked} == {*answers, *(one.interrupt_id for one in still)}

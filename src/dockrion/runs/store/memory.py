@@ -25,6 +25,7 @@ from dockrion.runs.store.base import (
     RunRecord,
     StoreRules,
     Waiting,
+    waits_for,
 )
 from dockrion.runs.store.cursor import cursor_to, place_in, place_of
 from dockrion.runs.store.memory_run import StoredRun
@@ -220,6 +221,8 @@ class MemoryStore:
     ) -> RunRecord | None:
         stored = self._find(run_id)
         if stored is None or stored.record.status is not RunStatus.INTERRUPTED:
+            return None
+        if not waits_for(stored.record.questions, answers, still):
             return None
         all_answers = {**(stored.record.answers or {}), **answers}
         if stored.token is None:

@@ -268,7 +268,8 @@ class RedisStore:
     ) -> RunRecord | None:
         pairs = [part for id_, value in answers.items() for part in (id_, json_of(value))]
         packed = b"" if trace is None else json_of(trace)
-        fields = await self._run("resume", run_id, json_of(still), len(still), packed, *pairs)
+        ids = json_of([*answers, *(one.interrupt_id for one in still)])
+        fields = await self._run("resume", run_id, json_of(still), len(still), packed, ids, *pairs)
         return None if fields is None else record_of(fields)
 
     async def answers_taken(self, claim: Claim, interrupt_ids: Sequence[str]) -> None:

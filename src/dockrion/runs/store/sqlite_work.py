@@ -24,6 +24,7 @@ from dockrion.runs.store.base import (
     Question,
     RunRecord,
     StoreRules,
+    waits_for,
 )
 from dockrion.runs.store.sqlite_events import Kept
 from dockrion.runs.store.sqlite_schema import COLUMNS, Row, find, packed, update
@@ -257,6 +258,8 @@ class RunWork:
         now = time()
         row = find(db, run_id, now)
         if row is None or row.status != RunStatus.INTERRUPTED:
+            return None
+        if not waits_for(row.record().questions, answers, still):
             return None
         update(db, row.number, answers=packed({**_answers(row), **answers}), trace=packed(trace))
         if row.lease_until is None:

@@ -416,14 +416,27 @@ function ops.interrupt()
   return {'ok'}
 end
 
--- ARGV: 9 questions that stay open, 10 how many, 11 trace or '', 12 id and answer of each.
+-- ARGV: 9 questions that stay open, 10 how many, 11 trace or '', 12 the ids of all, in any order, 13 id and answer of each.
 function ops.resume()
   local run = load()
   if not run or run.status ~= 'INTERRUPTED' then
     return false
   end
+  local expected = {}
+  for _, id in ipairs(cjson.decode(ARGV[12])) do
+    expected[id] = true
+  end
+  for _, question in ipairs(cjson.decode(call('HGET', RUN, 'questions') or '[]')) do
+    if not expected[question.interrupt_id] then
+      return false
+    end
+    expected[question.interrupt_id] = nil
+  end
+  if next(expected) then
+    return false
+  end
   call('HSET', RUN, 'trace', ARGV[11])
-  for place = 12, #ARGV, 2 do
+  for place = 13, #ARGV, 2 do
     call('HSET', ANSWERS, ARGV[place], ARGV[place + 1])
   end
   if not run.held then
