@@ -279,7 +279,7 @@ async def test_an_answer_that_comes_too_late_is_none_to_the_next_question() -> N
         assert (await status(app, run_id))["status"] == "INTERRUPTED"
         assert (await answer(app, run_id, "yes"))[0] == 202
         events = await followed(app, run_id)
-    assert events[-1]["output"]["notes"] == ["quick", "yes"]
+        assert events[-1]["output"]["notes"] == ["quick", "yes"]
 
 
 async def test_answers_to_two_questions_may_come_at_once() -> None:
@@ -298,5 +298,5 @@ async def test_answers_to_two_questions_may_come_at_once() -> None:
             assert (await answer(app, run_id, {second["interrupt_id"]: "two"}))[0] == 202
             slow.goes_on.set()
         events = await followed(app, run_id)
-    assert statuses == [202]
-    assert events[-1]["output"]["notes"] == ["one", "two"]
+        assert statuses == [202]
+        assert events[-1]["output"]["notes"] == ["one", "two"]
