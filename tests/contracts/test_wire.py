@@ -18,7 +18,7 @@ from dockrion.wires.native import NativeWire
 from dockrion.wires.openai.chat import ChatWire
 from dockrion.wires.openai.items import ResponsesWire
 from tests.wires.kit import EVERYTHING, chat_of, run_of
-from tests.wires.test_mcp import wire_of as mcp
+from tests.wires.mcp.test_mcp import wire_of as mcp
 
 TIME = "2026-11-24T11:00:00.000Z"
 CHAT = chat_of()
