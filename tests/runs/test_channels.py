@@ -11,7 +11,7 @@ from dockrion.events.model import Batch, Interrupt, RunStatus, Token
 from dockrion.runs.channel import Channels, Feed, ReadRules
 from dockrion.runs.kept import Piece, entries_of
 from dockrion.runs.observer import Unobserved
-from dockrion.runs.store.base import Entry, NewRun, Page, StoreRules
+from dockrion.runs.store.base import Claim, Entry, NewRun, Page, Question, StoreRules
 from dockrion.runs.store.memory import MemoryStore
 
 RULES = StoreRules(lease_seconds=15, max_attempts=1, ttl_seconds=60, max_events=1000)
@@ -36,12 +36,13 @@ def entry(*contents: str, first: int) -> list[Entry]:
     return entries_of("run", Batch([Token(one) for one in contents], first, "now"))
 
 
-async def started(store: MemoryStore, channels: Channels, end: int) -> None:
+async def started(store: MemoryStore, channels: Channels, end: int) -> Claim:
     new = NewRun(run_id="run", owner=ANONYMOUS, payload=b"{}", fingerprint="", direct=True)
     claim = (await store.create(new)).claim
     assert claim is not None
     for sequence in range(end):
         await store.append(claim, entry("old", first=sequence))
+    return claim
 
 
 def channels_of(store: MemoryStore) -> Channels:
@@ -51,12 +52,13 @@ def channels_of(store: MemoryStore) -> Channels:
 async def test_a_page_that_was_read_before_the_run_came_here_does_not_set_it_back() -> None:
     store = SlowToAnswer()
     channels = channels_of(store)
-    await started(store, channels, 1)
+    claim = await started(store, channels, 1)
     reader = channels.follow("run", 1, stops_at_questions=True)
     first = asyncio.create_task(reader.next())
     await store.has_read.wait()
     channels.begin("run", Feed(1, RunStatus.RUNNING, paced=False))
     question = entries_of("run", Batch([Interrupt("Shall I?", "one")], 1, "now"))
+    await store.interrupt(claim, question, [Question("one", "Shall I?")], claimed=True)
     channels.offer("run", question, RunStatus.INTERRUPTED)
     store.go_on.set()
     async with asyncio.timeout(5):
