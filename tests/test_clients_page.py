@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
+
+from dockrion.runtime.banner import banner
+from dockrion.runtime.front_ends import why_nothing_is_at
+from dockrion.spec import read_dockfile
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "clients.md").read_text()
@@ -52,3 +59,22 @@ def test_notes_and_tests_that_are_named_are_there() -> None:
     assert places
     for place in places:
         assert (ROOT / place).exists(), place
+
+
+def test_what_the_page_does_from_nothing_is_what_happens(tmp_path: Path) -> None:
+    [block] = re.findall(r"(?ms)^```console\n(.*?)^```$", PAGE)
+    [line] = re.findall(r"(?m)^\$ dockrion (init .*)$", block)
+    command = [str(Path(sys.executable).with_name("dockrion")), *shlex.split(line)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    environ = {"DOCKRION_API_KEY": "0" * 64}
+    spec = read_dockfile(tmp_path / "Dockfile.yaml", environ=environ).spec
+    shown = banner(spec, host=spec.expose.host, port=spec.expose.port, seconds=1.2).splitlines()
+    said = block[block.index("my-agent is ready") :].splitlines()
+    assert len(shown) == len(said)
+    for one, other in zip(shown, said, strict=True):
+        beginning, more, _ = other.partition("…")
+        assert one.startswith(beginning) if more else one == other
+
+    without = spec.model_copy(update={"expose": spec.expose.model_copy(update={"protocols": ()})})
+    assert f"404 `There is nothing at /mcp: {why_nothing_is_at(without, '/mcp')}.`" in PAGE
