@@ -623,6 +623,30 @@ async def test_one_question_after_the_other_is_asked_once_each() -> None:
     assert last["result"]["structuredContent"] == {"answers": ["a", "b"]}
 
 
+async def test_who_comes_back_is_not_asked_what_has_been_answered() -> None:
+    async def insist(payload: Any, context: StreamContext) -> Any:
+        return {"answers": [await context.ask("One?"), await context.ask("Two?")]}
+
+    async with running(served(insist, streaming=CONTINUES)) as app:
+        headers = await session(app, capabilities=FORMS)
+        async with post(app, "/mcp", calls(), headers=headers) as exchange:
+            [one] = [event for event in read_sse(await exchange.receive()) if event.data]
+            await accept(app, one.json(), "a", headers)
+            await next_message(exchange)
+        back = {**headers, "Last-Event-ID": one.id}
+        async with request(app, "GET", "/mcp", headers=back) as again:
+            [two] = [event.json() for event in read_sse(await again.receive())]
+            assert two["params"]["message"] == "Two?"
+            assert await accept(app, two, "b", headers) == 202
+            [last] = [event.json() for event in read_sse(await again.read())]
+    assert last["result"]["structuredContent"] == {"answers": ["a", "b"]}
+
+
+async def accept(app: FastAPI, question: Any, answer: str, headers: dict[str, str]) -> int:
+    result = {"action": "accept", "content": {"answer": answer}}
+    return (await sent(app, {"jsonrpc": "2.0", "id": question["id"], "result": result}, headers))[0]
+
+
 @pytest.mark.parametrize(
     ("capabilities", "sections", "says"),
     [

@@ -127,10 +127,14 @@ class McpWire:
 
     def paused(self) -> bytes:
         asked, self._asked = self._asked, []
-        questions = [one for _, one in asked]
-        if self._still_open:
-            questions = [Question(one.interrupt_id, one.value) for one in self._still_open]
         last = self.position - 1
+        if self._still_open:
+            places = {one.interrupt_id: at for at, one in asked}
+            asked = [
+                (places.get(one.interrupt_id, last), Question(one.interrupt_id, one.value))
+                for one in self._still_open
+            ]
+        questions = [one for _, one in asked]
         if not self._asks:
             result = unanswered(questions, self.run_id, can_be=self._can_be_answered)
             self._respond(result, at=last)
