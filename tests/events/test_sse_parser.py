@@ -90,6 +90,14 @@ def test_it_reads_what_the_standard_says_however_the_bytes_are_cut(
     assert parser.comments == comments
 
 
+def test_a_time_to_wait_that_is_no_time_is_ignored() -> None:
+    parser = EventParser()
+    assert parser.feed(b"retry: 70\nretry: " + b"9" * 5000 + b"\ndata: a\n\n") == [
+        Frame(b"", b"a", b"")
+    ]
+    assert parser.retry == 70
+
+
 def test_each_byte_may_come_alone() -> None:
     body = "\ufeff:hb\nevent: token\r\ndata: é\nid: r:1\n\ndata: b\r\rdata: c".encode()
     parser = EventParser()

@@ -14,6 +14,8 @@ import msgspec
 
 # Outputs have 10 MiB by default, which JSON's escapes can make six times as long.
 MAX_EVENT_BYTES: Final = 64 << 20
+# Milliseconds; nobody is asked to wait for longer than eleven days.
+_RETRY_DIGITS: Final = 9
 
 
 # As dockrion writes its events; whatever else the standard allows is read line by line.
@@ -130,6 +132,6 @@ class EventParser:
             elif field == b"id":
                 if b"\0" not in value:
                     self._last_id = value
-            elif field == b"retry" and value.isdigit():
+            elif field == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
                 self.retry = int(value)
         return None if data is None else Frame(event, data, self._last_id)

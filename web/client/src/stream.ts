@@ -221,7 +221,8 @@ export class EventStream<Output = unknown> implements AsyncIterable<RunEvent<Out
       );
     }
     // The first try comes soon: most connections break alone.
-    const delayMs = pauseMs(reconnect, failures, Math.max(atLeastMs, failures > 1 ? this.#retryMs : 0));
+    const askedMs = Math.min(failures > 1 ? this.#retryMs : 0, reconnect.longestRetryAfterSeconds * 1000);
+    const delayMs = pauseMs(reconnect, failures, Math.max(atLeastMs, askedMs));
     this.#options.onReconnect?.({ attempt: failures, delayMs, cause });
     await pause(delayMs, this.#stop.signal);
   }

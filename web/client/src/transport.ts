@@ -38,6 +38,9 @@ export interface Call {
 // Between us and the server something is down, or the server is.
 const AWAY = new Set([408, 502, 503, 504]);
 const SHOWN_CHARACTERS = 200;
+const MAX_REDIRECTS = 5;
+// As the largest event of a stream.
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export class Transport {
   constructor(readonly options: TransportOptions) {}
@@ -51,16 +54,33 @@ export class Transport {
       signal: call.signal,
       // An answer of yesterday is no answer.
       cache: 'no-store',
+      // `fetch` would take the key along to any other server.
+      redirect: 'manual',
     };
     if (call.payload !== undefined) {
       request.body = JSON.stringify(call.payload);
     }
     // Not as a method of the options: browsers want their own `fetch` called without one.
     const { fetch } = options;
-    const response = await fetch(this.urlOf(call), request).catch((cause: unknown) => {
-      call.signal.throwIfAborted();
-      throw new ConnectionError(`${call.method} ${call.path}: the server was not reached`, { cause });
-    });
+    let url = this.urlOf(call);
+    let response: Response;
+    for (let hop = 0; ; hop += 1) {
+      response = await fetch(url, request).catch((cause: unknown) => {
+        call.signal.throwIfAborted();
+        throw new ConnectionError(`${call.method} ${call.path}: the server was not reached`, { cause });
+      });
+      const target = redirected(call.method, url, response);
+      if (target === undefined || hop === MAX_REDIRECTS) {
+        break;
+      }
+      await response.body?.cancel();
+      url = target;
+    }
+    if (response.type === 'opaqueredirect') {
+      throw new UnexpectedAnswerError(
+        `${call.method} ${call.path} was redirected, which pages cannot follow safely: give the client the URL that it leads to`,
+      );
+    }
     if (response.ok) {
       return response;
     }
@@ -91,7 +111,7 @@ export class Transport {
 
   async json<T>(call: Call, mayRepeat: boolean): Promise<{ body: T; response: Response }> {
     const response = await this.sendPatiently(call, mayRepeat);
-    const text = await response.text().catch((cause: unknown) => {
+    const text = await textOf(response).catch((cause: unknown) => {
       call.signal.throwIfAborted();
       throw new ConnectionError(`${call.method} ${call.path}: the answer broke off`, {
         cause,
@@ -170,12 +190,56 @@ export function waitOf(error: DockrionError, options: ReconnectOptions): number 
   return seconds > options.longestRetryAfterSeconds ? undefined : seconds * 1000;
 }
 
+/**
+ * Where to ask the same again, with the same headers: on the same server, or from http to https there. `undefined` where
+ * that would give them to somebody else, or change the method, and where there is no redirect.
+ */
+function redirected(method: string, from: string, response: Response): string | undefined {
+  const { status } = response;
+  const location = response.headers.get('Location');
+  const staysSame = status === 307 || status === 308 || ((status === 301 || status === 302) && method === 'GET');
+  if (location === null || !staysSame) {
+    return undefined;
+  }
+  let old: URL;
+  let target: URL;
+  try {
+    old = new URL(from, globalThis.location?.href);
+    target = new URL(location, old);
+  } catch {
+    return undefined;
+  }
+  const isUpgrade =
+    old.protocol === 'http:' && target.protocol === 'https:' && old.hostname === target.hostname && old.port + target.port === '';
+  return target.origin === old.origin || isUpgrade ? target.href : undefined;
+}
+
+/** The text of a body; one without end is let go. */
+async function textOf(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  for (;;) {
+    const piece = await reader?.read();
+    if (piece === undefined || piece.done) {
+      return text + decoder.decode();
+    }
+    bytes += piece.value.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) {
+      await reader?.cancel();
+      throw new RangeError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+    }
+    text += decoder.decode(piece.value, { stream: true });
+  }
+}
+
 function valueOf(secret: Secret): string | Promise<string> {
   return typeof secret === 'function' ? secret() : secret;
 }
 
 async function errorOf(call: Call, response: Response): Promise<DockrionError> {
-  const text = await response.text().catch(() => '');
+  const text = await textOf(response).catch(() => '');
   const facts = factsOf(response);
   let body: unknown;
   try {

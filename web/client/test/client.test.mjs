@@ -190,3 +190,40 @@ test('who starts a run is told before it is asked for again', async () => {
   assert.equal(result.run_id, RUN_ID);
   assert.deepEqual(told, [[1, 'CONNECTION_ERROR'], [2, 'CONNECTION_ERROR']]);
 });
+
+test('a redirect is followed where the key stays with its server, and nowhere else', async () => {
+  const elsewhere = await serve((_, response) => sendJson(response, 200, { success: true, output: 1, metadata: METADATA }));
+  try {
+    const body = { success: true, output: 'here', metadata: METADATA };
+    const moved = (to) => ({ url }, response) =>
+      url.startsWith('/moved') ? sendJson(response, 200, body) : sendJson(response, 307, {}, { Location: to });
+    const here = await asked(moved('/moved'), (client) => client.invoke({ a: 1 }), { apiKey: 'k' });
+    assert.equal(here.result.output, 'here');
+    assert.equal(here.requests[1].body, '{"a":1}');
+    assert.equal(here.requests[1].headers['x-api-key'], 'k');
+
+    for (const to of [`${elsewhere.url}/invoke`, 'https://127.0.0.1:1/', '//127.0.0.1:1/', 'http://[', '/again']) {
+      const answer = to === '/again' ? (_, response) => sendJson(response, 307, {}, { Location: to }) : moved(to);
+      const away = await asked(answer, (client) => client.invoke({}).catch((error) => error), { apiKey: 'k' });
+      assert.ok(away.result instanceof UnexpectedAnswerError, to);
+      assert.equal(away.result.status, 307);
+    }
+    assert.equal(elsewhere.requests.length, 0);
+  } finally {
+    await elsewhere.stop();
+  }
+});
+
+test('an answer without end is let go', async () => {
+  const pour = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'application/json' });
+    const more = () => {
+      while (!response.destroyed && response.write('x'.repeat(1 << 20)));
+    };
+    response.on('drain', more);
+    more();
+  };
+  const { result } = await asked(pour, (client) => client.invoke({}).catch((error) => error));
+  assert.ok(result instanceof ConnectionError);
+  assert.match(result.cause.message, /longer than/);
+});
