@@ -156,3 +156,4 @@ def test_a_conversation_of_the_line_has_something_to_answer() -> None:
     del messages["properties"]["messages"]["default"]
     items["required"] = ["id"]
     assert curl_line(spec(messages), "http://h").endswith(" -d '{}'")
+    assert "<JSON that fits" in curl_line(spec({**messages, "const": "no object"}), "http://h")

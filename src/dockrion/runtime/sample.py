@@ -53,10 +53,12 @@ def curl_line(spec: DockSpec, url: str, *, for_strangers: bool = False) -> str:
 def _with_a_message(spec: DockSpec, payload: Any) -> Any:
     """Put something to answer into a conversation that would be empty, where the schema takes it."""
     place, schema = chat_input(spec), spec.io_schema.input
-    if place is None or not place.whole or schema is None or payload.get(place.name):
+    if place is None or place.name is None or not place.whole or schema is None:
         return payload
-    spoken = {**payload, place.name: [{"role": "user", "content": "Hello"}]}
-    return spoken if Schema(schema).fits(spoken) else payload
+    if not isinstance(payload, dict) or cast("dict[str, Any]", payload).get(place.name):
+        return cast("Any", payload)
+    spoken: dict[str, Any] = {**payload, place.name: [{"role": "user", "content": "Hello"}]}
+    return spoken if Schema(schema).fits(spoken) else cast("Any", payload)
 
 
 def _credentials(spec: DockSpec) -> str:
