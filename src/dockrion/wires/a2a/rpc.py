@@ -14,6 +14,8 @@ _VERSIONS: Final = ("1.", "0.3.")
 # An id is said again in each frame.
 _MAX_ID_CHARS: Final = 256
 _DOMAIN: Final = "a2a-protocol.org"
+# Of what A2A has no reason for: those are our codes.
+_OWN_DOMAIN: Final = "dockrion"
 _INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
 # What programs between a client and this server look at, and what both kinds of clients know without a body. All else is
@@ -132,11 +134,15 @@ def http_status(error: DockrionError) -> int:
 
 def error_answer(rpc_id: RpcId, error: DockrionError) -> dict[str, Any]:
     """Return the answer that an error is; its `data` has our code beside the reason of A2A."""
-    number, reason = kind_of_error(error).value
+    kind = kind_of_error(error)
+    number, reason = kind.value
+    domain = _DOMAIN
+    if kind is Kind.SERVER:
+        reason, domain = error.code, _OWN_DOMAIN
     info: dict[str, Any] = {
         "@type": _INFO,
         "reason": reason,
-        "domain": _DOMAIN,
+        "domain": domain,
         "metadata": {"code": error.code},
     }
     data = [info]
