@@ -116,6 +116,23 @@ async def test_whoever_says_nothing_is_let_go(
         assert (await ws.closed())[0] == 4401
 
 
+async def test_whoever_says_who_it_is_need_not_wait_for_the_answer(kind: ServerKind) -> None:
+    async with served(count, kind=kind, auth=AUTH) as port, talk(port) as ws:
+        large = {"tokens": 1, "text": "x" * 200_000}
+        said = [
+            {"type": "authenticate", "api_key": key_of("ann")["X-API-Key"]},
+            {"type": "run", "payload": large},
+        ]
+        protocol = ws.connection.protocol
+        for message in said:
+            protocol.send_text(json.dumps(message).encode())
+        # With one write.
+        ws.connection.transport.write(b"".join(protocol.data_to_send()))
+        assert (await ws.next())["type"] == "authenticated"
+        assert (await ws.next())["type"] == "accepted"
+        assert (await ws.rest())[-1]["type"] == "complete"
+
+
 async def test_a_stranger_sends_nothing_large(kind: ServerKind) -> None:
     async with served(who, kind=kind, auth=AUTH) as port, talk(port) as ws:
         await ws.connection.send(" " * 70_000)

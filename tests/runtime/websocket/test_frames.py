@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from websockets.protocol import CLIENT, Protocol
 from dockrion.events import sse
 from dockrion.events.model import Batch
 from dockrion.events.sse_parser import EventParser
-from dockrion.runtime.websocket.frames import messages_of, text_frames
+from dockrion.runtime.websocket.frames import FrameEnds, messages_of, text_frames
 from tests.events.test_sse import events
 
 SIZES = [0, 1, 125, 126, 127, 1022, 1023, 1024, 1025, 65535, 65536, 70000]
@@ -43,6 +43,28 @@ def test_messages_in_a_row_read_back_however_they_are_cut(
     messages: list[bytes], cuts: list[int]
 ) -> None:
     assert read_back(text_frames(messages), cuts) == messages
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 125, 126, 300, 65535, 65536]), max_size=5),
+    st.booleans(),
+    st.lists(st.integers(1, 5), max_size=4),
+)
+def test_frames_end_where_they_end_however_they_are_cut(
+    sizes: list[int], mask: bool, small: list[int]
+) -> None:
+    frames = [Frame(Opcode.TEXT, b"x" * size).serialize(mask=mask) for size in sizes]
+    whole, ends, at = b"".join(frames), FrameEnds(), 0
+    places: set[int] = {0}
+    pieces = cycle([*small, 4096])
+    while at < len(whole):
+        piece = next(pieces)
+        size = ends.take(whole[at : at + piece])
+        assert 0 < size <= piece
+        at += size
+        places.add(at)
+    assert at == len(whole)
+    assert places >= {sum(map(len, frames[:number])) for number in range(len(frames))}
 
 
 @given(st.lists(events, min_size=1, max_size=8))

@@ -39,6 +39,39 @@ def _head(size: int) -> bytes:
     return struct.pack("!BBQ", _FINAL_TEXT, 127, size)
 
 
+class FrameEnds:
+    """Finds where frames of a client end, so that the next one can be left unread."""
+
+    __slots__ = ("_head", "_left")
+
+    def __init__(self) -> None:
+        self._head = b""
+        # What is still to come of its payload.
+        self._left = 0
+
+    def take(self, data: bytes) -> int:
+        """Return how many of these bytes, at least one, are to be read next: none is of another frame."""
+        if self._left:
+            size = min(self._left, len(data))
+            self._left -= size
+            return size
+        size = min(self._head_size() - len(self._head), len(data))
+        self._head += data[:size]
+        if len(self._head) == self._head_size():
+            extended = self._head[2 : 2 + _EXTENDED.get(self._head[1] & 0x7F, 0)]
+            self._left = int.from_bytes(extended) if extended else self._head[1] & 0x7F
+            self._head = b""
+        return size
+
+    def _head_size(self) -> int:
+        if len(self._head) < 2:
+            return 2
+        mask = 4 if self._head[1] & 0x80 else 0
+        return 2 + _EXTENDED.get(self._head[1] & 0x7F, 0) + mask
+
+
+# The bytes of a length that does not fit into seven bits.
+_EXTENDED: Final = {126: 2, 127: 8}
 _FINAL_TEXT: Final = 0x81
 _MANY: Final = 1024
 _HEADS: Final = [_head(size) for size in range(_MANY)]

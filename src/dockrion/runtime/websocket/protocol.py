@@ -26,7 +26,7 @@ from dockrion.errors import DockrionError, ShuttingDownError
 from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
 from dockrion.runtime.transport import AnswerTransport, SlowReaders
-from dockrion.runtime.websocket.frames import text_frames
+from dockrion.runtime.websocket.frames import FrameEnds, text_frames
 from dockrion.runtime.websocket.handshake import switching
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -75,6 +75,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flow = SlowReaders(opening.transport)
         # Bytes that have not been looked at: nothing is before the handshake is answered.
         self._unread = opening.rest
+        # The first message is read alone, for as long as the application looks at it: what it says may let others be larger.
+        self._first: FrameEnds | None = FrameEnds()
         self._going_on = False
         self._is_paused = False
         self._accepted = False
@@ -84,6 +86,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._refusal: Message | None = None
         # The message that has come in part, with how it began.
         self._parts: bytearray | None = None
+        self._first_is_out = False
         self._inbox: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._has_left = False
@@ -166,9 +169,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._is_over or not self._accepted:
             return
         if self._unread and not self._is_full:
-            data = self._unread
-            self._unread = data[SLICE_BYTES:]
-            self._take(data[:SLICE_BYTES])
+            self._read_some()
         if self._is_over:
             self._unread = b""
         elif self._is_full:
@@ -180,6 +181,16 @@ class WebSocketProtocol(asyncio.Protocol):
         elif self._is_paused:
             self._is_paused = False
             self.transport.resume_reading()
+
+    def _read_some(self) -> None:
+        left = SLICE_BYTES
+        while left > 0 and self._unread and not (self._is_full or self._is_over):
+            data = self._unread
+            size = left if self._first is None else min(left, self._first.take(data[:left]))
+            self._unread = data[size:]
+            self._take(data[:size])
+            left -= size
+        self._answer_frames()
 
     @property
     def _is_full(self) -> bool:
@@ -198,7 +209,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self._frame(cast("Frame", event))
             if self._is_over:
                 break
-        self._answer_frames()
 
     def _frame(self, frame: Frame) -> None:
         match frame.opcode:
@@ -332,6 +342,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._end(waits=True)
 
     async def _receive(self) -> Message:
+        if self._first_is_out:
+            self._first, self._first_is_out = None, False
+            self._read_on()
         while not self._inbox:
             self._waiter = self._loop.create_future()
             try:
@@ -339,7 +352,10 @@ class WebSocketProtocol(asyncio.Protocol):
             finally:
                 self._waiter = None
         message = self._inbox.popleft()
-        self._read_on()
+        if self._first is not None and message["type"] == "websocket.receive":
+            self._first_is_out = True
+        else:
+            self._read_on()
         return message
 
     def _read_on(self) -> None:
