@@ -11,7 +11,8 @@ import pytest
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import ScriptedAgent, running
-from tests.contracts.front_ends import FrontEnd, each, served
+from tests.contracts.front_ends.base import FrontEnd, served
+from tests.contracts.front_ends.every import each
 from tests.runtime.test_metrics import scrape, value
 from tests.telemetry.collector import collecting, tree
 

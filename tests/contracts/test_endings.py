@@ -10,17 +10,11 @@ import pytest
 
 from dockrion.testing import request as request_of
 from dockrion.testing import running
-from tests.contracts.front_ends import (
-    KEPT,
-    SECONDS,
-    A2a,
-    Answer,
-    FrontEnd,
-    Responses,
-    Socket,
-    each,
-    served,
-)
+from tests.contracts.front_ends.agents import A2a
+from tests.contracts.front_ends.base import KEPT, SECONDS, Answer, FrontEnd, served
+from tests.contracts.front_ends.every import each
+from tests.contracts.front_ends.openai import Responses
+from tests.contracts.front_ends.own import Socket
 
 
 class Waits:

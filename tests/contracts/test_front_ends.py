@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from dockrion.testing import ScriptedAgent, running
-from tests.contracts.front_ends import FrontEnd, Mcp, each, served
+from tests.contracts.front_ends.agents import Mcp
+from tests.contracts.front_ends.base import FrontEnd, served
+from tests.contracts.front_ends.every import each
 
 TEXTS = {
     "plain": ["The", " answer"],

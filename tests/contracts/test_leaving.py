@@ -12,7 +12,10 @@ import pytest
 from dockrion.events.context import StreamContext
 from dockrion.testing import ScriptedAgent, read_sse, running
 from dockrion.testing import request as request_of
-from tests.contracts.front_ends import KEPT, A2a, FrontEnd, Mcp, Socket, each, served
+from tests.contracts.front_ends.agents import A2a, Mcp
+from tests.contracts.front_ends.base import KEPT, FrontEnd, served
+from tests.contracts.front_ends.every import each
+from tests.contracts.front_ends.own import Socket
 
 WINDOW = {"connection": {"resume_window": 30}}
 

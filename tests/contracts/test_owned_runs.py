@@ -9,7 +9,9 @@ import pytest
 from dockrion.events.context import StreamContext
 from dockrion.testing import ScriptedAgent, post, running
 from dockrion.testing import request as request_of
-from tests.contracts.front_ends import FRONT_ENDS, KEPT, Ask, FrontEnd, Socket, each, served
+from tests.contracts.front_ends.base import KEPT, Ask, FrontEnd, served
+from tests.contracts.front_ends.every import FRONT_ENDS, each
+from tests.contracts.front_ends.own import Socket
 
 KEYS = {
     "mode": "api_key",

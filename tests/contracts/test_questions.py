@@ -14,19 +14,11 @@ from dockrion.events.context import StreamContext
 from dockrion.testing import post, running
 from dockrion.testing import request as request_of
 from tests.adapters.graphs import State, agent_of, graph_of
-from tests.contracts.front_ends import (
-    KEPT,
-    SECONDS,
-    A2a,
-    Answer,
-    Completions,
-    FrontEnd,
-    Mcp,
-    Responses,
-    Socket,
-    each,
-    served,
-)
+from tests.contracts.front_ends.agents import A2a, Mcp
+from tests.contracts.front_ends.base import KEPT, SECONDS, Answer, FrontEnd, served
+from tests.contracts.front_ends.every import each
+from tests.contracts.front_ends.openai import Completions, Responses
+from tests.contracts.front_ends.own import Socket
 
 
 async def asks(payload: Any, context: StreamContext) -> Any:

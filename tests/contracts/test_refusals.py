@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockrion.testing import ScriptedAgent, running
-from tests.contracts.front_ends import FrontEnd, Socket, each, served
+from tests.contracts.front_ends.base import FrontEnd, served
+from tests.contracts.front_ends.every import each
+from tests.contracts.front_ends.own import Socket
 
 KEYS = {
     "mode": "api_key",

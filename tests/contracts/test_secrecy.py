@@ -9,7 +9,8 @@ import pytest
 from dockrion.events.context import StreamContext
 from dockrion.testing import request as request_of
 from dockrion.testing import running
-from tests.contracts.front_ends import KEPT, FrontEnd, each, served
+from tests.contracts.front_ends.base import KEPT, FrontEnd, served
+from tests.contracts.front_ends.every import each
 
 SECRET = "sk-12345"
 REDACTED = {"safety": {"redact_patterns": ["sk-[0-9]{5}"], "block_prompt_injection": False}}
