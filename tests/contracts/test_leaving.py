@@ -116,6 +116,8 @@ async def everything(payload: Any, context: StreamContext) -> Any:
     yield {"type": "token", "content": "ly", "node": "n", "message_id": "m"}
     await context.emit_step("n", 1)
     yield {"type": "token", "content": ", whole", "node": "n", "message_id": "m"}
+    yield {"type": "token", "content": "!", "node": "o", "finish_reason": "stop"}
+    yield " So."
 
 
 async def fails(payload: Any) -> Any:
@@ -127,8 +129,14 @@ async def whole(payload: Any) -> Any:
     return {"content": "all"}
 
 
+async def asks(payload: Any, context: StreamContext) -> Any:
+    yield "Well. "
+    first, second = await asyncio.gather(context.ask("A?"), context.ask("B?"))
+    yield f"You said {first} and {second}."
+
+
 @each(lambda front: front.returns)
-@pytest.mark.parametrize("agent", [everything, fails, whole])
+@pytest.mark.parametrize("agent", [everything, fails, whole, asks])
 async def test_wherever_a_stream_is_cut_nothing_is_lost_or_told_twice(
     front: FrontEnd, agent: Any
 ) -> None:
@@ -136,24 +144,61 @@ async def test_wherever_a_stream_is_cut_nothing_is_lost_or_told_twice(
         answer = await front.tell(app, "hi")
         frames = _frames(front, answer.raw)
         assert len(frames) > 1
-        for number, (_, cursor) in enumerate(frames):
-            # What comes after the last of the frames that the cursor stands for is told again, and no more.
-            known = next(at for at, frame in enumerate(frames) if frame[1] == cursor) + 1
-            if not cursor or (known == len(frames) and isinstance(front, Socket)):
-                # Who has seen the end has nothing to follow: only a request is answered with that.
+        for known, (_, cursor) in enumerate(frames, start=1):
+            if known == len(frames) and (isinstance(front, Socket) or agent is asks):
+                # Who has seen the end has nothing to follow, and only a request is answered with that; who has the
+                # questions waits for what follows them.
                 continue
             rest = await front.tell(app, front.come_back("hi", cursor))
-            if rest.status == 204:
-                # Who knows how it ended needs no mark of the end.
-                assert all(data == "[DONE]" for data, _ in frames[known:])
-                continue
-            assert rest.status == 200
-            again = _frames(front, rest.raw)
-            assert [data for data, _ in again] == [data for data, _ in frames[known:]], number
+            again = _frames(front, rest.raw) if rest.raw else []
+            assert again == frames[known:], known
+            assert rest.status == (200 if again else 204)
+
+
+@each(lambda front: front.returns and not isinstance(front, Socket))
+async def test_a_cut_inside_of_a_frame_is_one_in_front_of_it(front: FrontEnd) -> None:
+    async with running(served(everything, streaming=KEPT)) as app:
+        raw = (await front.tell(app, "hi")).raw
+    frames = _frames(front, raw)
+    assert all(cursor for _, cursor in frames)
+    assert len({cursor for _, cursor in frames}) == len(frames)
+    for cut in range(len(raw)):
+        got = _frames(front, raw[:cut])
+        assert got == frames[: raw[:cut].count(b"\n\n")]
+
+
+@each(lambda front: front.answers and front.returns and not isinstance(front, Socket))
+async def test_who_comes_back_to_questions_that_are_answered_hears_what_follows(
+    front: FrontEnd,
+) -> None:
+    async with running(served(asks, streaming=KEPT)) as app:
+        asked = await front.tell(app, "hi")
+        values = ["a" if one.value == "A?" else "b" for one in asked.heard.questions]
+        await front.tell(app, front.answer(asked, values))
+        rest = await front.tell(app, front.come_back("hi", asked.heard.cursors[-1]))
+    assert rest.heard.ended == "complete"
+    assert rest.heard.text.removeprefix("Well. ") == "You said a and b."
+
+
+@each(lambda front: front.answers and front.returns and not isinstance(front, Socket))
+async def test_wherever_the_answer_to_answers_is_cut_the_rest_is_told(front: FrontEnd) -> None:
+    async with running(served(asks, streaming=KEPT)) as app:
+        asked = await front.tell(app, "hi")
+        values = ["a" if one.value == "A?" else "b" for one in asked.heard.questions]
+        frames = _frames(front, (await front.tell(app, front.answer(asked, values))).raw)
+        for known, (_, cursor) in enumerate(frames[:-1], start=1):
+            back = front.answer(asked, values).by(last_event_id=cursor)
+            rest = await front.tell(app, back)
+            # Those who were not told of the questions in this stream may be told that they are answered.
+            left, again = frames[known:], _frames(front, rest.raw)
+            before, after = again[: -len(left)], again[-len(left) :]
+            assert after == left, known
+            assert before == [] or isinstance(front, A2a)
+            assert "You said" not in str(before)
 
 
 def _frames(front: FrontEnd, raw: bytes) -> list[tuple[str, str]]:
-    """Return the frames of a stream, each with the id of the last event so far."""
+    """Return the frames of a stream, each with its id."""
     if not isinstance(front, Socket):
         return [(event.data, event.id) for event in read_sse(raw)]
     return [(json.dumps(one), one["id"]) for one in json.loads(raw) if "sequence" in one]

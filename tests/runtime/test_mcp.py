@@ -642,6 +642,28 @@ async def test_who_comes_back_is_not_asked_what_has_been_answered() -> None:
     assert last["result"]["structuredContent"] == {"answers": ["a", "b"]}
 
 
+async def test_who_comes_back_between_two_questions_is_asked_the_other() -> None:
+    async def both(payload: Any, context: StreamContext) -> Any:
+        return {"answers": await asyncio.gather(context.ask("One?"), context.ask("Two?"))}
+
+    async with running(served(both, streaming=CONTINUES)) as app:
+        headers = await session(app, capabilities=FORMS)
+        async with post(app, "/mcp", calls(), headers=headers) as exchange:
+            events = [event for event in read_sse(await exchange.receive()) if event.data]
+            while len(events) < 2:
+                events += [event for event in read_sse(await exchange.receive()) if event.data]
+        one, two = events
+        back = {**headers, "Last-Event-ID": one.id}
+        async with request(app, "GET", "/mcp", headers=back) as again:
+            assert await next_message(again) == two.json()
+        back = {**headers, "Last-Event-ID": two.id}
+        async with request(app, "GET", "/mcp", headers=back) as again:
+            assert await accept(app, one.json(), "a", headers) == 202
+            assert await accept(app, two.json(), "b", headers) == 202
+            [last] = [event.json() for event in read_sse(await again.read())]
+    assert last["result"]["structuredContent"] == {"answers": ["a", "b"]}
+
+
 async def accept(app: FastAPI, question: Any, answer: str, headers: dict[str, str]) -> int:
     result = {"action": "accept", "content": {"answer": answer}}
     return (await sent(app, {"jsonrpc": "2.0", "id": question["id"], "result": result}, headers))[0]

@@ -6,6 +6,7 @@ read it, and with `id` first a cut inside the event would lose that event on res
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -103,6 +104,21 @@ def frame(data: bytes, *, event: bytes | None = None, event_id: bytes | None = N
 def with_id(framed: bytes, event_id: bytes) -> bytes:
     """Return a frame with an `id:` line."""
     return framed[:-1] + b"id: " + event_id + b"\n\n"
+
+
+def after(body: bytes, event_id: bytes) -> bytes:
+    """Return the frames behind the one with that id; all of them, where none has it."""
+    # Data is one line, and JSON has no raw newline: nothing else looks like it.
+    _, found, rest = body.partition(b"\nid: %b\n\n" % event_id)
+    return rest if found else body
+
+
+def without_ids(body: bytes) -> bytes:
+    """Return frames with nothing to come back with."""
+    return _IDS.sub(b"", body)
+
+
+_IDS: Final = re.compile(rb"(?<=\n)id: [^\n]*\n(?=\n)")
 
 
 def heartbeat(run_id: str, timestamp: str) -> bytes:

@@ -274,11 +274,18 @@ class RunService:
         return self.channels.follow(new.run_id, 0, stops_at_questions=True)
 
     async def follow_direct(
-        self, run_id: str, identity: Identity, *, after: int, from_start: bool = False
+        self,
+        run_id: str,
+        identity: Identity,
+        *,
+        after: int,
+        first: int | None = None,
+        waits: bool = True,
     ) -> Reader | None:
         """Go on after that event; None when it was the last one. Raises `GoneError` where that cannot be done.
 
-        `from_start` reads what came before it, too: for what is written must be known what has been.
+        `first` is where to read from, if what came before it is wanted, too: for what is written must be known what has
+        been. `waits`: if the run waits after that event, the caller knows, and gets what follows the answer.
         """
         record = await self.store.get(run_id)
         if record is None or not identity.may_see_runs_of(record.owner):
@@ -288,8 +295,8 @@ class RunService:
         if record.is_final and after == record.end - 1:
             return None
         await self._windows.read_here(record)
-        first = 0 if from_start else after + 1
-        return self.channels.follow(run_id, first, seen=after + 1, stops_at_questions=True)
+        first = after + 1 if first is None else first
+        return self.channels.follow(run_id, first, seen=after + waits, stops_at_questions=True)
 
     async def refuse_known(self, run_id: str) -> None:
         """Raise `ConflictError` for an id that a kept run has."""

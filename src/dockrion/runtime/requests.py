@@ -6,7 +6,7 @@ import os
 import re
 from codecs import BOM_UTF8
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -31,12 +31,25 @@ RUN_ID_SAYS: Final = "1 to 128 letters, digits, `-` or `_`, a letter or digit fi
 THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _EVENT_ID: Final = re.compile(EVENT_ID)
+# As protocols have them that tell an event in several frames, or say more after the last (`wires/cursors.py`).
+_FRAME_ID: Final = re.compile(rf"({RUN_ID}):([0-9]{{1,18}})(\.[0-9]{{1,9}}|\+[0-9]{{0,9}})?")
 _JSON_TYPE: Final = re.compile(
     rb"(?:application|text)/(?:[\w.+-]+\+)?json\s*(?:;.*)?\Z", re.IGNORECASE
 )
 
 
 AnswerHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class Heard(NamedTuple):
+    """Where a caller comes back to: it has all of so many events, and of the frames after them those up to the one with the
+    id `last`. One that `waits` has all up to the questions of a run, and wants what follows the answers.
+    """
+
+    run_id: str
+    events: int
+    last: bytes
+    waits: bool
 
 
 class CallerLeftError(Exception):
@@ -106,6 +119,21 @@ class Request:
             raise ValidationError(f"Last-Event-ID: must be <run_id>:<sequence>, got {shown(text)}")
         run_id, _, sequence = text.partition(":")
         return run_id, int(sequence)
+
+    def heard(self) -> Heard | None:
+        """Return what `Last-Event-ID` says on paths of other protocols."""
+        value = self.headers.get(b"last-event-id")
+        if value is None:
+            return None
+        text = value.decode("latin-1")
+        found = _FRAME_ID.fullmatch(text)
+        if found is None:
+            raise ValidationError(
+                f"Last-Event-ID: must be the id of an event of this path, got {shown(text)}"
+            )
+        run_id, sequence, frame = found.groups()
+        is_whole = frame is None or frame.startswith("+")
+        return Heard(run_id, int(sequence) + is_whole, value, waits=frame == "+")
 
     def check_media_type(self, curl_path: str) -> None:
         """No Content-Type counts as JSON; a form type, which `curl -d` sends by default, gets the right line."""

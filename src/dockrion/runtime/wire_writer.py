@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from dockrion.errors import DockrionError, error_for
+from dockrion.events import sse
 from dockrion.events.decoding import batches_of
 from dockrion.events.model import Batch, Failed, Interrupted
 from dockrion.runs.kept import Piece
@@ -19,15 +20,23 @@ _HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTIN
 
 class Retold:
     """Feeds a wire with what a reader reads, from the beginning of the run. Only what comes after the first `seen`
-    events is for the caller.
+    events is for the caller; of the next, and of what ends a stream whose run waits, what comes after the frame with the id
+    `last`.
     """
 
     def __init__(
-        self, reader: Reader, wire: Wire, *, seen: int, timestamps: Callable[[], str]
+        self,
+        reader: Reader,
+        wire: Wire,
+        *,
+        seen: int,
+        last: bytes | None = None,
+        timestamps: Callable[[], str],
     ) -> None:
         self._reader = reader
         self._wire = wire
         self._seen = seen
+        self._last_id = last
         self._timestamps = timestamps
         self.broken = False
         # Why the stream ends while its run may go on.
@@ -58,14 +67,21 @@ class Retold:
             known = max(0, self._seen - batch.first)
             if known:
                 self._wire.encode(Batch(batch.events[:known], batch.first, batch.timestamp))
-            rest = batch.events[known:]
+            rest, first = batch.events[known:], batch.first + known
+            if rest and first == self._seen and self._last_id is not None:
+                yield self._behind(self._wire.encode(Batch(rest[:1], first, batch.timestamp)))
+                rest, first = rest[1:], first + 1
             if rest:
-                yield self._wire.encode(Batch(rest, batch.first + known, batch.timestamp))
+                yield self._wire.encode(Batch(rest, first, batch.timestamp))
+
+    def _behind(self, body: bytes) -> bytes:
+        """Return what the caller has not had of it."""
+        return body if self._last_id is None else sse.after(body, self._last_id)
 
     def _ending(self) -> bytes:
         outcome = self._reader.outcome
         if isinstance(outcome, Interrupted):
-            return self._wire.paused()
+            return self._behind(self._wire.paused())
         if outcome is FORGOTTEN:
             return self._last(FORGOTTEN)
         if outcome is not None:
@@ -79,7 +95,9 @@ class Retold:
         self.failure = error_for(failure.code, failure.error)
         if isinstance(self._wire, BreakableWire):
             return self._wire.broken(self.failure)
-        return self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
+        body = self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
+        # It is none of the run's events: who comes back with its id would miss the one that is.
+        return sse.without_ids(body)
 
 
 async def write_retold(retold: Retold, reader: Reader, stream: OpenStream, send: Send) -> None:

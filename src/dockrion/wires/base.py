@@ -61,7 +61,7 @@ class AskingWire(Wire, Protocol):
 
 
 class WireRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wire is told of its run. With `cursors`, its frames carry `id: <run_id>:<sequence>` lines to come back with."""
+    """What a wire is told of its run. With `cursors`, its frames carry `id:` lines to come back with (`cursors.py`)."""
 
     run_id: str
     thread_id: str | None
@@ -89,6 +89,15 @@ class WireCall(Protocol):
     def is_input(self) -> bool: ...
 
     def wire(self, run: WireRun) -> Wire: ...
+
+
+@runtime_checkable
+class AnsweringCall(WireCall, Protocol):
+    """A call that may have answers, whose stream begins with what follows the questions: `begins` says after how many events
+    of that run. It is 0 where that is not known.
+    """
+
+    def begins(self, run_id: str) -> int: ...
 
 
 class WireEntry(Protocol):

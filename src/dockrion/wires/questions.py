@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -41,3 +42,10 @@ class Answer(msgspec.Struct, frozen=True):
     given: bool
     value: Any
     heard: int | None = None
+
+
+def begins_after(answers: Sequence[Answer], run_id: str) -> int:
+    """Return after how many events of a run the stream begins that answers to its questions are answered with."""
+    if not answers or answers[0].question.run_id != run_id:
+        return 0
+    return answers[0].heard or 0

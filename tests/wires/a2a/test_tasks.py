@@ -191,8 +191,10 @@ def test_both_versions_tell_the_same(events: list[Event]) -> None:
 
 def test_every_event_that_is_told_has_a_cursor_at_its_end() -> None:
     body = wire_of(cursors=True).encode(Batch(EVERYTHING, 0, TIME))
-    ids = dict.fromkeys(event.id for event in read_sse(body) if event.id)
-    assert list(ids) == [f"r_1:{n}" for n in range(len(EVERYTHING)) if n != 12]
+    ids = [event.id for event in read_sse(body)]
+    assert [one for one in ids if "." not in one] == [
+        f"r_1:{n}" for n in range(len(EVERYTHING)) if n != 12
+    ]
 
 
 def test_everything_is_told_in_its_order() -> None:

@@ -161,14 +161,14 @@ def test_a_run_that_is_told_from_its_middle_has_the_same_ids() -> None:
     assert [event.data for event in rest[1:]] == [event.data for event in whole[-len(rest) + 1 :]]
 
 
-def test_cursors_stand_on_the_last_event_that_is_made_of_one() -> None:
+def test_each_frame_has_a_cursor_and_the_last_of_an_event_that_of_the_event() -> None:
     given = told(wire_of(cursors=True), START, Token("a"), Token("b"), DONE)
     assert [(event.json()["type"], event.id) for event in given] == [
-        ("RUN_STARTED", ""),
-        ("TEXT_MESSAGE_START", ""),
+        ("RUN_STARTED", "r_1:0"),
+        ("TEXT_MESSAGE_START", "r_1:1.1"),
         ("TEXT_MESSAGE_CONTENT", "r_1:1"),
         ("TEXT_MESSAGE_CONTENT", "r_1:2"),
-        ("TEXT_MESSAGE_END", "r_1:2"),
+        ("TEXT_MESSAGE_END", "r_1:3.1"),
         ("RUN_FINISHED", "r_1:3"),
     ]
 

@@ -92,10 +92,10 @@ def test_a_bad_end_is_an_error_and_never_done(terminal: Event, error: tuple[str,
     assert (last["message"], last["type"], last["code"]) == error
 
 
-def test_cursors_stand_on_each_chunk_of_text() -> None:
+def test_cursors_stand_on_each_chunk_and_on_the_end() -> None:
     wire = ChatWire(chat_of(), run_of(cursors=True), with_usage=False)
     events = told(wire, START, Token("a"), Token("b"), Complete({}, 0.1, {}))
-    assert [event.id for event in events] == ["r_1:0", "r_1:1", "r_1:2", "r_1:3", "r_1:3"]
+    assert [event.id for event in events] == ["r_1:0", "r_1:1", "r_1:2", "r_1:3.1", "r_1:3"]
 
 
 def test_the_answer_is_the_stream_at_once() -> None:

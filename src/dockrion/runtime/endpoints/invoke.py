@@ -198,13 +198,23 @@ async def _open(host: AgentHost, request: Request, receive: Receive) -> Run | Re
 
 
 async def go_on(
-    host: AgentHost, last_event: tuple[str, int], *, identity: Identity, from_start: bool = False
+    host: AgentHost,
+    last_event: tuple[str, int],
+    *,
+    identity: Identity,
+    first: int | None = None,
+    waits: bool = True,
 ) -> Reader:
-    """Return a place in a held run, for a caller who comes back to it. Raises `SeenAllError`, `GoneError`."""
+    """Return a place in a held run, for a caller who comes back to it. Raises `SeenAllError`, `GoneError`.
+
+    `waits`: questions that come right after the last event that it has are no end to it.
+    """
     run_id, sequence = last_event
     if host.runs is None:
         raise GoneError(f"The run {run_id!r} is not held here (any more).")
-    reader = await host.runs.follow_direct(run_id, identity, after=sequence, from_start=from_start)
+    reader = await host.runs.follow_direct(
+        run_id, identity, after=sequence, first=first, waits=waits
+    )
     if reader is None:
         raise SeenAllError(run_id)
     return reader

@@ -35,20 +35,29 @@ from dockrion.runtime.responses import Header, Headers, error_headers, send_json
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.wire_writer import Retold, write_retold
 from dockrion.runtime.writer import StreamWriter
-from dockrion.wires.base import AnswerWire, Wire, WireCall, WireEntry, WirePath, WireRun
+from dockrion.wires.base import (
+    AnsweringCall,
+    AnswerWire,
+    Wire,
+    WireCall,
+    WireEntry,
+    WirePath,
+    WireRun,
+)
 
 # Clients of some protocols send a call again by themselves when it fails, and an agent would be paid for twice.
 _NOT_AGAIN: Final = (b"x-should-retry", b"false")
 
 
 class Told(NamedTuple):
-    """What is streamed, and in whose words; its caller has `seen` so many events of it. `left` is called when a caller
-    leaves a run that goes on without one by itself.
+    """What is streamed, and in whose words; its caller has `seen` so many events of it, and of the next the frames up to
+    that with the id `last`. `left` is called when a caller leaves a run that goes on without one by itself.
     """
 
     source: Run | Reader
     wire: Wire
     seen: int = 0
+    last: bytes | None = None
     left: Callable[[], Awaitable[object]] | None = None
 
 
@@ -171,16 +180,19 @@ class WiredEndpoint(RunEndpoint):
     async def _open(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
         host = self.host
         identity = await let_in(host, request)
-        last_event = request.last_event()
-        if last_event is not None:
+        heard = request.heard()
+        if heard is not None:
             body = await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
-            reader = await go_on(host, last_event, identity=identity, from_start=True)
+            again = self._reader.read_again(_json_of(body))
+            start = again.begins(heard.run_id) if isinstance(again, AnsweringCall) else 0
+            first = start if start <= heard.events else 0
+            place, waits = (heard.run_id, heard.events - 1), heard.waits
+            reader = await go_on(host, place, identity=identity, first=first, waits=waits)
             assert host.runs is not None, "it has given the reader"
             record = await host.runs.store.get(reader.run_id)
             thread_id = None if record is None else record.thread_id
-            again = self._reader.read_again(_json_of(body))
             wire = wire_of(again, reader, thread_id=thread_id)
-            return Told(reader, wire, seen=last_event[1] + 1), True
+            return Told(reader, wire, seen=heard.events, last=heard.last), True
         read: list[WireCall] = []
 
         def payload_of(body: Any) -> Payload:
@@ -224,7 +236,7 @@ async def stream(
                 await writer.write()
             else:
                 now = host.timestamps.now
-                retold = Retold(source, wire, seen=told.seen, timestamps=now)
+                retold = Retold(source, wire, seen=told.seen, last=told.last, timestamps=now)
                 await write_retold(retold, source, open_stream, send)
                 left = source.gone
     finally:

@@ -31,6 +31,7 @@ from dockrion.wires.a2a.rpc import error_answer
 from dockrion.wires.a2a.words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text
+from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.texts import Channel, frames_of, take
 
 _REJECTS: Final = "POLICY_VIOLATION"
@@ -99,8 +100,7 @@ class A2aWire:
         self._known = None
         self.waits_for(known.questions)
         self._say_task()
-        if self._cursor is not None and self._parts:
-            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        mark_event(self._parts, 0, self._cursor, self._sequence)
         rest = batch.events[count:]
         told = self._taken()
         return told + self._encoded(Batch(rest, known.events, batch.timestamp)) if rest else told
@@ -118,6 +118,7 @@ class A2aWire:
             # The agent has said something beside its questions.
             self._ask(self._asked_last)
         self._say_status(self._message)
+        mark_pause(self._parts, self._cursor, self._sequence)
         return self._taken()
 
     def broken(self, failure: DockrionError) -> bytes:
@@ -152,10 +153,6 @@ class A2aWire:
 
     def _encoded(self, batch: Batch) -> bytes:
         self._now = batch.timestamp
-        if not self._begun:
-            self._begun = True
-            self._since = batch.timestamp
-            self._say_task()
         self._sequence = batch.first
         take(batch.events, texts=self._go_on, other=self._follow)
         self._sequence -= 1
@@ -176,9 +173,12 @@ class A2aWire:
 
     def _follow(self, event: Event) -> None:
         told = len(self._parts)
+        if not self._begun:
+            self._begun = True
+            self._since = self._now
+            self._say_task()
         self._take(event)
-        if self._cursor is not None and len(self._parts) > told:
-            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        mark_event(self._parts, told, self._cursor, self._sequence)
         self._sequence += 1
 
     def _take(self, event: Event) -> None:

@@ -27,6 +27,7 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.questions import QuestionId
 from dockrion.wires.texts import Channel, frames_of, take
 
@@ -77,9 +78,6 @@ class AgUiWire:
         self._still_open: tuple[Interrupt, ...] = ()
 
     def encode(self, batch: Batch) -> bytes:
-        if not self._begun:
-            self._begun = True
-            self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
         self._sequence = batch.first
         take(batch.events, texts=self._go_on, other=self._tell)
         return self._taken()
@@ -102,6 +100,7 @@ class AgUiWire:
         ]
         self._close_all()
         self._finish({"type": "interrupt", "interrupts": questions})
+        mark_pause(self._parts, self._cursor, self._sequence - 1)
         return self._taken()
 
     def _go_on(self, channel: Channel, texts: list[str]) -> None:
@@ -117,9 +116,12 @@ class AgUiWire:
     def _tell(self, event: Event) -> None:
         told = len(self._parts)
         self._made = 0
+        if not self._begun:
+            # The page's run begins with the first event of ours.
+            self._begun = True
+            self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
         self._take(event)
-        if self._cursor is not None and len(self._parts) > told:
-            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        mark_event(self._parts, told, self._cursor, self._sequence)
         self._sequence += 1
 
     def _take(self, event: Event) -> None:

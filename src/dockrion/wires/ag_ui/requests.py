@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
 
-from dockrion.errors import DockrionError
+from dockrion.errors import DockrionError, ValidationError
 from dockrion.wires.ag_ui.events import AgUiWire, Told
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
-from dockrion.wires.questions import Answer, QuestionId
+from dockrion.wires.questions import Answer, QuestionId, begins_after
 
 # What the user's page keeps for itself, and no agent has said or heard.
 _PASSED_OVER = frozenset({"activity", "reasoning"})
@@ -29,6 +30,9 @@ class AgUiCall(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_input(self) -> bool:
         return not self.answers
+
+    def begins(self, run_id: str) -> int:
+        return begins_after(self.answers, run_id)
 
     def wire(self, run: WireRun) -> AgUiWire:
         return AgUiWire(self.chat, run, self.told)
@@ -65,7 +69,11 @@ class AgUi:
                 told = Told(thread_id, run_id)
             case _:
                 told = Told()
-        return AgUiCall(chat=self._chat, told=told)
+        answers: tuple[Answer, ...] = ()
+        if isinstance(body, dict):
+            with suppress(ValidationError):
+                answers = _answers(cast("dict[str, Any]", body).get("resume"))
+        return AgUiCall(chat=self._chat, told=told, answers=answers)
 
     def refusal(self, error: DockrionError) -> dict[str, Any]:
         return {"type": "RUN_ERROR", "message": error.message, "code": error.code}

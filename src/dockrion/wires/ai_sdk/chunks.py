@@ -27,6 +27,7 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.questions import Answer, QuestionId
 from dockrion.wires.texts import Channel, frames_of, take
 
@@ -104,6 +105,7 @@ class AiSdkWire:
         self._close_texts()
         # The page sends it back with the answers.
         self._finish("tool-calls", {"messageMetadata": {HEARD: self._sequence}})
+        mark_pause(self._parts, self._cursor, self._sequence - 1)
         return self._taken()
 
     def _speak_on(self, channel: Channel, texts: list[str]) -> None:
@@ -122,8 +124,7 @@ class AiSdkWire:
             # What begins the message is told with its first event.
             self._begin()
         self._take(event)
-        if self._cursor is not None and len(self._parts) > told:
-            self._parts[-1] = sse.with_id(self._parts[-1], self._cursor % self._sequence)
+        mark_event(self._parts, told, self._cursor, self._sequence)
         self._sequence += 1
 
     def _begin(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
 
-from dockrion.errors import DockrionError
+from dockrion.errors import DockrionError, ValidationError
 from dockrion.wires.ai_sdk.chunks import AiSdkWire, Told
 from dockrion.wires.ai_sdk.messages import answers_in, as_in_chats, calls_that_wait
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
+from dockrion.wires.questions import begins_after
 
 
 class AiSdkCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,9 @@ class AiSdkCall(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_input(self) -> bool:
         return not self.told.answers
+
+    def begins(self, run_id: str) -> int:
+        return begins_after(self.told.answers, run_id)
 
     def wire(self, run: WireRun) -> AiSdkWire:
         return AiSdkWire(self.chat, run, self.told)
@@ -62,7 +67,11 @@ class AiSdk:
     def read_again(self, body: Any) -> AiSdkCall:
         match body:
             case {"messages": [*_, {"role": str()} as last]}:
-                told = Told(_continued(cast("Message", last)))
+                message = cast("Message", last)
+                told = Told(_continued(message))
+                with suppress(ValidationError):
+                    if answers := answers_in(message, field="messages"):
+                        told = Told(told.message_id, answers, calls_that_wait(message))
             case _:
                 told = Told()
         return AiSdkCall(chat=self._chat, told=told)

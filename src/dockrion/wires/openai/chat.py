@@ -28,6 +28,7 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, kind_of, messages_of, question_text, wrong
+from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.openai.parts import (
     failure_of,
     flag_of,
@@ -96,8 +97,6 @@ class ChatCompletions:
 class ChatWire:
     """The reply grows by its tokens; without any, it is what the output says. Tools that the agent runs are not shown:
     a client would take a `tool_call` for one that it has to run.
-
-    The chunk that has the last of the text has the `finish_reason` too, so that one cursor is enough for both.
     """
 
     content_type: bytes = b"text/event-stream"
@@ -131,7 +130,9 @@ class ChatWire:
                 parts.append(self._texts(texts))
                 texts = []
             if type(event) is not Token:
+                told = len(parts)
                 parts += self._said(event)
+                mark_event(parts, told, self._cursor, self._sequence)
             self._sequence += 1
         if texts:
             parts.append(self._texts(texts))
@@ -141,7 +142,9 @@ class ChatWire:
         return sse.COMMENT_HEARTBEAT
 
     def paused(self) -> bytes:
-        return b"".join([self._chunk({}, self._finish_reason), *self._end()])
+        parts = [self._chunk({}, self._finish_reason), *self._end()]
+        mark_pause(parts, self._cursor, self._sequence - 1)
+        return b"".join(parts)
 
     def answer(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": "".join(self._pieces), "refusal": None}
@@ -240,8 +243,7 @@ class ChatWire:
         return {"usage": counts}
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
-        cursor = None if self._cursor is None else self._cursor % self._sequence
-        return sse.frame(encode(self._chunk_data(delta, finish_reason)), event_id=cursor)
+        return sse.frame(encode(self._chunk_data(delta, finish_reason)))
 
     def _chunk_data(self, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

@@ -34,6 +34,7 @@ from dockrion.runtime.endpoints.wired import Known, Told, stream
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import (
     CallerLeftError,
+    Heard,
     Request,
     decode_payload,
     is_thread_id,
@@ -102,12 +103,12 @@ class A2aEndpoint:
                 raise wrong_method(request, ["POST"])
             identity = await host.gate.identify(scope)
             request.check_media_type(scope["path"])
-            options, last_event = options_of(host, request), request.last_event()
+            options, heard = options_of(host, request), request.heard()
             data = await self._data(request, receive)
             rpc_id = id_of(data)
             check_version(request.headers.get(b"a2a-version", b"").decode("latin-1"))
             rpc = read_rpc(data)
-            asked = self._reader.read(rpc) if last_event is None else self._reader.read_again(rpc)
+            asked = self._reader.read(rpc) if heard is None else self._reader.read_again(rpc)
             # What was sent must not live on while its answer is streamed.
             del data, rpc
         except CallerLeftError:
@@ -123,7 +124,7 @@ class A2aEndpoint:
         else:
             came = _Came(request, receive, send, identity, rpc_id)
             if isinstance(asked, Message):
-                await self._send(asked, came, options, last_event)
+                await self._send(asked, came, options, heard)
             else:
                 await self._look(asked, came)
 
@@ -157,15 +158,15 @@ class A2aEndpoint:
         return _followed(runs, message, record, questions=questions_of(record))
 
     async def _send(
-        self, asked: Message, came: _Came, options: Options, last_event: tuple[str, int] | None
+        self, asked: Message, came: _Came, options: Options, heard: Heard | None
     ) -> None:
         host, request = self._host, came.request
         with host.traffic.begin(PATH, request) as call:
             try:
                 if host.rates is not None:
                     await host.rates.admit(came.identity, request)
-                if last_event is not None:
-                    opened = await self._again(asked, last_event, came.identity)
+                if heard is not None:
+                    opened = await self._again(asked, heard, came.identity)
                 elif asked.task_id is not None:
                     opened = await self._answered(asked, asked.task_id, came)
                 else:
@@ -224,13 +225,14 @@ class A2aEndpoint:
             return Known(record.run_id, await self._tasks.sent(asked, resumed))
         return _followed(runs, asked, record)
 
-    async def _again(self, asked: Message, last_event: tuple[str, int], identity: Identity) -> Told:
-        reader = await go_on(self._host, last_event, identity=identity, from_start=True)
+    async def _again(self, asked: Message, heard: Heard, identity: Identity) -> Told:
+        place, waits = (heard.run_id, heard.events - 1), heard.waits
+        reader = await go_on(self._host, place, identity=identity, first=0, waits=waits)
         assert self._host.runs is not None, "it has given the reader"
         record = await self._host.runs.store.get(reader.run_id)
         thread_id = None if record is None else record.thread_id
         wire = asked.wire(_run_of(reader, thread_id, streams=True))
-        return Told(reader, wire, seen=last_event[1] + 1)
+        return Told(reader, wire, seen=heard.events, last=heard.last)
 
     async def _tell(self, opened: Told | Known, asked: Message, call: Call, came: _Came) -> None:
         request = came.request

@@ -130,9 +130,10 @@ class McpCalls(RunEndpoint):
         await request.body(receive, limit=host.spec.expose.limits.max_body_bytes)
         cursor = request.cursor()
         place = (cursor.run_id, cursor.sequence)
-        reader = await go_on(host, place, identity=identity, from_start=True)
+        reader = await go_on(host, place, identity=identity, first=0)
         asked = self.reader.read_again(cursor.told)
-        return Told(reader, wire_of(asked, reader), seen=cursor.sequence + 1), True
+        wire, last = wire_of(asked, reader), request.headers[b"last-event-id"]
+        return Told(reader, wire, seen=cursor.sequence + 1, last=last), True
 
     async def _tell(
         self,
