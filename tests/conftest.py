@@ -7,6 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.missing import not_tested
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["tests.redis_fixtures"]
+
+# How long an example takes says something of the machine alone. On CI there is a profile of Hypothesis's own.
+if "CI" not in os.environ:
+    hypothesis.settings.register_profile("dockrion", deadline=None)
+    hypothesis.settings.load_profile("dockrion")
 
 # What programs need to be found and to start, and what steers pytest itself. All else that a shell exports
 # could change what is tested: a Dockfile takes any name, and an HTTP client may go through a proxy.

@@ -20,6 +20,8 @@ AGENTS = Path(__file__).with_name("agents")
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+# Hypothesis has the seed of the common one.
+_CHANCE = random.SystemRandom()
 
 
 def agent_source(name: str) -> str:
@@ -136,8 +138,14 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, outside the range that the kernel gives to outgoing connections."""
-    for port in random.sample(range(20000, 32000), 50):
+    """Return a port that nobody listens on, outside the range that the kernel gives to outgoing connections.
+
+    Processes of pytest that run side by side have ranges of their own.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = 12000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = 20000 + number * share
+    for port in _CHANCE.sample(range(first, first + share), 50):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
