@@ -50,7 +50,8 @@ class Retold:
             return self._last(Failed(lost, "GONE"))
         body = b""
         wire, outcome = self._wire, reader.outcome
-        if isinstance(wire, AskingWire) and isinstance(outcome, Interrupted) and outcome.interrupts:
+        # Which kind of wire it is is asked last: that costs as much as a token.
+        if isinstance(outcome, Interrupted) and outcome.interrupts and isinstance(wire, AskingWire):
             wire.stay_open(tuple(outcome.interrupts))
         if isinstance(read, Piece):
             body = b"".join(self._encoded(read))
