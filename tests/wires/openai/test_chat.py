@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from dockrion.errors import ValidationError
+from dockrion.events import sse
 from dockrion.events.model import Batch, Cancelled, Complete, Event, Failed, Started, Token
+from dockrion.testing import read_sse
 from dockrion.wires.openai.chat import ChatCompletions, ChatWire
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of, told
 
@@ -96,6 +98,16 @@ def test_cursors_stand_on_each_chunk_and_on_the_end() -> None:
     wire = ChatWire(chat_of(), run_of(cursors=True), with_usage=False)
     events = told(wire, START, Token("a"), Token("b"), Complete({}, 0.1, {}))
     assert [event.id for event in events] == ["r_1:0", "r_1:1", "r_1:2", "r_1:3.1", "r_1:3"]
+
+
+def test_counts_and_the_mark_of_the_end_can_be_come_back_to() -> None:
+    wire = ChatWire(chat_of(), run_of(cursors=True), with_usage=True)
+    body = wire.encode(Batch(EVERYTHING, 0, TIME))
+    end = len(EVERYTHING) - 1
+    chunk, usage, done = read_sse(body)[-3:]
+    assert [chunk.id, usage.id, done.id] == [f"r_1:{end}.1", f"r_1:{end}.2", f"r_1:{end}"]
+    assert sse.after(body, usage.id.encode()) == b"data: [DONE]\nid: r_1:%d\n\n" % end
+    assert usage.json()["choices"] == []
 
 
 def test_the_answer_is_the_stream_at_once() -> None:
