@@ -12,7 +12,8 @@ from tests.auth.clock import Clock
 from tests.auth.shared import SHARED, Shared
 
 
-@pytest.fixture(scope="session", autouse=True)
+# Of these tests alone: others trust authorities of their own.
+@pytest.fixture(scope="package", autouse=True)
 def certificates_are_read_once() -> Iterator[None]:
     """Reading the system's certificates takes longer than a test, and each client does; no test needs them."""
     with pytest.MonkeyPatch.context() as patch:

@@ -126,6 +126,7 @@ def test_a_call_is_refused_only_for_calls_of_about_one_window(
 
 @settings(max_examples=15, deadline=None)
 @given(rate=RATES, steps=st.lists(STEP, max_size=6))
+@example(rate=Rate(1, 60), steps=[(1, 0.3), (1, 59.9), (1, 60), (2, 0)])
 def test_a_file_counts_as_memory_does(rate: Rate, steps: list[tuple[int, float]]) -> None:
     times: list[float] = []
     now = 0.0

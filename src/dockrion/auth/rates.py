@@ -126,9 +126,9 @@ class Window:
         return self._opened
 
     @property
-    def ends_at(self) -> float:
-        """When the last call that counts stops to."""
-        return self._calls[-1][0] + self._rate.seconds if self._calls else 0.0
+    def counted_at(self) -> float:
+        """When the last call that counts came."""
+        return self._calls[-1][0] if self._calls else 0.0
 
     def hit(self, now: float) -> Verdict:
         calls, rate = self._calls, self._rate

@@ -20,7 +20,7 @@ _TABLES: Final = (
         calls INTEGER NOT NULL,
         seconds INTEGER NOT NULL,
         called_at REAL NOT NULL,
-        ends_at REAL NOT NULL,
+        counted_at REAL NOT NULL,
         window BLOB NOT NULL,
         UNIQUE (key, calls, seconds)
     )
@@ -78,10 +78,10 @@ class SqliteRateLimiter:
         verdict = window.hit(now)
         counted = msgspec.msgpack.encode(_Counted(window.opened, window.calls))
         db.execute(
-            "INSERT INTO callers (key, calls, seconds, called_at, ends_at, window)"
+            "INSERT INTO callers (key, calls, seconds, called_at, counted_at, window)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key, calls, seconds) DO UPDATE SET"
-            " called_at = excluded.called_at, ends_at = excluded.ends_at, window = excluded.window",
-            (key, *rate, now, window.ends_at, counted),
+            " called_at = excluded.called_at, counted_at = excluded.counted_at, window = excluded.window",
+            (key, *rate, now, window.counted_at, counted),
         )
         self._forget(db, now)
         return verdict
@@ -89,7 +89,8 @@ class SqliteRateLimiter:
     def _forget(self, db: sqlite3.Connection, now: float) -> None:
         """Let go of those whose calls no longer count and, past the bound, of who has not called for longest."""
         db.execute(
-            "DELETE FROM callers WHERE ends_at <= ? AND number IN"
+            # As a window has it, to the last bit.
+            "DELETE FROM callers WHERE ? - counted_at >= seconds AND number IN"
             " (SELECT number FROM callers ORDER BY called_at LIMIT ?)",
             (now, _FORGOTTEN),
         )
