@@ -115,6 +115,15 @@ def counts_of(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
+def usage_of(metadata: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the counts of `counts_of` by the names that pages have for them."""
+    counts = counts_of(metadata)
+    if counts is None:
+        return None
+    read, written = counts
+    return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
+
+
 def wrong(field: str, message: str) -> ValidationError:
     """Return the error of one field of a request, whose name `details` has for programs."""
     problem = {"pointer": field, "message": message, "type": "invalid_request"}

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from dockrion.events.jsonable import encode_text, encode_texts
+from dockrion.events import sse
+from dockrion.events.jsonable import encode, encode_text, encode_texts
 from dockrion.events.model import Event, Token
 
 # Whose text a token's is: its node and message id.
 Channel: TypeAlias = tuple[str | None, str | None]
+# Of what a handler says itself.
+OWN: Final[Channel] = (None, None)
+
+
+class OpenText(NamedTuple):
+    """A text that goes on. `frame` is that of what comes next, with a place for it, and for the sequence where there are
+    cursors.
+    """
+
+    id: str
+    frame: bytes
+
+    @classmethod
+    def of(cls, text_id: str, delta: dict[str, Any], cursor: bytes | None) -> OpenText:
+        """`delta` has the fields of what comes next, none of which holds a `%`: the frame is filled."""
+        frame = sse.frame(encode(delta)[:-1] + b',"delta":%b}', event_id=cursor)
+        return cls(text_id, frame)
 
 
 def frames_of(

@@ -26,10 +26,10 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.chat import Chat, question_text, usage_of
 from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.questions import QuestionId
-from dockrion.wires.texts import Channel, frames_of, take
+from dockrion.wires.texts import OWN, Channel, OpenText, frames_of, take
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
@@ -68,7 +68,7 @@ class AgUiWire:
         self._framework = ""
         self._spoke = False
         # Those that are open, with the frame of their next text.
-        self._messages: dict[Channel, _Message] = {}
+        self._messages: dict[Channel, OpenText] = {}
         # Ids of the event that is looked at.
         self._made = 0
         # Calls without a result, by the tool's name and the id that the agent gives them.
@@ -173,8 +173,8 @@ class AgUiWire:
         output: Any = event.output
         if self._framework == _GRAPHS and isinstance(output, dict):
             self._say("STATE_SNAPSHOT", {"snapshot": output})
-        counts = counts_of(event.metadata)
-        used = {} if counts is None else {"usage": [_usage(*counts)]}
+        usage = usage_of(event.metadata)
+        used = {} if usage is None else {"usage": [usage]}
         self._finish({"type": "success"}, result=event.output, **used)
 
     def _finish(self, outcome: dict[str, Any], **more: Any) -> None:
@@ -191,14 +191,12 @@ class AgUiWire:
         if token.finish_reason is not None:
             self._close(channel)
 
-    def _open(self, channel: Channel) -> _Message:
+    def _open(self, channel: Channel) -> OpenText:
         self._spoke = True
         message_id = self._new_id("msg")
         self._say("TEXT_MESSAGE_START", {"messageId": message_id, "role": "assistant"})
-        # An id has no characters that `%` would fill.
-        data = encode({"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id})[:-1]
-        frame = sse.frame(data + b',"delta":%b}', event_id=self._cursor)
-        message = self._messages[channel] = _Message(message_id, frame)
+        delta = {"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id}
+        message = self._messages[channel] = OpenText.of(message_id, delta, self._cursor)
         return message
 
     def _close(self, channel: Channel) -> None:
@@ -217,7 +215,7 @@ class AgUiWire:
     # Tools
 
     def _call(self, event: ToolCall) -> None:
-        self._close(_OWN)
+        self._close(OWN)
         call_id = self._new_id("call")
         self._calls.append((event.tool, event.call_id, call_id))
         arguments = encode(event.arguments).decode()
@@ -254,18 +252,3 @@ class AgUiWire:
         body = b"".join(self._parts)
         self._parts.clear()
         return body
-
-
-def _usage(read: int, written: int) -> dict[str, int]:
-    return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
-
-
-class _Message(NamedTuple):
-    """`frame` has a place for a text, and for the sequence where there are cursors."""
-
-    id: str
-    frame: bytes
-
-
-# Of what a handler says itself.
-_OWN: Final[Channel] = (None, None)

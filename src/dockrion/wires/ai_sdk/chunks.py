@@ -26,10 +26,10 @@ from dockrion.events.model import (
     ToolResult,
 )
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, counts_of, question_text
+from dockrion.wires.chat import Chat, question_text, usage_of
 from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.questions import Answer, QuestionId
-from dockrion.wires.texts import Channel, frames_of, take
+from dockrion.wires.texts import OWN, Channel, OpenText, frames_of, take
 
 # What the agent's questions are to the page: calls of a tool that its user is to carry out.
 QUESTION: Final = "question"
@@ -84,7 +84,7 @@ class AiSdkWire:
         self._begun = False
         self._spoke = False
         # Those that are open, with the frame of their next text.
-        self._texts: dict[Channel, _Text] = {}
+        self._texts: dict[Channel, OpenText] = {}
         self._calls = [*told.calls]
         # Questions without an answer, as far as events tell, and those that have none.
         self._asked: list[str] = []
@@ -190,8 +190,8 @@ class AiSdkWire:
         self._calls.clear()
         # Not for the history, which comes back with each request.
         self._data("output", event.output, transient=True)
-        counts = counts_of(event.metadata)
-        metadata = {} if counts is None else {"messageMetadata": {"usage": _usage(*counts)}}
+        usage = usage_of(event.metadata)
+        metadata = {} if usage is None else {"messageMetadata": {"usage": usage}}
         self._finish("length" if event.metadata.get("truncated") else "stop", metadata)
 
     def _finish(self, reason: str, more: dict[str, Any]) -> None:
@@ -209,14 +209,12 @@ class AiSdkWire:
         if token.finish_reason is not None:
             self._close(channel)
 
-    def _open(self, channel: Channel) -> _Text:
+    def _open(self, channel: Channel) -> OpenText:
         self._spoke = True
         text_id = f"text_{self._sequence}"
         self._say("text-start", {"id": text_id})
-        # An id has no characters that `%` would fill.
-        data = encode({"type": "text-delta", "id": text_id})[:-1]
-        frame = sse.frame(data + b',"delta":%b}', event_id=self._cursor)
-        text = self._texts[channel] = _Text(text_id, frame)
+        delta = {"type": "text-delta", "id": text_id}
+        text = self._texts[channel] = OpenText.of(text_id, delta, self._cursor)
         return text
 
     def _close(self, channel: Channel) -> None:
@@ -231,7 +229,7 @@ class AiSdkWire:
     # Tools
 
     def _call(self, event: ToolCall) -> None:
-        self._close(_OWN)
+        self._close(OWN)
         tool, arguments = event.tool, event.arguments
         for place, call in enumerate(self._calls):
             if call.waits and (call.tool, call.arguments) == (tool, arguments):
@@ -317,24 +315,9 @@ class AiSdkWire:
         return body
 
 
-def _usage(read: int, written: int) -> dict[str, int]:
-    return {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
-
-
 def _id_in(data: Any) -> str | None:
     """Return the id of a part whose data replaces what it had before."""
     if not isinstance(data, dict):
         return None
     part_id = cast("dict[str, Any]", data).get("id")
     return part_id if isinstance(part_id, str) else None
-
-
-class _Text(NamedTuple):
-    """`frame` has a place for a text, and for the sequence where there are cursors."""
-
-    id: str
-    frame: bytes
-
-
-# Of what a handler says itself.
-_OWN: Final[Channel] = (None, None)
