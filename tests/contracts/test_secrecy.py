@@ -11,9 +11,10 @@ from dockrion.testing import request as request_of
 from dockrion.testing import running
 from tests.contracts.front_ends.base import KEPT, FrontEnd, served
 from tests.contracts.front_ends.every import each
+from tests.untold import assert_untold
 
-SECRET = "sk-12345"
-REDACTED = {"safety": {"redact_patterns": ["sk-[0-9]{5}"], "block_prompt_injection": False}}
+SECRET = "sk-quiet"
+REDACTED = {"safety": {"redact_patterns": ["sk-[a-z]{5}"], "block_prompt_injection": False}}
 
 
 async def tells_all(payload: Any, context: StreamContext) -> Any:
@@ -78,8 +79,7 @@ async def test_a_secret_is_in_no_byte(front: FrontEnd, query: str) -> None:
                 seen += rest.everything
             if query != "ask" or front.answers:
                 seen += await later(app, answer.run_id)
-    assert SECRET not in seen
-    assert "12345" not in seen
+    assert_untold(seen, SECRET, "quiet")
     assert "[REDACTED]" in seen
     if query == "tell":
         assert answer.heard.text.startswith("key [REDACTED] end") or "l [REDACTED]" in seen
@@ -93,8 +93,7 @@ async def test_a_match_can_end_the_run(front: FrontEnd) -> None:
         answer = await front.tell(app, "tell")
     assert answer.heard.code == "POLICY_VIOLATION"
     assert answer.heard.ended in ("error", "refused")
-    assert SECRET not in answer.everything
-    assert "12345" not in answer.everything
+    assert_untold(answer.everything, SECRET, "quiet")
 
 
 @each(lambda front: front.answers)

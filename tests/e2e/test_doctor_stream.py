@@ -32,7 +32,7 @@ pytestmark = pytest.mark.nginx
 # What a proxy that is set up for agents has.
 LARGE_BODIES = "client_max_body_size 10m;"
 PACED = b'{"tokens": 8, "seconds": 0.2}'
-API_KEY = "key-of-the-test-4711"
+API_KEY = "key-of-the-test-willow"
 
 Proxy = Callable[..., Nginx]
 
