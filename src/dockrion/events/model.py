@@ -176,5 +176,10 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     timestamp: str
 
     @property
+    def end(self) -> int:
+        """The sequence of what comes after it."""
+        return self.first + len(self.events)
+
+    @property
     def is_last(self) -> bool:
         return isinstance(self.events[-1], Complete | Failed | Cancelled | Interrupt)

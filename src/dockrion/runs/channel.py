@@ -16,9 +16,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from dockrion.errors import TooManySubscribersError
-from dockrion.events.model import Cancelled, Complete, Failed, Outcome, RunStatus
+from dockrion.events.model import Batch, Cancelled, Complete, Failed, Outcome, RunStatus
 from dockrion.events.outbox import SOFT_BYTES, SOFT_EVENTS
-from dockrion.runs.kept import KeptEvents
+from dockrion.runs.kept import KeptEvents, Piece, piece_of
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.reader import RETRY_SECONDS, Reader
 from dockrion.runs.store.base import FINAL, Entry, Page, RunRecord, RunStore, StoreError
@@ -54,6 +54,8 @@ class Channel:
         # Whether nothing more was in the store when it was read last.
         self.caught_up = False
         self.paced = False
+        # What followers are being offered just now.
+        self.fresh: Piece | None = None
         self.on_room: Callable[[], None] | None = None
         self.readers: set[Reader] = set()
         self._channels = channels
@@ -83,10 +85,21 @@ class Channel:
             self._start_filler()
         self.wake()
 
-    def offer(self, entries: list[Entry], status: RunStatus, outcome: Outcome | None) -> None:
-        """Take what the run's own pump has stored."""
+    def offer(
+        self,
+        entries: list[Entry],
+        status: RunStatus,
+        outcome: Outcome | None,
+        batch: Batch | None = None,
+    ) -> None:
+        """Take what the run's own pump has stored; `batch` is the same, where it is all of that."""
         self.outcome = outcome
-        self._take(entries, status, entries[-1].end if entries else self.end)
+        if not entries:
+            self._take(entries, status, self.end)
+            return
+        self.fresh = piece_of(entries, entries[0].first, batch)
+        self._take(entries, status, entries[-1].end)
+        self.fresh = None
 
     def _take(self, entries: list[Entry], status: RunStatus, end: int) -> None:
         fresh = [entry for entry in entries if entry.end > self._cache.end]
@@ -97,7 +110,8 @@ class Channel:
         self._cache.trim(self.slowest() if self.paced else None)
         self.status = status
         self.end = max(self.end, end)
-        self.wake()
+        for reader in self.readers:
+            reader.offered()
 
     def _start_filler(self) -> None:
         if self._filler is None:
@@ -306,15 +320,16 @@ class Channels:
         entries: list[Entry],
         status: RunStatus,
         outcome: Outcome | None = None,
+        batch: Batch | None = None,
     ) -> None:
-        """Pass on what a pump has stored."""
+        """Pass on what a pump has stored; `batch` is the same, where it is all of that."""
         feed = self._feeds[run_id]
         feed.status = status
         if entries:
             feed.end = entries[-1].end
         channel = self._channels.get(run_id)
         if channel is not None:
-            channel.offer(entries, status, outcome)
+            channel.offer(entries, status, outcome, batch)
 
     def end(self, run_id: str) -> None:
         """The pump is done with the run, or has lost it."""

@@ -35,20 +35,22 @@ def entries_of(run_id: str, batch: Batch) -> list[Entry]:
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """Frames of events in a row, from `first` to before `end`."""
+    """Frames of events in a row, from `first` to before `end`; `batch` are the events, where they are still at hand."""
 
     body: bytes
     first: int
     end: int
+    batch: Batch | None = None
 
 
-def piece_of(entries: list[Entry], start: int) -> Piece:
+def piece_of(entries: list[Entry], start: int, batch: Batch | None = None) -> Piece:
     """Join entries in a row, without what comes before sequence `start`, which the first one has."""
     first = entries[0]
     body = sse.skip(first.body, start - first.first)
     if len(entries) == 1:
-        return Piece(body, start, first.end)
-    return Piece(b"".join([body, *(entry.body for entry in entries[1:])]), start, entries[-1].end)
+        return Piece(body, start, first.end, batch)
+    joined = b"".join([body, *(entry.body for entry in entries[1:])])
+    return Piece(joined, start, entries[-1].end, batch)
 
 
 def weight_of(entry: Entry) -> int:
@@ -76,11 +78,13 @@ class KeptEvents:
         return self._offset - self._offsets[0] if self._offsets else 0
 
     def append(self, entries: Iterable[Entry]) -> None:
+        offset = self._offset
         for entry in entries:
             self._entries.append(entry)
-            self._offsets.append(self._offset)
-            self._offset += weight_of(entry)
+            self._offsets.append(offset)
+            offset += weight_of(entry)
             self.end = entry.end
+        self._offset = offset
 
     def trim(self, floor: int | None = None) -> None:
         """Let go of what is over the bounds, but of nothing from `floor` on."""

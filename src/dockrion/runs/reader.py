@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,7 @@ class Reader:
         "_store",
         "_waiter",
         "ended",
+        "flush",
         "gone",
         "heartbeat_due",
         "observer",
@@ -67,6 +69,8 @@ class Reader:
         self._nudged = False
         self._closing = False
         self._waiter: asyncio.Future[None] | None = None
+        # Takes what has come, and sends it, while the follower waits in `next`; false when that has to look for itself.
+        self.flush: Callable[[], bool] | None = None
         self.observer = channels.observer
         self.position = position
         self._seen = seen
@@ -117,6 +121,21 @@ class Reader:
         self._nudged = False
         return None
 
+    def take(self) -> Piece | None:
+        """Return what has come, for a follower that waits in `next`; None when that has to look for itself."""
+        channel = self._channel
+        if self._nudged or channel.status is not RunStatus.RUNNING:
+            return None
+        fresh = channel.fresh
+        if fresh is not None and fresh.first == self.position:
+            return self._advance(fresh)
+        entries = channel.cached(self.position)
+        return self._advance(piece_of(entries, self.position)) if entries else None
+
+    @property
+    def has_caught_up(self) -> bool:
+        return self.position >= self._channel.end
+
     async def _from_store(self) -> Piece | Gap | None:
         try:
             page = await self._store.read(self.run_id, self.position)
@@ -137,9 +156,12 @@ class Reader:
         return self._take(page.entries)
 
     def _take(self, entries: list[Entry]) -> Piece:
-        piece = piece_of(entries, self.position)
-        self.position = piece.end
+        piece = self._advance(piece_of(entries, self.position))
         self.ended = self._has_all()
+        return piece
+
+    def _advance(self, piece: Piece) -> Piece:
+        self.position = piece.end
         self._channel.room_made()
         return piece
 
@@ -181,6 +203,12 @@ class Reader:
     def nudge(self) -> None:
         self._nudged = True
         self.wake()
+
+    def offered(self) -> None:
+        """Something has come."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and not (self.flush and self.flush()):
+            self.wake()
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -11,8 +11,6 @@ from dockrion.events.decoding import batches_of
 from dockrion.events.model import Batch, Failed, Interrupted
 from dockrion.runs.kept import Piece
 from dockrion.runs.reader import FORGOTTEN, Gap, Reader
-from dockrion.runtime.asgi import Send
-from dockrion.runtime.streams import OpenStream
 from dockrion.wires.base import AskingWire, BreakableWire, ReturningWire, Wire
 
 _HANDED_OVER: Final = Failed("The server is shutting down; come back.", "SHUTTING_DOWN")
@@ -42,6 +40,10 @@ class Retold:
         # Why the stream ends while its run may go on.
         self.failure: DockrionError | None = None
 
+    @property
+    def is_over(self) -> bool:
+        return self._reader.ended or self.broken
+
     def frames(self, read: Piece | Gap | None) -> bytes:
         reader = self._reader
         if isinstance(read, Gap):
@@ -64,6 +66,10 @@ class Retold:
         return body
 
     def _encoded(self, piece: Piece) -> Iterator[bytes]:
+        if piece.batch is not None and piece.first >= self._seen + (self._last_id is not None):
+            # The way of all that is told while it happens.
+            yield self._wire.encode(piece.batch)
+            return
         for batch in batches_of(piece.body, first=piece.first, end=piece.end):
             known = max(0, self._seen - batch.first)
             if known:
@@ -99,21 +105,3 @@ class Retold:
         body = self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
         # It is none of the run's events: who comes back with its id would miss the one that is.
         return sse.without_ids(body)
-
-
-async def write_retold(retold: Retold, reader: Reader, stream: OpenStream, send: Send) -> None:
-    """Send until the last event is out, or the caller gone; in its request's task."""
-    more = True
-    while more:
-        read = await reader.next()
-        if reader.gone:
-            return
-        body = retold.frames(read)
-        more = not (reader.ended or retold.broken)
-        if not body and more:
-            continue
-        stream.sending()
-        await send({"type": "http.response.body", "body": body, "more_body": more})
-        stream.sent()
-        # What was sent must not live on while the stream is silent.
-        del read, body

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol
 
 from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
@@ -11,8 +12,8 @@ from dockrion.runs.kept import Piece
 from dockrion.runs.reader import FORGOTTEN, Gap, Reader
 from dockrion.runs.run import Run
 from dockrion.runtime.asgi import Send
+from dockrion.runtime.early import EarlySend
 from dockrion.runtime.streams import OpenStream
-from dockrion.runtime.websocket.line import RunSender
 from dockrion.wires.base import Wire
 from dockrion.wires.native import NativeWire
 
@@ -24,12 +25,11 @@ UNKEPT: Final = Failed(
 class StreamWriter:
     """The one reader of a run, in its request's task.
 
-    While it waits for events and the agent's code comes to a wait of its own, `flush` sends in the agent's step
-    what that code has emitted. That saves a switch of tasks for each paced token, and its delay where hundreds
-    of agents come due in one turn of the loop: all would emit first, and all readers write after them.
+    While it waits for events and the agent's code comes to a wait of its own, what that code has emitted is sent in
+    the agent's step.
     """
 
-    __slots__ = ("_failure", "_keep", "_run", "_send", "_stream", "_unfinished", "_wire", "is_kept")
+    __slots__ = ("_early", "_keep", "_run", "_send", "_stream", "_wire", "is_kept")
 
     def __init__(
         self,
@@ -46,21 +46,20 @@ class StreamWriter:
         self._wire = wire
         self._stream = stream
         self._send = send
-        self._unfinished: _Unfinished | None = None
-        self._failure: BaseException | None = None
         # Whether somebody else reads the run from here on, and its caller may go.
         self.is_kept = False
-        if run.takes_now and _is_servers_own(send):
-            run.outbox.flush = self.flush
+        self._early = EarlySend.through(stream, send) if run.takes_now else None
+        if self._early is not None:
+            run.outbox.flush = partial(self._flush, self._early)
 
     async def write(self) -> None:
         """Send until the last event is out, or the caller gone."""
-        run, stream = self._run, self._stream
+        run, stream, early = self._run, self._stream, self._early
         try:
             while True:
                 batch = await run.next()
-                if self._unfinished is not None or self._failure is not None:
-                    await self._finish()
+                if early is not None and early.is_unfinished:
+                    await early.finish()
                 if batch is None:
                     if not run.outbox.heartbeat_due:
                         continue
@@ -95,38 +94,23 @@ class StreamWriter:
         finally:
             run.outbox.flush = None
 
-    def flush(self) -> bool:
+    def _flush(self, early: EarlySend) -> bool:
         """Send what is there without waiting; false when the reader has to go on with it."""
-        if self._unfinished is not None or self._failure is not None:
+        if early.is_unfinished:
             return False
         batch = self._run.take()
         if batch is None:
             return True
-        body = self._wire.encode(batch)
-        if not body:
-            return True
-        self._stream.sending()
-        sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
         try:
-            waits_for = sending.send(None)
-        except StopIteration:
-            self._stream.sent()
-            return True
+            body = self._wire.encode(batch)
         except Exception as exc:
-            self._failure = exc
+            # No fault of the agent, whose step it is.
+            early.fail(exc)
         else:
-            self._unfinished = _Unfinished(sending, waits_for)
+            if not body or early.now(body):
+                return True
         self._run.outbox.nudge()
         return False
-
-    async def _finish(self) -> None:
-        """Go on with the send that `flush` began."""
-        if self._failure is not None:
-            raise self._failure
-        unfinished, self._unfinished = self._unfinished, None
-        if unfinished is not None:
-            await unfinished
-            self._stream.sent()
 
 
 def _unkept(batch: Batch) -> Batch:
@@ -135,24 +119,82 @@ def _unkept(batch: Batch) -> Batch:
     return Batch([*events, UNKEPT], batch.first, batch.timestamp)
 
 
+class Telling(Protocol):
+    """What is told of a kept run, in the words of a protocol."""
+
+    def frames(self, read: Piece | Gap | None) -> bytes:
+        """Return what is sent of something that was read, or when the reader was nudged or has ended."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes after what `frames` has returned."""
+        ...
+
+
 class HeldWriter:
-    """Writes what a reader of a kept run reads, in its request's task. `opening` goes into the first event."""
+    """Writes what is told of a kept run, in its request's task, or in the step of whoever brings it."""
 
-    __slots__ = ("_opening", "_reader", "_send", "_stream", "_timed_out", "_wire")
+    __slots__ = ("_early", "_reader", "_send", "_stream", "_told")
 
-    def __init__(
-        self,
-        reader: Reader,
-        wire: NativeWire,
-        stream: OpenStream,
-        send: Send,
-        *,
-        opening: bytes = b"",
-    ) -> None:
+    def __init__(self, reader: Reader, told: Telling, stream: OpenStream, send: Send) -> None:
         self._reader = reader
-        self._wire = wire
+        self._told = told
         self._stream = stream
         self._send = send
+        self._early = EarlySend.through(stream, send)
+        if self._early is not None:
+            reader.flush = partial(self._flush, self._early)
+
+    async def write(self) -> None:
+        """Send until the last event is out, the time over, or the caller gone."""
+        reader, stream, told, early = self._reader, self._stream, self._told, self._early
+        more = True
+        try:
+            while more:
+                read = await reader.next()
+                if early is not None and early.is_unfinished:
+                    await early.finish()
+                if reader.gone:
+                    return
+                body = told.frames(read)
+                more = not told.is_over
+                if not body and more:
+                    continue
+                stream.sending()
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+                stream.sent()
+                # What was sent must not live on while the stream is silent.
+                del read, body
+        finally:
+            reader.flush = None
+
+    def _flush(self, early: EarlySend) -> bool:
+        """Send what is there without waiting; false when the reader has to look for itself."""
+        reader = self._reader
+        piece = reader.take()
+        if piece is None:
+            return False
+        try:
+            body = self._told.frames(piece)
+        except Exception as exc:
+            # No fault of whoever brought it, whose step it is.
+            early.fail(exc)
+        else:
+            if not body or early.now(body):
+                return reader.has_caught_up
+        reader.nudge()
+        return False
+
+
+class NativeTelling:
+    """Tells the events as they are kept. `opening` goes into the first one."""
+
+    __slots__ = ("_opening", "_reader", "_timed_out", "_wire")
+
+    def __init__(self, reader: Reader, wire: NativeWire, *, opening: bytes = b"") -> None:
+        self._reader = reader
+        self._wire = wire
         self._opening = opening
         self._timed_out = False
 
@@ -161,25 +203,11 @@ class HeldWriter:
         self._timed_out = True
         self._reader.nudge()
 
-    async def write(self) -> None:
-        """Send until the last event is out, the time over, or the caller gone."""
-        reader, stream = self._reader, self._stream
-        more = True
-        while more:
-            read = await reader.next()
-            if reader.gone:
-                return
-            body = self._frames(read)
-            more = not (reader.ended or self._timed_out)
-            if not body and more:
-                continue
-            stream.sending()
-            await self._send({"type": "http.response.body", "body": body, "more_body": more})
-            stream.sent()
-            # What was sent must not live on while the stream is silent.
-            del read, body
+    @property
+    def is_over(self) -> bool:
+        return self._reader.ended or self._timed_out
 
-    def _frames(self, read: Piece | Gap | None) -> bytes:
+    def frames(self, read: Piece | Gap | None) -> bytes:
         reader, body = self._reader, b""
         if isinstance(read, Piece):
             body, self._opening = self._opening + read.body, b""
@@ -195,31 +223,3 @@ class HeldWriter:
             # A subscription just ends, and its caller is told when it comes back; a direct stream never without a word.
             body += self._wire.failed(FORGOTTEN, reader.position)
         return body
-
-
-class _Unfinished:
-    """A coroutine that waits for a future; awaiting this goes on with it, in another task."""
-
-    def __init__(self, coro: Any, waits_for: Any) -> None:
-        self._coro = coro
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        try:
-            yield self._waits_for
-        except BaseException as exc:
-            self._coro.throw(exc)
-            return
-        yield from self._coro.__await__()
-
-
-def _is_servers_own(send: Send) -> bool:
-    """Whether `send` is uvicorn's, or that of a run on one of our WebSockets, with nothing around it.
-
-    Its coroutine belongs to no task: it either ends at once or waits for events of the connection. What a
-    middleware wraps around it may hold on to the task that runs it, so then `flush` stays off.
-    """
-    owner = getattr(send, "__self__", None)
-    if isinstance(owner, RunSender):
-        return owner.is_servers_own
-    return type(owner).__name__ in ("RequestResponseCycle", "CloseDelimitedCycle")

@@ -162,6 +162,9 @@ class CancelAskedError(Exception):
         self.reason = reason
 
 
+AppendNow = Callable[[Claim, Sequence[Entry]], None]
+
+
 class RunStore(Protocol):
     """One for each app, on its event loop; several processes may share what is behind it.
 
@@ -174,6 +177,11 @@ class RunStore(Protocol):
 
     @property
     def rules(self) -> StoreRules: ...
+
+    @property
+    def append_now(self) -> AppendNow | None:
+        """`append` as a plain call, of a store that need not wait for anything; else None."""
+        ...
 
     async def open(self) -> None:
         """Connect; raise `StoreError`, or `ValidationError` for what has to be changed, with one clear line."""

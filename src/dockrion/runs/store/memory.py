@@ -171,6 +171,9 @@ class MemoryStore:
         return beats
 
     async def append(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        self.append_now(claim, entries)
+
+    def append_now(self, claim: Claim, entries: Sequence[Entry]) -> None:
         stored = self._held(claim)
         stored.keep(entries)
         self._changed(claim.run_id)

@@ -26,13 +26,13 @@ class StoredRun:
     """`token` is set while somebody has the run, `last_token` once that one has let go of it."""
 
     __slots__ = (
+        "_record",
         "ended",
         "events",
         "key",
         "last_token",
         "lease_ends",
         "payload",
-        "record",
         "seen",
         "token",
     )
@@ -40,7 +40,7 @@ class StoredRun:
     def __init__(
         self, record: RunRecord, payload: bytes, key: tuple[str, str] | None, events: KeptEvents
     ) -> None:
-        self.record = record
+        self._record = record
         self.payload = payload
         self.key = key
         self.events = events
@@ -69,6 +69,18 @@ class StoredRun:
         key = None if new.idempotency_key is None else (new.owner.id, new.idempotency_key)
         events = KeptEvents(max_events=rules.max_events, max_bytes=rules.max_bytes, first=first)
         return cls(record, new.payload, key, events)
+
+    @property
+    def record(self) -> RunRecord:
+        record, events = self._record, self.events
+        if record.end != events.end or record.first != events.first:
+            # Not at each append: there are many more of those than anybody looks.
+            record = self._record = _Replace(record, first=events.first, end=events.end)
+        return record
+
+    @record.setter
+    def record(self, record: RunRecord) -> None:
+        self._record = record
 
     @property
     def thread(self) -> tuple[str, str] | None:
@@ -117,7 +129,6 @@ class StoredRun:
             end = entry.end
         events.append(new)
         events.trim()
-        self.record = _Replace(self.record, first=events.first, end=events.end)
 
     def refuse_if_cancelled(self, status: RunStatus | None) -> None:
         """Raise `CancelAskedError` where another state than CANCELLED has been ruled out."""

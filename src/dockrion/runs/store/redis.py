@@ -80,6 +80,10 @@ class RedisStore:
     def rules(self) -> StoreRules:
         return self._rules
 
+    @property
+    def append_now(self) -> None:
+        return None
+
     async def open(self) -> None:
         await self.backend.open()
         try:

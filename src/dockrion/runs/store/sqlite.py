@@ -59,6 +59,10 @@ class SqliteStore:
     def rules(self) -> StoreRules:
         return self._rules
 
+    @property
+    def append_now(self) -> None:
+        return None
+
     async def open(self) -> None:
         await self.database.open()
         try:

@@ -34,7 +34,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
-from dockrion.runtime.writer import UNKEPT, HeldWriter, StreamWriter
+from dockrion.runtime.writer import UNKEPT, HeldWriter, NativeTelling, StreamWriter
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,8 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
                     keep = None if host.answered is None else partial(keep_waiting, host)
                     writer = StreamWriter(source, wire, stream, send, keep=keep)
                 else:
-                    writer = HeldWriter(source, wire, stream, send)
+                    told = NativeTelling(source, wire)
+                    writer = HeldWriter(source, told, stream, send)
                 await writer.write()
         finally:
             if not (isinstance(writer, StreamWriter) and writer.is_kept):

@@ -16,7 +16,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import is_run_id
 from dockrion.runtime.responses import send_error, start_stream
 from dockrion.runtime.run_requests import RunsRequest
-from dockrion.runtime.writer import HeldWriter
+from dockrion.runtime.writer import HeldWriter, NativeTelling
 from dockrion.wires.native import NativeWire
 
 
@@ -77,14 +77,14 @@ async def _write(
     timer: asyncio.TimerHandle | None = None
     try:
         async with Connection(host, reader, request.scope, receive) as stream:
-            writer = HeldWriter(reader, wire, stream, send, opening=RETRY)
-            timer = asyncio.get_running_loop().call_later(opened.seconds, writer.time_out)
+            told = NativeTelling(reader, wire, opening=RETRY)
+            timer = asyncio.get_running_loop().call_later(opened.seconds, told.time_out)
             await start_stream(send, request, wire.content_type, reader.run_id)
             if request.scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
                 return
             del request
-            await writer.write()
+            await HeldWriter(reader, told, stream, send).write()
     finally:
         if timer is not None:
             timer.cancel()

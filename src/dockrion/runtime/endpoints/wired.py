@@ -33,8 +33,8 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_thread_id
 from dockrion.runtime.responses import Header, Headers, error_headers, send_json, start_stream
 from dockrion.runtime.traffic import Call
-from dockrion.runtime.wire_writer import Retold, write_retold
-from dockrion.runtime.writer import StreamWriter
+from dockrion.runtime.wire_writer import Retold
+from dockrion.runtime.writer import HeldWriter, StreamWriter
 from dockrion.wires.base import (
     AnsweringCall,
     AnswerWire,
@@ -237,7 +237,7 @@ async def stream(
             else:
                 now = host.timestamps.now
                 retold = Retold(source, wire, seen=told.seen, last=told.last, timestamps=now)
-                await write_retold(retold, source, open_stream, send)
+                await HeldWriter(source, retold, open_stream, send).write()
                 left = source.gone
     finally:
         if writer is None or not writer.is_kept:

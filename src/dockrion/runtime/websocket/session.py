@@ -53,7 +53,7 @@ from dockrion.runtime.websocket.messages import (
     UnreadableError,
 )
 from dockrion.runtime.websocket.open_runs import OpenRun, OpenRuns
-from dockrion.runtime.writer import HeldWriter, StreamWriter
+from dockrion.runtime.writer import HeldWriter, NativeTelling, StreamWriter
 
 MAX_STREAMS: Final = 256
 # Cancels and answers at once; past it, the next message waits.
@@ -277,7 +277,8 @@ class Session:
                     await writer.write()
                     is_kept = writer.is_kept
                 else:
-                    await HeldWriter(source, wire, stream, send).write()
+                    told = NativeTelling(source, wire)
+                    await HeldWriter(source, told, stream, send).write()
                     if isinstance(source.outcome, Interrupted):
                         waits_at.append(source.position)
             if stream.gave_up:
