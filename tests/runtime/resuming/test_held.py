@@ -149,7 +149,7 @@ async def test_a_run_without_readers_keeps_no_more_than_its_bounds() -> None:
     with anyio.fail_after(10):
         async with running(app):
             store = store_of(app)
-            store._rules = msgspec.structs.replace(store.rules, max_bytes=1 << 20)
+            store._runs._rules = msgspec.structs.replace(store.rules, max_bytes=1 << 20)
             async with post(app, PATH, {}) as exchange:
                 await exchange.receive()
             gate.set()
@@ -214,7 +214,7 @@ async def test_of_too_many_ended_runs_the_oldest_go_first() -> None:
     app = holding(ScriptedAgent(["x" * 1000]))
     async with running(app):
         store = store_of(app)
-        store._max_ended_bytes = 15_000
+        store._runs._max_ended_bytes = 15_000
         for number in range(10):
             await whole(app, f"/invoke/stream?run_id=r{number}")
             await ended(app, f"r{number}")

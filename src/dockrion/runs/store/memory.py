@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic, time
@@ -27,34 +26,24 @@ from dockrion.runs.store.base import (
     Waiting,
     waits_for,
 )
-from dockrion.runs.store.cursor import cursor_to, place_in, place_of
 from dockrion.runs.store.memory_run import StoredRun
+from dockrion.runs.store.memory_shelf import Shelf
 from dockrion.telemetry.base import Carrier
 
-# Of all runs that have ended; past it the one that ended first goes.
+# Of all runs that have ended.
 MAX_ENDED_BYTES: Final = 256 << 20
-# What a run weighs beside its events and its result.
-RECORD_BYTES: Final = 2048
 
 _Replace = msgspec.structs.replace
 
 
 class MemoryStore:
-    """`RunStore` and `LocalWork`. What has ended is bounded in bytes too, whatever its TTL."""
+    """`RunStore` and `LocalWork`."""
 
     def __init__(self, rules: StoreRules, *, max_ended_bytes: int = MAX_ENDED_BYTES) -> None:
         self._rules = rules
-        self._max_ended_bytes = max_ended_bytes
-        # In the order of their creation.
-        self._runs: dict[str, StoredRun] = {}
-        self._keys: dict[tuple[str, str], str] = {}
-        self._threads: dict[tuple[str, str], str] = {}
+        self._runs = Shelf(rules, max_ended_bytes=max_ended_bytes, forgot=self._changed)
+        # Those that wait for a worker, in the order in which they came.
         self._accepted: dict[str, None] = {}
-        # Those that are not final, for `overdue`.
-        self._open: dict[str, StoredRun] = {}
-        # In the order of their ends, with their weights.
-        self._ended: OrderedDict[str, int] = OrderedDict()
-        self._ended_bytes = 0
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._work_changed: Callable[[], None] | None = None
         self._order_came: Callable[[str | None], None] | None = None
@@ -68,12 +57,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._runs.clear()
-        self._keys.clear()
-        self._threads.clear()
         self._accepted.clear()
-        self._open.clear()
-        self._ended.clear()
-        self._ended_bytes = 0
         self._watchers.clear()
 
     async def check(self) -> None:
@@ -85,10 +69,12 @@ class MemoryStore:
     # Records
 
     async def create(self, new: NewRun) -> Created:
-        found = self._known(new)
+        found = self._runs.known(new)
         if found is not None:
             return Created(found.record, is_new=False)
-        stored = self._add(new, RunStatus.RUNNING if new.direct else RunStatus.ACCEPTED, first=0)
+        stored = self._runs.add(
+            new, RunStatus.RUNNING if new.direct else RunStatus.ACCEPTED, first=0
+        )
         if new.direct:
             claim = self._give(stored)
             return Created(stored.record, is_new=True, claim=claim)
@@ -98,51 +84,38 @@ class MemoryStore:
     async def create_interrupted(
         self, new: NewRun, entries: Sequence[Entry], questions: Sequence[Question], *, claimed: bool
     ) -> Created:
-        found = self._known(new)
+        found = self._runs.known(new)
         if found is not None:
             return Created(found.record, is_new=False)
-        stored = self._add(new, RunStatus.INTERRUPTED, first=entries[0].first)
+        stored = self._runs.add(new, RunStatus.INTERRUPTED, first=entries[0].first)
         stored.keep(entries)
         stored.record = _Replace(stored.record, questions=tuple(questions))
         claim = self._give(stored) if claimed else None
         return Created(stored.record, is_new=True, claim=claim)
 
     async def get(self, run_id: str) -> RunRecord | None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         return None if stored is None else stored.record
 
     async def list(
         self, *, owner_id: str | None, status: RunStatus | None, cursor: str | None, limit: int
     ) -> RunPage:
-        before = None if cursor is None else place_in(cursor)
-        places = sorted(
-            (
-                place_of(stored.record.created_at, run_id)
-                for run_id, stored in self._runs.items()
-                if owner_id in (None, stored.record.owner.id)
-                and status in (None, stored.record.status)
-                and not stored.has_expired(self._rules)
-            ),
-            reverse=True,
-        )
-        wanted = [place for place in places if before is None or place < before][: limit + 1]
-        records = [self._runs[place.run_id].record for place in wanted[:limit]]
-        return RunPage(records, cursor_to(wanted[limit - 1]) if len(wanted) > limit else None)
+        return self._runs.page(owner_id=owner_id, status=status, cursor=cursor, limit=limit)
 
     async def newest_in(self, thread_id: str, *, owner_id: str) -> RunRecord | None:
-        stored = self._find(self._threads.get((owner_id, thread_id), ""))
+        stored = self._runs.newest_in(thread_id, owner_id=owner_id)
         return None if stored is None else stored.record
 
     async def waiting(self) -> Waiting:
         interrupted = (
-            stored.record.status is RunStatus.INTERRUPTED for stored in self._open.values()
+            stored.record.status is RunStatus.INTERRUPTED for stored in self._runs.open_runs
         )
         return Waiting(len(self._accepted), sum(interrupted))
 
     # The worker's side
 
     async def claim(self, run_id: str) -> Claim | None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         if stored is None or not stored.can_be_claimed(self._rules):
             return None
         return self._give(stored)
@@ -222,7 +195,7 @@ class MemoryStore:
         still: Sequence[Question],
         trace: Carrier | None = None,
     ) -> RunRecord | None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         if stored is None or stored.record.status is not RunStatus.INTERRUPTED:
             return None
         if not waits_for(stored.record.questions, answers, still):
@@ -259,7 +232,7 @@ class MemoryStore:
         stored.record = _Replace(stored.record, answers=left or None)
 
     async def ask_cancel(self, run_id: str, reason: str) -> RunRecord | None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         if stored is None:
             return None
         record = stored.record
@@ -271,7 +244,7 @@ class MemoryStore:
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
     ) -> bool:
-        stored = self._find(record.run_id)
+        stored = self._runs.find(record.run_id)
         if stored is None:
             return False
         now = stored.record
@@ -286,7 +259,7 @@ class MemoryStore:
         return True
 
     async def reading(self, run_id: str, seconds: float) -> None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         if stored is not None:
             until = max(stored.record.read_until, time() + seconds)
             stored.record = _Replace(stored.record, read_until=until)
@@ -294,7 +267,7 @@ class MemoryStore:
     # Readers
 
     async def read(self, run_id: str, start: int) -> Page | None:
-        stored = self._find(run_id)
+        stored = self._runs.find(run_id)
         if stored is None:
             return None
         events = stored.events
@@ -318,7 +291,7 @@ class MemoryStore:
 
     async def overdue(self, limit: int) -> list[RunRecord]:
         now = monotonic()
-        late = [stored for stored in self._open.values() if stored.is_overdue(now, self._rules)][
+        late = [stored for stored in self._runs.open_runs if stored.is_overdue(now, self._rules)][
             :limit
         ]
         for stored in late:
@@ -326,12 +299,12 @@ class MemoryStore:
         return [stored.record for stored in late]
 
     async def sweep(self) -> None:
-        self._forget_ended()
+        self._runs.sweep()
 
     async def claimable(self, limit: int) -> list[str]:
         found = list(islice(self._accepted, limit))
         if len(found) < limit:
-            lost = (stored for stored in self._open.values() if stored.token is not None)
+            lost = (stored for stored in self._runs.open_runs if stored.token is not None)
             found += [one.record.run_id for one in lost if one.can_be_claimed(self._rules)]
         return found[:limit]
 
@@ -339,29 +312,6 @@ class MemoryStore:
         self._work_changed = changed
 
     # Steps
-
-    def _known(self, new: NewRun) -> StoredRun | None:
-        if new.idempotency_key is not None:
-            by_key = self._find(self._keys.get((new.owner.id, new.idempotency_key), ""))
-            if by_key is not None:
-                return by_key
-        return self._find(new.run_id)
-
-    def _find(self, run_id: str) -> StoredRun | None:
-        stored = self._runs.get(run_id)
-        if stored is not None and stored.has_expired(self._rules):
-            self._forget(stored)
-            return None
-        return stored
-
-    def _add(self, new: NewRun, status: RunStatus, *, first: int) -> StoredRun:
-        stored = StoredRun.of(new, status, self._rules, first=first)
-        self._runs[new.run_id] = self._open[new.run_id] = stored
-        if stored.key is not None:
-            self._keys[stored.key] = new.run_id
-        if stored.thread is not None:
-            self._threads[stored.thread] = new.run_id
-        return stored
 
     def _give(self, stored: StoredRun) -> Claim:
         record = stored.record
@@ -401,31 +351,9 @@ class MemoryStore:
     def _end(self, stored: StoredRun, status: RunStatus, result: bytes) -> None:
         run_id = stored.record.run_id
         self._accepted.pop(run_id, None)
-        self._open.pop(run_id, None)
-        stored.end(status, result)
-        weight = stored.events.weight + len(result) + RECORD_BYTES
-        self._ended[run_id] = weight
-        self._ended_bytes += weight
+        self._runs.end(stored, status, result)
         self._changed(run_id)
-        self._forget_ended()
-
-    def _forget_ended(self) -> None:
-        while self._ended:
-            oldest = self._runs[next(iter(self._ended))]
-            too_much = self._ended_bytes > self._max_ended_bytes and len(self._ended) > 1
-            if not too_much and not oldest.has_expired(self._rules):
-                return
-            self._forget(oldest)
-
-    def _forget(self, stored: StoredRun) -> None:
-        run_id = stored.record.run_id
-        del self._runs[run_id]
-        self._ended_bytes -= self._ended.pop(run_id)
-        if stored.key is not None and self._keys.get(stored.key) == run_id:
-            del self._keys[stored.key]
-        if stored.thread is not None and self._threads.get(stored.thread) == run_id:
-            del self._threads[stored.thread]
-        self._changed(run_id)
+        self._runs.sweep()
 
     def _ordered(self, run_id: str) -> None:
         if self._order_came is not None:
