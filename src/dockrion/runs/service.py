@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,9 +19,9 @@ from dockrion.errors import (
     ValidationError,
 )
 from dockrion.events.identity import SEES_ALL_RUNS, Identity
-from dockrion.events.jsonable import encode
 from dockrion.events.model import Batch, Cancelled, RunStatus
 from dockrion.runs.accepted import Accepted
+from dockrion.runs.call import RunCall, new_run
 from dockrion.runs.channel import Channels
 from dockrion.runs.dispatch.base import Dispatcher
 from dockrion.runs.executor import Executor
@@ -31,10 +30,9 @@ from dockrion.runs.pump import questions_of
 from dockrion.runs.reader import Reader
 from dockrion.runs.reaper import Reaper
 from dockrion.runs.run import Run
-from dockrion.runs.runner import Runner, new_run_id
+from dockrion.runs.runner import Runner
 from dockrion.runs.settling import settle
 from dockrion.runs.store.base import (
-    NewRun,
     Question,
     RunPage,
     RunRecord,
@@ -42,7 +40,7 @@ from dockrion.runs.store.base import (
     StoreError,
 )
 from dockrion.runs.windows import Windows
-from dockrion.telemetry.base import Cause, carrier_of, going_on
+from dockrion.telemetry.base import Cause, going_on
 
 logger = logging.getLogger(__name__)
 
@@ -58,21 +56,6 @@ class ServiceRules(msgspec.Struct, frozen=True, kw_only=True):
 
     window_seconds: float | None
     concurrency: int
-
-
-class RunCall(msgspec.Struct, frozen=True):
-    """What a caller asks for, read and checked; without a `run_id` the run gets a new one.
-
-    With `needs_tokens`, a run that its caller streams has tokens whatever the Dockfile's filter says: they are the reply.
-    """
-
-    payload: Any
-    run_id: str | None
-    thread_id: str | None
-    identity: Identity
-    request_id: str | None
-    cause: Cause = None
-    needs_tokens: bool = False
 
 
 class RunService:
@@ -164,7 +147,7 @@ class RunService:
             raise ShuttingDownError("The server is shutting down.")
         if call.run_id is not None and self._runs_unkept(call.run_id):
             raise _taken(call.run_id)
-        new = _new_run(call, idempotency_key=idempotency_key)
+        new = new_run(call, idempotency_key=idempotency_key)
         created = await self.store.create(new)
         record = created.record
         if not created.is_new:
@@ -250,7 +233,7 @@ class RunService:
         """
         runner, executor = self._ready()
         runner.refuse_if_full(call.run_id)
-        new = _new_run(call, direct=True)
+        new = new_run(call, direct=True)
         claim = (await self.store.create(new)).claim
         if claim is None:
             raise _taken(call.run_id)
@@ -319,7 +302,7 @@ class RunService:
             context.request_id,
             run.cause,
         )
-        new = _new_run(call, direct=run.is_waiting)
+        new = new_run(call, direct=run.is_waiting)
         created = await self.store.create_interrupted(
             new, entries_of(run.run_id, batch), questions_of(run), claimed=run.is_waiting
         )
@@ -377,23 +360,6 @@ class RunService:
             return record
         finally:
             self.store.unwatch(record.run_id, changed.set)
-
-
-def _new_run(call: RunCall, *, idempotency_key: str | None = None, direct: bool = False) -> NewRun:
-    # Sorted: callers' JSON libraries may write one object in another order.
-    canonical = msgspec.json.encode([call.payload, call.thread_id], order="sorted")
-    return NewRun(
-        run_id=call.run_id or new_run_id(),
-        owner=call.identity,
-        # A direct run is never begun anew.
-        payload=b"null" if direct else encode(call.payload),
-        fingerprint=sha256(canonical).hexdigest(),
-        thread_id=call.thread_id,
-        request_id=call.request_id,
-        idempotency_key=idempotency_key,
-        direct=direct,
-        trace=carrier_of(call.cause),
-    )
 
 
 def _answers(questions: tuple[Question, ...], answer: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockrion.runs.service import RunCall
+from dockrion.runs.call import RunCall
 from dockrion.runtime.asgi import ASGIApp
 from dockrion.runtime.endpoints.answers import answer
 from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, wire_of

@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar, Final
 
 from dockrion.errors import DockrionError, GoneError
-from dockrion.runs.service import RunCall
+from dockrion.runs.call import RunCall
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.answers import answer
 from dockrion.runtime.endpoints.invoke import answer_nothing, wrong_method

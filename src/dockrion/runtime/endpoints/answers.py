@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from dockrion.errors import DockrionError
 from dockrion.events.identity import Identity
+from dockrion.runs.call import RunCall
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
-from dockrion.runs.service import RunCall, RunService
+from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.host import AgentHost
 from dockrion.wires.chat import wrong

@@ -23,11 +23,11 @@ from dockrion.events.model import (
     Outcome,
     RunStatus,
 )
+from dockrion.runs.call import RunCall
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
-from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection, native_wire
 from dockrion.runtime.host import AgentHost

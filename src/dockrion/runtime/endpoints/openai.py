@@ -13,8 +13,8 @@ import msgspec
 from dockrion.errors import ConflictError, DockrionError, NotFoundError, ValidationError
 from dockrion.events.identity import Identity
 from dockrion.events.model import Batch, Complete, Failed, RunStatus
+from dockrion.runs.call import RunCall
 from dockrion.runs.log import Clock
-from dockrion.runs.service import RunCall
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import wrong_method

@@ -10,10 +10,10 @@ import msgspec
 
 from dockrion.errors import DockrionError, ValidationError, error_for
 from dockrion.events.model import Cancelled, Complete, Failed, Interrupted
+from dockrion.runs.call import RunCall
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
-from dockrion.runs.service import RunCall
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection
 from dockrion.runtime.endpoints.invoke import (

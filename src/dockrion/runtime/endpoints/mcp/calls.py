@@ -12,10 +12,10 @@ import msgspec
 from dockrion.errors import ConflictError, DockrionError, ValidationError
 from dockrion.events.identity import Identity
 from dockrion.events.model import Batch, Failed, Interrupted, RunStatus
+from dockrion.runs.call import RunCall
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
-from dockrion.runs.service import RunCall
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import Message, Receive, Scope, Send
 from dockrion.runtime.endpoints.connection import Connection
