@@ -21,16 +21,12 @@ from dockrion.errors import (
 from dockrion.events.filter import EventsFilter
 from dockrion.events.jsonable import plain
 from dockrion.policy.injection import INJECTION_RULE, InjectionFilter
-from dockrion.policy.outgoing import Outgoing
 from dockrion.policy.tools import tool_rules
 from dockrion.runs.base import RunRules
 from dockrion.runs.log import Clock
-from dockrion.runs.output import OutputRules
-from dockrion.runs.runner import LAST_WORD_SECONDS, RunLimits, Runner
+from dockrion.runs.runner import LAST_WORD_SECONDS, Runner
 from dockrion.runs.schema import Schema
-from dockrion.runs.sentence import ErrorSentences
 from dockrion.runs.service import RunService
-from dockrion.runs.spans import RunTracing
 from dockrion.runs.threads import WorkerThreads
 from dockrion.runtime.backends import backend_of, run_service
 from dockrion.runtime.backends.base import Backend
@@ -39,6 +35,13 @@ from dockrion.runtime.gate import OPEN, Gate
 from dockrion.runtime.ids import OwnIds
 from dockrion.runtime.named_functions import injection_filter, own_ids
 from dockrion.runtime.rates import CallRates, call_rates
+from dockrion.runtime.run_rules import (
+    limits_of,
+    outgoing_of,
+    output_rules,
+    run_tracing,
+    sentences_of,
+)
 from dockrion.runtime.streams import StreamClock
 from dockrion.runtime.tracing import tracing_of
 from dockrion.runtime.traffic import Traffic
@@ -95,8 +98,8 @@ class AgentHost:
         self._signals_for = signals
         # Whether a server of ours looks at `load_error`; else what stops the start is raised in the lifespan.
         self.is_watched = False
-        schema = spec.io_schema
-        self.input_schema: Final = None if schema.input is None else Schema(schema.input)
+        schema = spec.io_schema.input
+        self.input_schema: Final = None if schema is None else Schema(schema)
         # What the Dockfile says of itself may hold what variables filled in.
         self.secrets: Final = Hider(spec.secret_values)
         self.timestamps: Final = Clock()
@@ -108,14 +111,9 @@ class AgentHost:
         # Connections with runs of their own, which close when those have ended.
         self.sessions: Final[set[Session]] = set()
         self._given = agent
-        self._outgoing = _outgoing(spec)
-        self._output = OutputRules(
-            schema.output,
-            strict=schema.strict,
-            max_bytes=spec.expose.limits.max_output_bytes,
-            outgoing=self._outgoing,
-            on_returned=on_returned,
-        )
+        self._outgoing = outgoing_of(spec)
+        self._output = output_rules(spec, self._outgoing, on_returned=on_returned)
+        self._sentences = sentences_of(spec, self._outgoing)
         self.tracing: Final = tracing_of(spec, self.secrets, self._outgoing)
         self.traffic.tracer = self.tracing.tracer
         self._threads = WorkerThreads(spec.expose.limits.threads)
@@ -329,7 +327,7 @@ class AgentHost:
             self.load_error = (
                 exc if isinstance(exc, DockrionError) else load_failure("agent: loading it", exc)
             )
-            self.agent_error = self._sentences().of_loading(self.load_error.message)
+            self.agent_error = self._sentences.of_loading(self.load_error.message)
             if self._backend_failed:
                 # Where it is, and what is wrong with it, is nothing for callers.
                 self.agent_error = UNUSABLE
@@ -347,60 +345,21 @@ class AgentHost:
                 agent_name=spec.agent.name,
                 framework=agent.framework,
                 output=self._output,
-                sentences=self._sentences(),
+                sentences=self._sentences,
                 observer=self.traffic,
-                tracing=self._run_tracing(agent.framework),
+                tracing=run_tracing(spec, self.tracing.tracer, framework=agent.framework),
             ),
             threads=self._threads,
             events_filter=EventsFilter(spec.streaming.events.allowed),
             arguments=spec.arguments,
             stages=self._outgoing.stages,
             timestamps=self.timestamps,
-            limits=RunLimits(
-                max_seconds=self._max_seconds(),
-                max_concurrency=spec.expose.limits.max_concurrency,
-                max_queue=spec.expose.limits.max_queue,
-            ),
+            limits=limits_of(spec),
             tools=tools,
         )
         if self.runs is not None:
             await self.runs.work(runner)
         self.runner = runner
-
-    def _run_tracing(self, framework: str) -> RunTracing | None:
-        tracer, spec = self.tracing.tracer, self.spec
-        if tracer is None:
-            return None
-        return RunTracing(
-            tracer,
-            spec.agent.name,
-            framework=framework,
-            version=spec.metadata.version,
-            for_langfuse=spec.observability.langfuse is not None,
-        )
-
-    def _sentences(self) -> ErrorSentences:
-        return ErrorSentences(
-            reveal=self.spec.expose.error_details,
-            secrets=self.spec.secret_values,
-            outgoing=self._outgoing,
-        )
-
-    def _max_seconds(self) -> float:
-        limit = float(self.spec.streaming.events.max_run_duration)
-        timeout = self.spec.arguments.get("timeout_sec")
-        if isinstance(timeout, int | float) and not isinstance(timeout, bool):
-            return min(limit, float(timeout))
-        return limit
-
-
-def _outgoing(spec: DockSpec) -> Outgoing:
-    safety = spec.policies.safety
-    if safety is None:
-        return Outgoing()
-    return Outgoing(
-        safety.redact_patterns, max_chars=safety.max_output_chars, halt=safety.halt_on_violation
-    )
 
 
 async def _close_agent(agent: Agent) -> None:
