@@ -1,4 +1,4 @@
-"""Opening a WebSocket (RFC 6455, section 4.2): which requests ask for one as they should, and the answer. No I/O."""
+"""Opening a WebSocket (RFC 6455, section 4.2): which requests ask for one as they should, and the answers. No I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
+from http import HTTPStatus
 from typing import Final
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -73,3 +74,16 @@ def switching(accept: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
             b"\r\n",
         )
     )
+
+
+def refusing(status: int, headers: Headers, body: bytes) -> bytes:
+    """Return the answer to a request that gets no WebSocket; its connection ends with it, unless `headers` say otherwise."""
+    known = {name.lower() for name, _ in headers}
+    lines = [*headers]
+    if b"content-length" not in known:
+        lines.append((b"content-length", b"%d" % len(body)))
+    if b"connection" not in known:
+        lines.append((b"connection", b"close"))
+    reason = HTTPStatus(status).phrase.encode()
+    head = b"".join(b"%b: %b\r\n" % line for line in lines)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, reason, head, body)

@@ -15,11 +15,11 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from uvicorn.protocols.utils import ClientDisconnected
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from dockrion.errors import DockrionError, ShuttingDownError
@@ -27,7 +27,9 @@ from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
 from dockrion.runtime.transport import AnswerTransport, SlowReaders
 from dockrion.runtime.websocket.frames import FrameEnds, text_frames
-from dockrion.runtime.websocket.handshake import switching
+from dockrion.runtime.websocket.handshake import refusing, switching
+from dockrion.runtime.websocket.incoming import Incoming
+from dockrion.runtime.websocket.liveness import Liveness
 
 Message: TypeAlias = MutableMapping[str, Any]
 
@@ -72,6 +74,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._opening = opening
         self._loop = opening.loop
         self._frames = Protocol(SERVER, max_size=DEFAULT_MESSAGE_BYTES, logger=_quiet)
+        self._incoming = Incoming(self._frames)
         self._flow = SlowReaders(opening.transport)
         # Bytes that have not been looked at: nothing is before the handshake is answered.
         self._unread = opening.rest
@@ -84,8 +87,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self._is_over = False
         self._is_lost = False
         self._refusal: Message | None = None
-        # The message that has come in part, with how it began.
-        self._parts: bytearray | None = None
         self._first_is_out = False
         self._inbox: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -93,10 +94,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._pong: bytes | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._clock: asyncio.TimerHandle | None = None
-        self._heard = False
-        self._written = 0
-        self._taken: int = 0
-        self._alive_at = 0.0
+        self._caller = Liveness(opening.write_seconds)
 
     def begin(self) -> None:
         opening = self._opening
@@ -157,7 +155,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_over:
             return
-        self._heard = True
+        self._caller.heard()
         # Paused transports may still give what they had read.
         self._unread = self._unread + data if self._unread else data
         if self._accepted and not self._going_on:
@@ -203,49 +201,14 @@ class WebSocketProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _take(self, data: bytes) -> None:
-        frames = self._frames
-        frames.receive_data(data)
-        for event in frames.events_received():
-            self._frame(cast("Frame", event))
-            if self._is_over:
-                break
-
-    def _frame(self, frame: Frame) -> None:
-        match frame.opcode:
-            case Opcode.TEXT | Opcode.CONT:
-                if frame.fin and self._parts is None:
-                    self._message(bytes(frame.data))
-                    return
-                if self._parts is None:
-                    self._parts = bytearray()
-                self._parts += frame.data
-                if frame.fin:
-                    whole, self._parts = bytes(self._parts), None
-                    self._message(whole)
-            case Opcode.BINARY:
-                self._fail(CloseCode.UNSUPPORTED_DATA, "messages are JSON, in text frames")
-            case Opcode.CLOSE:
-                received = self._frames.close_rcvd
-                assert received is not None, "it has just come"
-                self._left(received.code, received.reason)
-            case _:
-                # Pings are answered by the reader of frames; a pong has been heard.
-                pass
-
-    def _message(self, data: bytes) -> None:
-        if self._frames.close_sent is not None:
-            return
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, "a text message is not UTF-8")
-            return
-        self._inbox.append({"type": "websocket.receive", "text": text})
-        self._wake()
-
-    def _fail(self, code: CloseCode, reason: str) -> None:
-        self._frames.fail(code, reason)
-        self._is_over = True
+        for text in self._incoming.read(data):
+            self._inbox.append({"type": "websocket.receive", "text": text})
+            self._wake()
+        closed = self._frames.close_rcvd
+        if self._incoming.has_failed:
+            self._is_over = True
+        elif closed is not None:
+            self._left(closed.code, closed.reason)
 
     def _answer_frames(self) -> None:
         """Send what the reader of frames has to say by itself: pongs, and closes."""
@@ -303,13 +266,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _tick(self) -> None:
         """Ask a quiet caller for a sign of life, and drop one who has taken nothing for too long."""
-        opening, now = self._opening, self._loop.time()
         unsent: int = self.transport.unsent()
-        taken = self._written - unsent
-        if self._heard or not unsent or taken != self._taken:
-            self._alive_at = now
-        self._heard, self._taken = False, taken
-        if now - self._alive_at > opening.write_seconds:
+        if self._caller.is_gone(self._loop.time(), unsent=unsent):
             self.abort()
             return
         if self._frames.state is OPEN and not unsent:
@@ -400,7 +358,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if not data or self._is_lost:
             return
-        self._written += len(data)
+        self._caller.wrote(len(data))
         self.transport.write(data)
 
     def _accept(self, message: Message) -> None:
@@ -412,7 +370,7 @@ class WebSocketProtocol(asyncio.Protocol):
         headers = [*opening.default_headers, *message.get("headers", ())]
         self._write(switching(opening.accept, headers))
         self._accepted = True
-        self._alive_at = self._loop.time()
+        self._caller.begin(self._loop.time())
         self._clock = self._loop.call_later(self._period, self._tick)
         self._read_on()
 
@@ -420,14 +378,6 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._accepted:
             raise RuntimeError("the handshake has been answered already")
         self._refusal = self._refusal or {}
-        known = {name.lower() for name, _ in headers}
-        lines = [*self._opening.default_headers, *headers]
-        if b"content-length" not in known:
-            lines.append((b"content-length", b"%d" % len(body)))
-        if b"connection" not in known:
-            lines.append((b"connection", b"close"))
-        reason = HTTPStatus(status).phrase.encode()
-        head = b"".join(b"%b: %b\r\n" % line for line in lines)
-        self._write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, reason, head, body))
+        self._write(refusing(status, [*self._opening.default_headers, *headers], body))
         self._left(CloseCode.ABNORMAL_CLOSURE, "")
         self._end(waits=True)
