@@ -19,6 +19,7 @@ from dockrion.testing import app_for, running
 
 ServerKind = Literal["ours", "uvicorn"]
 SECONDS = 10.0
+HELD = {"connection": {"on_disconnect": "continue"}}
 TERMINAL = ("complete", "error", "cancelled")
 
 
@@ -123,3 +124,7 @@ class Talk:
 async def talk(port: int, path: str = "/invoke/ws", **options: Any) -> AsyncGenerator[Talk]:
     async with connect(f"ws://127.0.0.1:{port}{path}", proxy=None, **options) as connection:
         yield Talk(connection)
+
+
+def types_of(events: list[dict[str, Any]]) -> list[str]:
+    return [event["type"] for event in events]

@@ -15,11 +15,10 @@ from dockrion.testing import post, request
 from tests.runtime.test_auth import AUTH, key_of, keys, who
 
 from .agents import Gated, count
-from .kit import ServerKind, Talk, served, talk
+from .kit import HELD, ServerKind, Talk, served, talk
 
 __all__ = ["keys"]
 
-HELD = {"connection": {"on_disconnect": "continue"}}
 INVALID = {"detail": {"message": "Invalid API key", "code": "AUTH_ERROR"}}
 
 
