@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
+
 from dockrion.adapters.base import Agent
 from dockrion.adapters.callables import CallableAgent
 from dockrion.events.base import Stage
 from dockrion.events.filter import EventsFilter
-from dockrion.events.model import Batch, Event
+from dockrion.events.model import Batch, Complete, Event
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.tools import ToolRules
 from dockrion.runs.base import RunRules
@@ -85,3 +87,14 @@ async def read_to_end(run: Run) -> list[Event]:
 
 def tokens(events: Sequence[Event]) -> list[str]:
     return [str(getattr(event, "content", None)) for event in events if hasattr(event, "content")]
+
+
+async def run_events(handler: Any, payload: Any = None, **options: Any) -> list[Event]:
+    with anyio.fail_after(10):
+        return await read_to_end(runner_for(handler, **options).start(payload, streams=True))
+
+
+async def output_of(handler: Any, **options: Any) -> Any:
+    last = (await run_events(handler, **options))[-1]
+    assert isinstance(last, Complete), last
+    return last.output
