@@ -12,7 +12,9 @@ import pytest
 from tests.missing import not_tested
 
 from .browser import chromium
+from .driving import Browser
 from .nginx import nginx
+from .playground import AUTH, KEY, TIDES
 from .puppet import Puppet
 from .server import Server, agent_source
 
@@ -83,6 +85,19 @@ def strung(server: StartServer) -> Server:
 def puppet() -> Iterator[Puppet]:
     with Puppet() as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as one:
+        yield one
+
+
+@pytest.fixture
+def guarded(server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The playground's agent, for callers with a key."""
+    monkeypatch.setenv("ANN_KEY", KEY)
+    return server(agent_source("playing"), **TIDES, auth=AUTH)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

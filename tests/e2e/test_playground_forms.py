@@ -12,8 +12,6 @@ from .playground import COMPLETE, RUN, tab
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
     from .server import Server
 
@@ -59,12 +57,6 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

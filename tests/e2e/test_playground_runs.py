@@ -28,26 +28,12 @@ from .playground import (
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
     from .server import Server
 
 pytestmark = pytest.mark.chromium
 
 LEAVE = 'role=button[name="Leave it running"]'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
-
-
-@pytest.fixture
-def guarded(server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setenv("ANN_KEY", KEY)
-    return server(agent_source("playing"), **TIDES, auth=AUTH)
 
 
 def put_aside(page: Browser) -> str:

@@ -30,8 +30,6 @@ from .playground import (
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
 
 pytestmark = pytest.mark.chromium
@@ -42,12 +40,6 @@ VIEWS: dict[str, dict[str, Any]] = {
     "narrow": {"width": 375, "height": 720},
     "narrow-dark": {"width": 320, "height": 640, "scheme": "dark"},
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
 
 
 class Looking:

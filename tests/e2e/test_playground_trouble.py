@@ -28,20 +28,12 @@ from .playground import (
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
 
 pytestmark = pytest.mark.chromium
 
 OTHER_KEY = "another-key-of-ann-012345"
 FAILED = ".status .badge.is-failed"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
 
 
 def test_a_key_that_ends_in_the_middle_is_asked_for_and_the_run_goes_on(

@@ -34,12 +34,6 @@ createRoot(document.body.appendChild(document.createElement('div'))).render(<Cha
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that holds its runs, whose log has what the agent raises."""
     with pytest.MonkeyPatch.context() as patch:
