@@ -27,9 +27,9 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text, usage_of
-from dockrion.wires.cursors import mark_event, mark_pause
+from dockrion.wires.frames import Frames
 from dockrion.wires.questions import QuestionId
-from dockrion.wires.texts import OWN, Channel, OpenText, frames_of, take
+from dockrion.wires.texts import OWN, Channel, OpenText, take
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).
@@ -61,9 +61,7 @@ class AgUiWire:
             "threadId": told.thread_id or thread_id,
             "runId": told.run_id or run.run_id,
         }
-        self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
-        self._sequence = 0
-        self._parts: list[bytes] = []
+        self._frames = Frames(run)
         self._begun = False
         self._framework = ""
         self._spoke = False
@@ -78,9 +76,9 @@ class AgUiWire:
         self._still_open: tuple[Interrupt, ...] = ()
 
     def encode(self, batch: Batch) -> bytes:
-        self._sequence = batch.first
+        self._frames.sequence = batch.first
         take(batch.events, texts=self._go_on, other=self._tell)
-        return self._taken()
+        return self._frames.taken()
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
@@ -91,7 +89,7 @@ class AgUiWire:
     def paused(self) -> bytes:
         questions = [
             {
-                "id": str(QuestionId(self._run_id, one.interrupt_id, self._sequence)),
+                "id": str(QuestionId(self._run_id, one.interrupt_id, self._frames.sequence)),
                 "reason": "input_required",
                 "message": question_text(one.value),
                 "metadata": {"value": one.value},
@@ -100,29 +98,25 @@ class AgUiWire:
         ]
         self._close_all()
         self._finish({"type": "interrupt", "interrupts": questions})
-        mark_pause(self._parts, self._cursor, self._sequence - 1)
-        return self._taken()
+        return self._frames.paused()
 
     def _go_on(self, channel: Channel, texts: list[str]) -> None:
         """Take events in a row whose texts are of one message: by far the most."""
-        if self._asked or channel not in self._messages:
+        message = None if self._asked else self._messages.get(channel)
+        if message is None:
             self._tell(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
+            message = self._messages[channel]
         if texts:
-            first = self._sequence
-            self._sequence += len(texts)
-            frame = self._messages[channel].frame
-            self._parts.append(frames_of(frame, texts, None if self._cursor is None else first))
+            self._frames.go_on(message, texts)
 
     def _tell(self, event: Event) -> None:
-        told = len(self._parts)
         self._made = 0
         if not self._begun:
             # The page's run begins with the first event of ours.
             self._begun = True
             self._say("RUN_STARTED", {**self._boundary, "protocolVersion": PROTOCOL_VERSION})
         self._take(event)
-        mark_event(self._parts, told, self._cursor, self._sequence)
-        self._sequence += 1
+        self._frames.told()
 
     def _take(self, event: Event) -> None:
         if self._asked and type(event) is not Interrupt:
@@ -196,7 +190,7 @@ class AgUiWire:
         message_id = self._new_id("msg")
         self._say("TEXT_MESSAGE_START", {"messageId": message_id, "role": "assistant"})
         delta = {"type": "TEXT_MESSAGE_CONTENT", "messageId": message_id}
-        message = self._messages[channel] = OpenText.of(message_id, delta, self._cursor)
+        message = self._messages[channel] = self._frames.text(message_id, delta)
         return message
 
     def _close(self, channel: Channel) -> None:
@@ -238,17 +232,10 @@ class AgUiWire:
         fields = {"messageId": self._new_id("msg"), "toolCallId": call_id, "role": "tool"}
         self._say("TOOL_CALL_RESULT", {**fields, "content": content})
 
-    # Frames
-
     def _new_id(self, kind: str) -> str:
         """Return an id that nothing else has, and that is the same whoever tells the run again, from wherever."""
         self._made += 1
-        return f"{kind}_{self._run_id}_{self._sequence}_{self._made}"
+        return f"{kind}_{self._run_id}_{self._frames.sequence}_{self._made}"
 
     def _say(self, kind: str, fields: dict[str, Any]) -> None:
-        self._parts.append(sse.frame(encode({"type": kind, **fields})))
-
-    def _taken(self) -> bytes:
-        body = b"".join(self._parts)
-        self._parts.clear()
-        return body
+        self._frames.say({"type": kind, **fields})

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple, assert_never, cast
 import msgspec
 
 from dockrion.events import sse
-from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
@@ -27,9 +26,9 @@ from dockrion.events.model import (
 )
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text, usage_of
-from dockrion.wires.cursors import mark_event, mark_pause
+from dockrion.wires.frames import Frames
 from dockrion.wires.questions import Answer, QuestionId
-from dockrion.wires.texts import OWN, Channel, OpenText, frames_of, take
+from dockrion.wires.texts import OWN, Channel, OpenText, take
 
 # What the agent's questions are to the page: calls of a tool that its user is to carry out.
 QUESTION: Final = "question"
@@ -78,9 +77,7 @@ class AiSdkWire:
         self._chat = chat
         self._run_id = run.run_id
         self._told = told
-        self._cursor = f"{run.run_id}:%d".encode() if run.cursors else None
-        self._sequence = 0
-        self._parts: list[bytes] = []
+        self._frames = Frames(run)
         self._begun = False
         self._spoke = False
         # Those that are open, with the frame of their next text.
@@ -91,9 +88,9 @@ class AiSdkWire:
         self._still_open: frozenset[str] = frozenset()
 
     def encode(self, batch: Batch) -> bytes:
-        self._sequence = batch.first
+        self._frames.sequence = batch.first
         take(batch.events, texts=self._speak_on, other=self._tell)
-        return self._taken()
+        return self._frames.taken()
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
@@ -104,28 +101,24 @@ class AiSdkWire:
     def paused(self) -> bytes:
         self._close_texts()
         # The page sends it back with the answers.
-        self._finish("tool-calls", {"messageMetadata": {HEARD: self._sequence}})
-        mark_pause(self._parts, self._cursor, self._sequence - 1)
-        return self._taken()
+        self._finish("tool-calls", {"messageMetadata": {HEARD: self._frames.sequence}})
+        return self._frames.paused()
 
     def _speak_on(self, channel: Channel, texts: list[str]) -> None:
         """Take events in a row whose texts are of one part: by far the most."""
-        if channel not in self._texts:
+        text = self._texts.get(channel)
+        if text is None:
             self._tell(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
+            text = self._texts[channel]
         if texts:
-            first = self._sequence
-            self._sequence += len(texts)
-            frame = self._texts[channel].frame
-            self._parts.append(frames_of(frame, texts, None if self._cursor is None else first))
+            self._frames.go_on(text, texts)
 
     def _tell(self, event: Event) -> None:
-        told = len(self._parts)
         if not self._begun:
             # What begins the message is told with its first event.
             self._begin()
         self._take(event)
-        mark_event(self._parts, told, self._cursor, self._sequence)
-        self._sequence += 1
+        self._frames.told()
 
     def _begin(self) -> None:
         self._begun = True
@@ -162,11 +155,11 @@ class AiSdkWire:
             case Failed(error=message, code=code):
                 self._close_texts()
                 self._say("error", {"errorText": message, "code": code})
-                self._parts.append(_DONE)
+                self._frames.add(_DONE)
             case Cancelled(reason=reason):
                 self._close_texts()
                 self._say("abort", {"reason": reason})
-                self._parts.append(_DONE)
+                self._frames.add(_DONE)
             case Token():
                 self._speak(event)
             case _:
@@ -197,7 +190,7 @@ class AiSdkWire:
     def _finish(self, reason: str, more: dict[str, Any]) -> None:
         self._say("finish-step", {})
         self._say("finish", {"finishReason": reason, **more})
-        self._parts.append(_DONE)
+        self._frames.add(_DONE)
 
     # Text
 
@@ -211,10 +204,10 @@ class AiSdkWire:
 
     def _open(self, channel: Channel) -> OpenText:
         self._spoke = True
-        text_id = f"text_{self._sequence}"
+        text_id = f"text_{self._frames.sequence}"
         self._say("text-start", {"id": text_id})
         delta = {"type": "text-delta", "id": text_id}
-        text = self._texts[channel] = OpenText.of(text_id, delta, self._cursor)
+        text = self._texts[channel] = self._frames.text(text_id, delta)
         return text
 
     def _close(self, channel: Channel) -> None:
@@ -236,7 +229,7 @@ class AiSdkWire:
                 self._calls[place] = Call(tool, event.call_id, call.id, arguments)
                 return
         # The page knows it in the whole conversation.
-        call = Call(tool, event.call_id, f"call_{self._run_id}_{self._sequence}", arguments)
+        call = Call(tool, event.call_id, f"call_{self._run_id}_{self._frames.sequence}", arguments)
         self._calls.append(call)
         known = {"toolCallId": call.id, "toolName": tool, "input": arguments}
         self._say("tool-input-available", {**known, "dynamic": True, "providerExecuted": True})
@@ -297,8 +290,6 @@ class AiSdkWire:
             taken = {"errorText": answer.value, "providerExecuted": True}
             self._say("tool-output-error", {**known, **taken})
 
-    # Frames
-
     def _data(
         self, name: str, data: Any, *, part_id: str | None = None, transient: bool = False
     ) -> None:
@@ -307,12 +298,7 @@ class AiSdkWire:
         self._say(f"data-{name}", {**named, "data": data, **kept})
 
     def _say(self, kind: str, fields: dict[str, Any]) -> None:
-        self._parts.append(sse.frame(encode({"type": kind, **fields})))
-
-    def _taken(self) -> bytes:
-        body = b"".join(self._parts)
-        self._parts.clear()
-        return body
+        self._frames.say({"type": kind, **fields})
 
 
 def _id_in(data: Any) -> str | None:
