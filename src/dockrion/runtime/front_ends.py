@@ -50,7 +50,7 @@ def why_nothing_is_at(spec: DockSpec, path: str) -> str | None:
             return "expose.rest in the Dockfile is false"
         case "/invoke/stream" if not expose.sse:
             return "expose.streaming in the Dockfile does not name sse"
-        case "/invoke/ws" if not expose.websocket:
+        case WEBSOCKET.path if not expose.websocket:
             return "expose.streaming in the Dockfile does not name websocket"
         case below if f"{below}/".startswith("/runs/") and not spec.streaming.async_runs:
             return "streaming.async_runs in the Dockfile is false"

@@ -28,6 +28,7 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runtime.front_ends import WEBSOCKET
 from dockrion.runtime.requests import Request
 from dockrion.telemetry.base import Cause, Span, Tracer, Usage
 from dockrion.telemetry.genai import RUN_ID
@@ -40,7 +41,7 @@ MAX_CALLS: Final = 64
 # What proxies log when nobody waited for the answer.
 CALLER_LEFT_STATUS: Final = 499
 # Where one connection makes many invocations.
-SOCKET_PATH: Final = "/invoke/ws"
+SOCKET_PATH: Final = WEBSOCKET.path
 # Agents name the rules of their `policy` events; past so many, the rest counts as one.
 MAX_RULES: Final = 100
 OTHER_RULES: Final = "other"
