@@ -23,7 +23,7 @@ GRAPH = {"name": "speller", "entrypoint": "service:words", "framework": "langgra
 
 def test_the_extras_are_those_of_the_sections_that_are_used(make_case: MakeCase) -> None:
     assert extras_used_here(make_case().spec) == []
-    assert extras_used_here(make_case(agent=GRAPH, auth=JWT).spec) == ["langgraph", "jwt"]
+    assert extras_used_here(make_case(agent=GRAPH, auth=JWT).spec) == ["jwt", "langgraph"]
     assert extras_used_here(make_case(observability={"otlp": {}}).spec) == ["otel"]
     assert extras_used_here(make_case(observability={"otlp": {}, "tracing": False}).spec) == []
     assert (
@@ -32,6 +32,16 @@ def test_the_extras_are_those_of_the_sections_that_are_used(make_case: MakeCase)
         )
         == []
     )
+
+
+def test_what_is_traced_here_depends_on_the_environment_too(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example")
+    assert extras_used_here(make_case().spec) == ["otel"]
+
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert extras_used_here(make_case(observability={"otlp": {}}).spec) == []
 
 
 async def test_this_environment_has_all_that_dockrion_needs(make_case: MakeCase) -> None:

@@ -16,11 +16,13 @@ from packaging.specifiers import SpecifierSet
 
 from dockrion.doctor.base import Case, Finding, error, ok, warning
 from dockrion.spec import DockSpec
+from dockrion.spec.extras import extras_of
 from dockrion.telemetry.destinations import is_asked_for_by_variables, is_disabled
 from dockrion.version import VERSION
 
 _OURS: Final = "dockrion"
 _SHOWN: Final = 5
+_FRAMEWORKS: Final = frozenset({"langchain", "langgraph"})
 
 
 async def look_at_python(_: Case) -> list[Finding]:
@@ -63,19 +65,16 @@ def _look_at_packages(case: Case) -> list[Finding]:
 
 
 def extras_used_here(spec: DockSpec) -> list[str]:
-    """Return the extras of dockrion without which the agent cannot run here, as the environment is; what a Dockfile asks
-    for anywhere says `dockrion.spec.extras`.
-    """
-    telemetry = spec.observability
-    wanted = {
-        "langgraph": spec.agent.framework == "langgraph" and spec.agent.entrypoint is not None,
-        "langchain": spec.agent.framework == "langchain" and spec.agent.entrypoint is not None,
-        "redis": spec.streaming.backend == "redis",
-        "jwt": spec.auth is not None and spec.auth.mode == "jwt",
-        "otel": not is_disabled(telemetry)
-        and bool(telemetry.otlp or telemetry.langfuse or is_asked_for_by_variables()),
-    }
-    return [extra for extra, is_wanted in wanted.items() if is_wanted]
+    """Return the extras of dockrion without which the agent cannot run here, as the environment is."""
+    extras = set(extras_of(spec))
+    if spec.agent.entrypoint is None:
+        # A handler calls its framework itself, or does not.
+        extras -= _FRAMEWORKS
+    if is_disabled(spec.observability):
+        extras.discard("otel")
+    elif is_asked_for_by_variables():
+        extras.add("otel")
+    return sorted(extras)
 
 
 def _look_at_extras(extras: Iterable[str]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which of dockrion's extras a Dockfile asks for."""
+"""Which of dockrion's extras a Dockfile asks for, wherever its agent is to run."""
 
 from __future__ import annotations
 
