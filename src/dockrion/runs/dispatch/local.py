@@ -23,7 +23,6 @@ class LocalDispatcher:
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._executing: dict[str, asyncio.Task[None]] = {}
-        self._rests = False
 
     async def open(self) -> None:
         pass
@@ -36,7 +35,6 @@ class LocalDispatcher:
         self._looking = asyncio.get_running_loop().create_task(self._look(execute, concurrency))
 
     def rest(self) -> None:
-        self._rests = True
         if self._looking is not None:
             self._looking.cancel()
 
