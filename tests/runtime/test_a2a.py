@@ -378,6 +378,40 @@ async def test_who_follows_a_task_that_waits_is_told_when_it_goes_on() -> None:
     assert said_by(results) == f"You said yes in {asked['id']}."
 
 
+async def asking_again(payload: Any, context: StreamContext) -> Any:
+    for question in ("One?", "Two?"):
+        answer = await context.ask(question)
+        await context.emit_progress("p", 0.5)
+        yield f"{answer} "
+
+
+async def test_any_cut_of_what_follows_an_answer_and_its_rest_are_the_stream() -> None:
+    async with running(served(asking_again)) as app:
+        task = (await ask(app, said()))["result"]["task"]
+        for answer in ("1", "2"):
+            body = said(answer, method="SendStreamingMessage", taskId=task["id"])
+            async with post(app, "/a2a", body) as exchange:
+                whole = read_sse(await exchange.read())
+            for known, event in enumerate(whole[:-1], start=1):
+                headers = {"last-event-id": event.id}
+                async with post(app, "/a2a", body, headers=headers) as exchange:
+                    assert read_sse(await exchange.read()) == whole[known:], known
+
+
+async def test_who_comes_back_to_a_task_that_waits_still_waits_with_it() -> None:
+    async with running(served(asking)) as app:
+        asked = (await ask(app, said()))["result"]["task"]
+        body = call("SubscribeToTask", id=asked["id"])
+        async with post(app, "/a2a", body) as following:
+            [first] = read_sse(await following.receive())
+            async with post(app, "/a2a", body, headers={"last-event-id": first.id}) as again:
+                # It reads what is there, and would end with the question.
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                await ask(app, said("yes", taskId=asked["id"]))
+                assert await again.read() == await following.read()
+
+
 # Tasks
 
 

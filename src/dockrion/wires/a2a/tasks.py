@@ -88,6 +88,9 @@ class A2aWire:
         self._asked_last: tuple[Interrupt, ...] = ()
         # Those that are, where more is known than events tell.
         self._still_open: tuple[Interrupt, ...] = ()
+        # Whether the next event is the first after the answers: all who follow are told that the task works, though who has
+        # answered knows, since who comes back is told by events alone.
+        self._resumes = False
 
     def encode(self, batch: Batch) -> bytes:
         known = self._known
@@ -98,9 +101,15 @@ class A2aWire:
         if count > len(batch.events):
             return b""
         self._known = None
+        had_asked = bool(self._asked)
         self.waits_for(known.questions)
         self._say_task()
-        mark_event(self._parts, 0, self._cursor, self._sequence)
+        if had_asked:
+            # Whoever comes back to this frame waits for no answer to what was asked before it.
+            mark_pause(self._parts, self._cursor, self._sequence)
+            self._resumes = not self._asked
+        else:
+            mark_event(self._parts, 0, self._cursor, self._sequence)
         rest = batch.events[count:]
         told = self._taken()
         return told + self._encoded(Batch(rest, known.events, batch.timestamp)) if rest else told
@@ -160,7 +169,7 @@ class A2aWire:
 
     def _go_on(self, channel: Channel, texts: list[str]) -> None:
         """Take events in a row whose texts are of one artifact: by far the most."""
-        if self._asked or channel not in self._open:
+        if self._asked or self._resumes or channel not in self._open:
             self._follow(Token(texts.pop(0), node=channel[0], message_id=channel[1]))
         if texts:
             first = self._sequence
@@ -182,7 +191,7 @@ class A2aWire:
         self._sequence += 1
 
     def _take(self, event: Event) -> None:
-        if self._asked and type(event) is not Interrupt:
+        if (self._asked or self._resumes) and type(event) is not Interrupt:
             self._goes_on()
             if not isinstance(event, Complete | Failed | Cancelled):
                 self._say_status()
@@ -213,7 +222,7 @@ class A2aWire:
 
     def _goes_on(self) -> None:
         """The questions have been answered."""
-        self._asked_last, self._asked = self._asked, ()
+        self._asked_last, self._asked, self._resumes = self._asked, (), False
         self._enter(State.WORKING)
 
     def _enter(self, state: State, message: dict[str, Any] | None = None) -> None:
