@@ -321,6 +321,22 @@ async def test_orders_reach_whoever_executes(store: RunStore, other: RunStore) -
     await until(lambda: "r2" in orders.seen)
 
 
+async def test_a_run_without_a_record_is_called_off_wherever_it_is(
+    store: RunStore, other: RunStore
+) -> None:
+    here, there = Calls(), Calls()
+    await store.watch_orders(here)
+    if other is not store:
+        await other.watch_orders(there)
+    for run_id in ("unknown", "unknown too", "unknown"):
+        here.seen.clear()
+        there.seen.clear()
+        await store.call_off(run_id)
+        await until(lambda name=run_id: name in here.seen)
+        await until(lambda name=run_id: other is store or name in there.seen)
+    assert await store.get("unknown") is None
+
+
 async def test_an_order_is_not_lost_when_the_run_is_written_right_after(
     store: RunStore, other: RunStore
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
+import httpx
 import pytest
 
 from .cutting import cutting
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from .puppet import Puppet
 
 __all__ = ["mode"]
+
+
+HEADERS = {
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": "2025-11-25",
+    "mcp-session-id": "session-of-the-test",
+}
 
 
 class Pair(NamedTuple):
@@ -31,11 +39,11 @@ class Pair(NamedTuple):
 def pair(server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("shared")
 
-    def pair_of(agent: str) -> Pair:
+    def pair_of(agent: str, *, on_disconnect: str = "continue") -> Pair:
         streaming = {
             "backend": "sqlite",
-            "sqlite": {"path": str(folder / f"{agent}.db")},
-            "connection": {"on_disconnect": "continue"},
+            "sqlite": {"path": str(folder / f"{agent}-{on_disconnect}.db")},
+            "connection": {"on_disconnect": on_disconnect},
         }
         one, two = (
             server(
@@ -68,11 +76,26 @@ async def test_a_cut_stream_of_one_goes_on_at_the_other(pair: Any, mode: Mode) -
     assert text_of(result) == f"{words} "
 
 
-async def test_a_call_at_one_is_cancelled_at_the_other(pair: Any, puppet: Puppet) -> None:
-    with pair("puppet").in_turn() as url:
-        async with client_of(url, "legacy") as client, anyio.create_task_group() as tasks:
-            tasks.start_soon(client.call_tool, "e2e", puppet.payload)
+@pytest.mark.parametrize("on_disconnect", ["continue", "cancel"])
+async def test_a_call_at_one_is_cancelled_at_the_other(
+    pair: Any, puppet: Puppet, on_disconnect: str
+) -> None:
+    """Its stream stays open, so that nothing else ends it."""
+    one, two = pair("puppet", on_disconnect=on_disconnect).ports
+    async with httpx.AsyncClient(timeout=20) as client:
+
+        def post(port: int, **message: Any) -> Any:
+            body = {"jsonrpc": "2.0", **message}
+            return client.stream("POST", f"http://127.0.0.1:{port}/mcp", json=body, headers=HEADERS)
+
+        params = {"name": "e2e", "arguments": puppet.payload, "_meta": {"progressToken": 7}}
+        async with post(one, id=7, method="tools/call", params=params) as calling:
+            assert calling.status_code == 200
             await anyio.to_thread.run_sync(puppet.token, "Hello")
-            tasks.cancel_scope.cancel()
-        left = await anyio.to_thread.run_sync(lambda: puppet.left(within=5))
+            given = {"requestId": 7}
+            async with post(two, method="notifications/cancelled", params=given) as cancelling:
+                assert cancelling.status_code == 202
+            left = await anyio.to_thread.run_sync(lambda: puppet.left(within=5))
+            answer = (await calling.aread()).decode()
     assert left == "CancelledError"
+    assert '"dockrion/code":"CANCELLED"' in answer

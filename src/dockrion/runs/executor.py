@@ -36,7 +36,9 @@ _PAUSE_SECONDS: Final = 0.5
 
 
 class Executor:
-    """One for each app. `timestamps` gives the time of events; `to_others` is told of runs that were handed back."""
+    """One for each app. `timestamps` gives the time of events; `to_others` is told of runs that were handed back, `unkept`
+    of orders for runs that are not pumped here.
+    """
 
     def __init__(
         self,
@@ -45,12 +47,14 @@ class Executor:
         runner: Runner,
         timestamps: Callable[[], str],
         to_others: Callable[[str], Coroutine[Any, Any, None]],
+        unkept: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
         self._channels = channels
         self._runner = runner
         self._timestamps = timestamps
         self._to_others = to_others
+        self._unkept = unkept
         self._loop = asyncio.get_running_loop()
         self._leases = Leases(store, self._loop, self._told)
         self._pumps: dict[str, Pump] = {}
@@ -220,6 +224,8 @@ class Executor:
             pump = self._pumps.get(ordered)
             if pump is not None:
                 self._spawn(self._obey(pump))
+            elif self._unkept is not None:
+                self._unkept(ordered)
 
     async def _obey(self, pump: Pump) -> None:
         """Do what is asked of a run: end it, or give it answers."""

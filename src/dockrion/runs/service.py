@@ -85,6 +85,8 @@ class RunService:
         self._reaper = Reaper(store, dispatcher, timestamps, self._is_here, channels.observer)
         self._windows = Windows(store, channels, rules.window_seconds)
         self._draining = False
+        # Hears of orders for runs that are not pumped here: those that nobody keeps, and those of others.
+        self.unkept: Callable[[str], None] | None = None
 
     # Its life
 
@@ -97,7 +99,7 @@ class RunService:
         """The agent is there: look after runs, and execute those that wait, where the rules say so."""
         self._runner = runner
         self._executor = Executor(
-            self.store, self.channels, runner, self._timestamps, self._to_others
+            self.store, self.channels, runner, self._timestamps, self._to_others, self.unkept
         )
         self._windows.begin(self._executor)
         await self._executor.open()

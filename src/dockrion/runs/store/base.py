@@ -309,6 +309,13 @@ class RunStore(Protocol):
         """
         ...
 
+    async def call_off(self, run_id: str) -> None:
+        """Tell all who watch orders, here too, that a run with that id is to end of which there need be no record.
+
+        Nothing is kept of it: who does not hear it in time is not told again.
+        """
+        ...
+
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
     ) -> bool:
@@ -338,7 +345,7 @@ class RunStore(Protocol):
     def unwatch(self, run_id: str, changed: Callable[[], None]) -> None: ...
 
     async def watch_orders(self, changed: Callable[[str | None], None]) -> None:
-        """Call `changed` with the id of a run, of anybody, whose cancel was asked for or that was answered; with
+        """Call `changed` with the id of a run, of anybody, whose cancel was asked for, that was answered or called off; with
         None after a time in which some may have been missed. One at a time; a second one replaces it.
         """
         ...

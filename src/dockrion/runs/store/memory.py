@@ -241,6 +241,10 @@ class MemoryStore:
             self._ordered(run_id)
         return stored.record
 
+    async def call_off(self, run_id: str) -> None:
+        if self._order_came is not None:
+            self._order_came(run_id)
+
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
     ) -> bool:

@@ -284,6 +284,9 @@ class RedisStore:
         fields = await self._run("ask_cancel", run_id, reason)
         return None if fields is None else record_of(fields)
 
+    async def call_off(self, run_id: str) -> None:
+        await self._run("call_off", run_id)
+
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
     ) -> bool:

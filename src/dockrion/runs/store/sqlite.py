@@ -186,6 +186,9 @@ class SqliteStore:
             run_id, lambda db: self._work.ask_cancel(db, run_id, reason), is_order=True
         )
 
+    async def call_off(self, run_id: str) -> None:
+        await self._write(run_id, lambda db: queries.call_off(db, run_id), is_order=True)
+
     async def settle(
         self, record: RunRecord, entry: Entry, status: RunStatus, result: bytes
     ) -> bool:

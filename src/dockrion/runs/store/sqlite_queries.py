@@ -18,6 +18,8 @@ _SWEEP_BYTES: Final = 4 << 20
 # What stays free in the file is used for the next runs.
 _FREE_PAGES: Final = 4096
 _VACUUM_PAGES: Final = 1024
+# By then everybody has looked.
+_CALLED_OFF_SECONDS: Final = 60.0
 _NEWEST: Final = (
     f"SELECT {COLUMNS} FROM runs WHERE owner_id = ? AND thread_id = ? AND run_id IS NOT NULL"  # noqa: S608
     " AND (expires_at IS NULL OR expires_at > ?) ORDER BY number DESC LIMIT 1"
@@ -25,7 +27,7 @@ _NEWEST: Final = (
 
 
 class News(NamedTuple):
-    """A run that has changed; `is_order`: its cancel was asked for, or it was answered."""
+    """A run that has changed; `is_order`: its cancel was asked for, it was answered or called off."""
 
     run_id: str
     is_accepted: bool
@@ -89,10 +91,21 @@ def news_after(db: sqlite3.Connection, commit: int, origin: int) -> list[News]:
     """Return what others than `origin` have changed since a commit, and all orders."""
     rows = db.execute(
         "SELECT run_id, status = 'ACCEPTED', ordered > ? FROM runs"
-        " WHERE changed > ? AND (origin <> ? OR ordered > ?) AND run_id IS NOT NULL",
-        (commit, commit, origin, commit),
+        " WHERE changed > ? AND (origin <> ? OR ordered > ?) AND run_id IS NOT NULL"
+        " UNION ALL SELECT run_id, 0, 1 FROM called_off WHERE number > ?",
+        (commit, commit, origin, commit, commit),
     )
     return [News._make(row) for row in rows]
+
+
+def call_off(db: sqlite3.Connection, run_id: str) -> None:
+    """Note an order for whoever looks for news."""
+    now = time()
+    db.execute("DELETE FROM called_off WHERE at < ?", (now - _CALLED_OFF_SECONDS,))
+    db.execute(
+        "INSERT OR REPLACE INTO called_off VALUES (?, (SELECT number FROM commits), ?)",
+        (run_id, now),
+    )
 
 
 def claimable(db: sqlite3.Connection, limit: int, max_attempts: int) -> list[str]:

@@ -63,6 +63,12 @@ TABLES: Final = (
     "CREATE INDEX IF NOT EXISTS runs_ended ON runs (expires_at) WHERE expires_at IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS runs_accepted ON runs (number) WHERE status = 'ACCEPTED'",
     "CREATE INDEX IF NOT EXISTS runs_running ON runs (number) WHERE status = 'RUNNING'",
+    # Orders for runs without a record, with the number of their commit.
+    """
+    CREATE TABLE IF NOT EXISTS called_off (
+        run_id TEXT PRIMARY KEY, number INTEGER NOT NULL, at REAL NOT NULL
+    )
+    """,
     "CREATE TABLE IF NOT EXISTS payloads (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     """
     CREATE TABLE IF NOT EXISTS entries (

@@ -475,6 +475,10 @@ function ops.ask_cancel()
   return record_of(ID)
 end
 
+function ops.call_off()
+  call('PUBLISH', PREFIX .. 'orders', ID)
+end
+
 -- ARGV: 9 status, attempt and end as they were, 12 new status, 13 result, 14 entries.
 function ops.settle()
   local run = load()

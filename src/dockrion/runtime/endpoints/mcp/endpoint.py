@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -78,6 +77,8 @@ class McpEndpoint(McpCalls):
         )
         super().__init__(host, Mcp(Tool(spec, host.secrets.hide_in), server))
         self._may_call = origin_check(spec)
+        if host.runs is not None:
+            host.runs.unkept = self._end_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = McpRequest(scope)
@@ -207,12 +208,22 @@ class McpEndpoint(McpCalls):
                 pass
 
     async def _cancel(self, name: str, identity: Identity) -> None:
-        source = self.told.get(name)
-        if self.host.runs is not None and self.host.runner is not None:
+        source, runs = self.told.get(name), self.host.runs
+        if runs is not None and self.host.runner is not None:
             run_id = name if source is None else source.run_id
-            # It may be over, and nobody may keep it.
-            with suppress(NotFoundError, ConflictError):
-                await self.host.runs.cancel(run_id, identity, _CANCELLED)
+            try:
+                await runs.cancel(run_id, identity, _CANCELLED)
+            except ConflictError:
+                # It is over.
+                pass
+            except NotFoundError:
+                if source is None:
+                    # Nobody keeps it, and another process may have it. Its caller alone can say that name.
+                    await runs.store.call_off(name)
+        self._end_here(name)
+
+    def _end_here(self, name: str) -> None:
+        source = self.told.get(name)
         if isinstance(source, Run):
             source.stop(Cancelled(_CANCELLED))
 
