@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from typing import Final
 
 from dockrion.events.jsonable import encode
 from dockrion.runtime.asgi import Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import refuse_method
+from dockrion.runtime.endpoints.reached import base_url
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import Headers
 from dockrion.version import VERSION
 from dockrion.wires.a2a.card import agent_card
 from dockrion.wires.chat import Chat
-
-_SCHEME: Final = re.compile(r"https?")
-_HOST: Final = re.compile(
-    r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
-)
 
 
 class CardEndpoint:
@@ -34,8 +28,8 @@ class CardEndpoint:
         if scope["method"] not in ("GET", "HEAD"):
             await refuse_method(send, request, takes=("GET", "HEAD"))
             return
-        spec, base_url = self._host.spec, _base_url(request)
-        card = agent_card(spec, self._chat, base_url=base_url, version=VERSION)
+        url = base_url(request)
+        card = agent_card(self._host.spec, self._chat, base_url=url, version=VERSION)
         body = encode(self._host.secrets.hide_in(card))
         tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
         headers: Headers = [
@@ -52,24 +46,3 @@ class CardEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         empty = status == 304 or scope["method"] == "HEAD"
         await send({"type": "http.response.body", "body": b"" if empty else body})
-
-
-def _base_url(request: Request) -> str:
-    """Return where the caller has reached the app, with the prefix that a proxy may have taken off.
-
-    Whoever writes `X-Forwarded-*` themselves is told what they wrote, and nobody else is.
-    """
-    scope = request.scope
-    scheme = _forwarded(request, b"x-forwarded-proto", _SCHEME) or scope.get("scheme", "http")
-    host = _forwarded(request, b"x-forwarded-host", _HOST) or _forwarded(request, b"host", _HOST)
-    if host is None:
-        name, port = scope.get("server") or ("localhost", None)
-        host = name if port is None else f"{name}:{port}"
-    root: str = scope.get("root_path", "")
-    return f"{scheme}://{host}{root.rstrip('/')}"
-
-
-def _forwarded(request: Request, name: bytes, pattern: re.Pattern[str]) -> str | None:
-    """Return what the first proxy has said, which is the one that the caller has reached."""
-    value = request.headers.get(name, b"").decode("latin-1").partition(",")[0].strip()
-    return value if pattern.fullmatch(value) else None

@@ -29,6 +29,7 @@ from dockrion.runtime.endpoints.invoke import (
     read_to_end,
 )
 from dockrion.runtime.endpoints.mcp.heads import McpRequest
+from dockrion.runtime.endpoints.mcp.metadata import metadata_endpoint, metadata_url
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.endpoints.wired import Known, RunEndpoint, Told, stream, wire_of
 from dockrion.runtime.host import AgentHost
@@ -53,6 +54,7 @@ class McpCalls(RunEndpoint):
     def __init__(self, host: AgentHost, reader: Mcp) -> None:
         super().__init__(host, reader)
         self.reader: Final = reader
+        self._leads_to_tokens = metadata_endpoint(host) is not None
         # Those that are told here now, by the name that their clients know.
         self.told: Final[dict[str, Run | Reader]] = {}
 
@@ -68,6 +70,10 @@ class McpCalls(RunEndpoint):
             await self.reply(send, request, 200, call.response(result), given)
             return
         extra = [*request.answer_headers, *(headers or ()), *error_headers(error)]
+        if error.status == 401 and self._leads_to_tokens:
+            where = f', resource_metadata="{metadata_url(request)}"'.encode()
+            name = b"www-authenticate"
+            extra = [(key, value + where if key == name else value) for key, value in extra]
         body = refused(error).body(request.message_id)
         await self.reply(send, request, error.status, body, extra)
 

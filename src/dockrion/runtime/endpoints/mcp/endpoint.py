@@ -16,6 +16,7 @@ from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, wrong_method
 from dockrion.runtime.endpoints.mcp.calls import GIVEN_UP, McpCalls
 from dockrion.runtime.endpoints.mcp.heads import McpRequest, origin_check
+from dockrion.runtime.endpoints.mcp.metadata import METADATA_PATHS, metadata_endpoint
 from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
@@ -53,13 +54,15 @@ _STREAM: Final[Headers] = [(b"content-type", b"text/event-stream"), (b"cache-con
 class McpPaths:
     """Finds what answers a path."""
 
-    paths: tuple[str, ...] = (Mcp.path,)
-
     def __init__(self, host: AgentHost) -> None:
-        self._endpoint = McpEndpoint(host)
+        self._found: dict[str, ASGIApp] = {Mcp.path: McpEndpoint(host)}
+        metadata = metadata_endpoint(host)
+        if metadata is not None:
+            self._found |= dict.fromkeys(METADATA_PATHS, metadata)
+        self.paths: tuple[str, ...] = tuple(self._found)
 
     def find(self, path: str) -> ASGIApp | None:
-        return self._endpoint if path == Mcp.path else None
+        return self._found.get(path)
 
 
 class McpEndpoint(McpCalls):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from dockrion.errors import (
@@ -16,11 +17,13 @@ from dockrion.runtime.openapi.parts import (
     REFUSALS,
     SEEN_ALL,
     Operation,
+    closed,
     json_body,
     options,
 )
 from dockrion.runtime.openapi.protocols.shared import asked, told
 from dockrion.spec import DockSpec
+from dockrion.wires.mcp.metadata import WELL_KNOWN
 from dockrion.wires.mcp.rpc import ASSUMED, REVISIONS
 
 MCP_SCHEMAS: Final[dict[str, Any]] = {
@@ -37,6 +40,14 @@ MCP_SCHEMAS: Final[dict[str, Any]] = {
         },
         "required": ["jsonrpc", "error"],
     },
+    "McpResource": closed(
+        {
+            "resource": TEXT,
+            "resource_name": TEXT,
+            "authorization_servers": {"type": "array", "items": TEXT},
+            "bearer_methods_supported": {"type": "array", "items": TEXT},
+        }
+    ),
     "McpMessage": {
         "type": "object",
         "description": "A request, a notification, or a response of JSON-RPC.",
@@ -82,7 +93,19 @@ def _mcp(spec: DockSpec) -> dict[str, Any]:
     }
 
 
+def _metadata(operation_id: str, _spec: DockSpec) -> dict[str, Any]:
+    content = json_body(reference("McpResource"))
+    return {
+        "operationId": operation_id,
+        "tags": ["agent"],
+        "summary": "Say who issues the tokens that `/mcp` takes (RFC 9728)",
+        "responses": {"200": {"description": "The metadata.", "content": content}},
+    }
+
+
 MCP_OPERATIONS: Final = (
+    Operation(WELL_KNOWN, "get", partial(_metadata, "getResourceMetadata")),
+    Operation(f"{WELL_KNOWN}/mcp", "get", partial(_metadata, "getMcpResourceMetadata")),
     Operation(
         "/mcp",
         "post",
