@@ -15,6 +15,7 @@ CARD_PATH: Final = "/.well-known/agent-card.json"
 _BINDING: Final = "JSONRPC"
 _TEXT: Final = "text/plain"
 _JSON: Final = "application/json"
+_ANY: Final = "*/*"
 
 
 def agent_card(spec: DockSpec, chat: Chat, *, base_url: str, version: str) -> dict[str, Any]:
@@ -22,7 +23,10 @@ def agent_card(spec: DockSpec, chat: Chat, *, base_url: str, version: str) -> di
     agent = spec.agent
     description = agent.description or f"The agent {agent.name}."
     url = f"{base_url}{PATH}"
-    takes = [_TEXT, _JSON] if chat.takes_text else [_JSON]
+    takes = [*([_TEXT] if chat.takes_text else []), _JSON]
+    if chat.takes_messages:
+        # As parts of the content: what it does with them is for the agent to say.
+        takes.append(_ANY)
     schemes = _schemes(spec)
     card: dict[str, Any] = {
         "name": agent.name,

@@ -328,7 +328,8 @@ def _is_count(value: Any) -> bool:
 
 def _list(params: dict[str, Any], words: Words) -> ListAll:
     size: Any = _field(params, "pageSize")
-    if size is not None and (isinstance(size, bool) or not _is_count(size) or size > MAX_PAGE):
+    is_number = not isinstance(size, bool) and _is_count(size)
+    if size is not None and not (is_number and 1 <= size <= MAX_PAGE):
         raise wrong("pageSize", f"must be a whole number from 1 to {MAX_PAGE}")
     _history(params)
     artifacts: Any = _field(params, "includeArtifacts")

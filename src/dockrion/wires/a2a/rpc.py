@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 
@@ -10,7 +11,8 @@ from dockrion.wires.chat import kind_of
 
 # A program of one generation knows none of the other's methods.
 _LEGACY_SEPARATOR: Final = "/"
-_VERSIONS: Final = ("1.", "0.3.")
+# With a patch number or without. Who speaks a later one is told so, and may try again with one of ours.
+_VERSIONS: Final = re.compile(r"1|(1\.0|0\.3)(\.\d+)?")
 # An id is said again in each frame.
 _MAX_ID_CHARS: Final = 256
 _DOMAIN: Final = "a2a-protocol.org"
@@ -114,7 +116,7 @@ def read_rpc(body: Any) -> RpcRequest:
 def check_version(header: str | None) -> None:
     """Raise `RefusedError` for an `A2A-Version` that is not spoken here; without one, the method tells."""
     version = (header or "").strip()
-    if version and not f"{version}.".startswith(_VERSIONS):
+    if version and not _VERSIONS.fullmatch(version):
         says = f"A2A-Version: this server speaks 1.0 and 0.3, not {version[:20]!r}"
         raise RefusedError(Kind.VERSION, says)
 

@@ -34,7 +34,8 @@ from dockrion.wires.chat import Chat, question_text
 from dockrion.wires.cursors import mark_event, mark_pause
 from dockrion.wires.texts import Channel, frames_of, take
 
-_REJECTS: Final = "POLICY_VIOLATION"
+# The code of what makes a task a rejected one.
+REJECTS: Final = "POLICY_VIOLATION"
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -147,6 +148,10 @@ class A2aWire:
             told.append(self._output)
         return words.task(self._ids, status, told if artifacts else [], self._metadata)
 
+    def stands_since(self, timestamp: str) -> None:
+        """Say when the task came, of which nothing has been told so far."""
+        self._since = timestamp
+
     def waits_for(self, questions: tuple[Interrupt, ...]) -> None:
         """Say which questions of a task that has not ended are open: its events do not tell of answers."""
         if {one.interrupt_id for one in questions} == {one.interrupt_id for one in self._asked}:
@@ -208,7 +213,7 @@ class A2aWire:
             case Complete():
                 self._complete(event)
             case Failed(error=message, code=code, details=details):
-                state = State.REJECTED if code == _REJECTS else State.FAILED
+                state = State.REJECTED if code == REJECTS else State.FAILED
                 more = {} if details is None else {"details": details}
                 self._end(state, message, {"code": code, **more})
             case Cancelled(reason=reason):

@@ -16,6 +16,8 @@ class State(StrEnum):
     SUBMITTED = "submitted"
     WORKING = "working"
     INPUT_REQUIRED = "input-required"
+    # No task of ours is ever in it.
+    AUTH_REQUIRED = "auth-required"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"

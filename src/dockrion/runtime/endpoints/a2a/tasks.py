@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
 from dockrion.errors import ConflictError, NotFoundError
 from dockrion.events.decoding import batches_of
@@ -11,6 +12,7 @@ from dockrion.events.model import Interrupt, RunStatus
 from dockrion.runs.kept import piece_of
 from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
+from dockrion.runtime.endpoints.a2a.listing import list_tasks
 from dockrion.runtime.endpoints.runs import CANCELLED_BY_CALLER, runs_of
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import is_run_id
@@ -19,19 +21,7 @@ from dockrion.wires.a2a.rpc import Kind, RefusedError
 from dockrion.wires.a2a.tasks import A2aWire
 from dockrion.wires.a2a.words import State, Words
 from dockrion.wires.base import WireRun
-from dockrion.wires.chat import Chat, wrong
-
-# Of a list that is filtered: so many pages of the store are looked through for one answer.
-_MAX_PAGES: Final = 10
-_STATUSES: Final = {
-    State.SUBMITTED: RunStatus.ACCEPTED,
-    State.WORKING: RunStatus.RUNNING,
-    State.INPUT_REQUIRED: RunStatus.INTERRUPTED,
-    State.COMPLETED: RunStatus.COMPLETED,
-    State.FAILED: RunStatus.FAILED,
-    State.REJECTED: RunStatus.FAILED,
-    State.CANCELED: RunStatus.CANCELLED,
-}
+from dockrion.wires.chat import Chat
 
 
 def unsupported(what: str) -> RefusedError:
@@ -98,44 +88,24 @@ class Tasks:
         return wire.task(state=State.CANCELED)
 
     async def _list(self, asked: ListAll, identity: Identity) -> dict[str, Any]:
-        """Return a page of the newest tasks, those that came into their state last at first.
-
-        The store knows them in the order in which they were made, and does not count: pages do not overlap, and the total
-        is that of the pages so far.
-        """
         runs = await self._runs("listing tasks")
-        status = None if asked.state is None else _STATUSES[asked.state]
-        before, cursor = _read_token(asked.token)
+        listed = await list_tasks(runs, asked, identity)
         tasks: list[dict[str, Any]] = []
-        for _ in range(_MAX_PAGES):
-            page = await runs.list(identity, status=status, cursor=cursor, limit=asked.limit)
-            cursor = page.next_cursor
-            for record in page.records:
-                if self._is_wanted(asked, record):
-                    tasks += await self._listed(asked, record)
-            if tasks or cursor is None:
-                break
-        tasks.sort(key=lambda task: task["status"].get("timestamp", ""), reverse=True)
-        total = before + len(tasks)
+        for run_id in listed.run_ids:
+            # It may have gone since, or be in another state.
+            record = await runs.store.get(run_id)
+            if record is not None:
+                wire = await self._replayed(self.message(asked.words), record)
+                if asked.state in (None, wire.state):
+                    tasks.append(wire.task(artifacts=asked.artifacts))
+        # The store's clock is not that of events.
+        tasks.sort(key=lambda task: task["status"]["timestamp"], reverse=True)
         return {
             "tasks": tasks,
-            "nextPageToken": "" if cursor is None else f"{total}.{cursor}",
+            "nextPageToken": listed.next_token,
             "pageSize": asked.limit,
-            "totalSize": total,
+            "totalSize": listed.total,
         }
-
-    def _is_wanted(self, asked: ListAll, record: RunRecord) -> bool:
-        if asked.thread_id not in (None, record.thread_id or record.run_id):
-            return False
-        latest = record.finished_at or record.started_at or record.created_at
-        return asked.after is None or latest > asked.after
-
-    async def _listed(self, asked: ListAll, record: RunRecord) -> list[dict[str, Any]]:
-        wire = await self._replayed(self.message(asked.words), record)
-        if asked.state not in (None, wire.state):
-            # Rejected ones are among those that have failed.
-            return []
-        return [wire.task(artifacts=asked.artifacts)]
 
     async def _told(self, asked: Send, record: RunRecord) -> dict[str, Any]:
         wire = await self._replayed(asked, record)
@@ -147,6 +117,7 @@ class Tasks:
             run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False
         )
         wire = asked.wire(run)
+        wire.stands_since(_written(record.created_at))
         store = (await runs_of(self._host)).store
         # Without its first events the end alone says what is whole: the output.
         trimmed = record.is_final and record.first > 0
@@ -171,10 +142,7 @@ def questions_of(record: RunRecord) -> tuple[Interrupt, ...]:
     return tuple(Interrupt(one.value, one.interrupt_id) for one in record.questions)
 
 
-def _read_token(token: str | None) -> tuple[int, str | None]:
-    if token is None:
-        return 0, None
-    count, dot, cursor = token.partition(".")
-    if not (dot and cursor and count.isascii() and count.isdigit() and len(count) < 10):
-        raise wrong("pageToken", "must be the nextPageToken of another page")
-    return int(count), cursor
+def _written(seconds: float) -> str:
+    """Return a time as events have it."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
