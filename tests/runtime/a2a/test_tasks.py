@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from dockrion.events.context import StreamContext
 from dockrion.testing import ScriptedAgent, post, read_sse, running
 
 from .kit import Waits, ask, asking, call, get, said, said_by, served, state, texts
@@ -142,11 +143,22 @@ async def test_without_async_runs_a_caller_who_leaves_stops_the_agent(method: st
             await agent.stopped.wait()
 
 
+CONNECTIONS: list[dict[str, Any]] = [
+    {},
+    {"on_disconnect": "cancel"},
+    {"on_disconnect": "cancel", "resume_window": 0.01},
+    {"on_disconnect": "continue"},
+]
+
+
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=str)
 @pytest.mark.parametrize("method", ["SendMessage", "SendStreamingMessage"])
-async def test_a_caller_who_leaves_stops_no_task_that_is_kept(method: str) -> None:
+async def test_a_caller_who_leaves_stops_no_task_that_is_kept(
+    method: str, connection: dict[str, Any]
+) -> None:
     agent = Waits()
     with anyio.fail_after(5):
-        async with running(served(agent.__call__)) as app:
+        async with running(served(agent.__call__, streaming={"connection": connection})) as app:
             async with post(app, "/a2a", said(method=method)):
                 await agent.started.wait()
             [task] = (await ask(app, call("ListTasks")))["result"]["tasks"]
@@ -154,3 +166,48 @@ async def test_a_caller_who_leaves_stops_no_task_that_is_kept(method: str) -> No
             assert not agent.stopped.is_set()
             await ask(app, call("CancelTask", id=task["id"]))
             await agent.stopped.wait()
+
+
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=str)
+async def test_a_task_that_its_caller_has_left_is_followed_again_to_its_end(
+    connection: dict[str, Any],
+) -> None:
+    """Before its question, and after the answer."""
+    gates = [asyncio.Event(), asyncio.Event()]
+
+    async def agent(payload: Any, context: StreamContext) -> Any:
+        yield "a"
+        await gates[0].wait()
+        answer = await context.ask("Really?")
+        yield answer
+        await gates[1].wait()
+        yield "c"
+
+    async def left(app: Any, body: Any, after: str) -> str:
+        async with post(app, "/a2a", body) as streaming:
+            got = b""
+            while f'"text":"{after}"'.encode() not in got:
+                got += await streaming.receive()
+        # Whoever looks after streams that nobody follows has done so by then.
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+        return streaming.headers["x-run-id"]
+
+    async def followed(app: Any, task_id: str, gate: asyncio.Event) -> list[dict[str, Any]]:
+        async with post(app, "/a2a", call("SubscribeToTask", id=task_id)) as following:
+            first = await following.receive()
+            gate.set()
+            return [event.json()["result"] for event in read_sse(first + await following.read())]
+
+    stream = "SendStreamingMessage"
+    with anyio.fail_after(10):
+        async with running(served(agent, streaming={"connection": connection})) as app:
+            task_id = await left(app, said(method=stream), "a")
+            asked = await followed(app, task_id, gates[0])
+            await left(app, said("b", method=stream, taskId=task_id), "b")
+            ended = await followed(app, task_id, gates[1])
+            task = await get(app, task_id)
+    assert state(asked[0]["task"]) == "WORKING"
+    assert state(asked[-1]["statusUpdate"]) == "INPUT_REQUIRED"
+    assert (texts(ended[0]["task"]), said_by(ended)) == (["ab"], "c")
+    assert (state(task), texts(task)) == ("COMPLETED", ["abc"])
