@@ -35,6 +35,8 @@ class Issuer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[dict[str, str]] = []
+        # Made before several threads ask for it at once.
+        self._key = rsa_key()
 
     def answer(self, path: str, form: dict[str, str]) -> Any:
         match path:
@@ -46,11 +48,11 @@ class Issuer:
                     "response_types_supported": ["code"],
                 }
             case "/keys":
-                return {"keys": [jwk(rsa_key())]}
+                return {"keys": [jwk(self._key)]}
             case "/token":
                 self.asked.append(form)
                 claims = {"sub": "ada", "iss": self.url, "exp": time.time() + 600}
-                return {"access_token": signed(claims, kid="k1"), "token_type": "Bearer"}
+                return {"access_token": signed(claims, self._key, kid="k1"), "token_type": "Bearer"}
             case _:
                 return None
 

@@ -165,6 +165,17 @@ async def test_whatever_else_is_come_back_to_is_refused(last_event_id: str, stat
     assert (exchange.status, answer["jsonrpc"]) == (status, "2.0")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_comes_back_in_a_revision_that_is_not_spoken_is_refused(method: str) -> None:
+    async with running(served(speak, streaming=CONTINUES)) as app:
+        async with post(app, "/mcp", calls(), headers={**OLD, **STREAM}) as exchange:
+            [first, *_] = read_sse(await exchange.read())
+        headers = {"MCP-Protocol-Version": "1999-01-01", "Last-Event-ID": first.id}
+        async with request(app, method, "/mcp", headers=headers) as back:
+            answer = await back.json()
+    assert (back.status, answer["error"]["code"]) == (400, -32022)
+
+
 async def test_a_subscription_says_that_nothing_changes_here() -> None:
     async with running(served(speak)) as app:
         body, headers = of_2026(rpc("subscriptions/listen", 5, notifications={"x": True}))

@@ -40,6 +40,7 @@ from dockrion.wires.mcp.rpc import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     RpcError,
+    check_version,
     is_modern,
     message_of,
     refused,
@@ -90,7 +91,12 @@ class McpEndpoint(McpCalls):
             error = RpcError(INVALID_REQUEST, "Origin: expose.cors does not name it", status=403)
             await self._refuse(send, error, request)
         elif request.comes_back and method in ("GET", "POST"):
-            await self.serve(request, receive, send, self.come_back)
+            try:
+                check_version(request.head().version)
+            except RpcError as exc:
+                await self._refuse(send, exc, request)
+            else:
+                await self.serve(request, receive, send, self.come_back)
         elif method != "POST":
             await self.refuse(send, wrong_method(request, ["POST"]), request, [(b"allow", b"POST")])
         else:
