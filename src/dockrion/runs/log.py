@@ -20,6 +20,11 @@ class RunLog(Protocol):
     @property
     def immediate(self) -> bool: ...
 
+    @property
+    def position(self) -> int:
+        """The number of the next event."""
+        ...
+
     async def append(self, events: list[Event]) -> Batch: ...
 
     def append_now(self, events: list[Event]) -> Batch: ...
@@ -35,6 +40,10 @@ class UnkeptLog:
     def __init__(self, clock: Clock, first: int = 0) -> None:
         self._clock = clock
         self._next = first
+
+    @property
+    def position(self) -> int:
+        return self._next
 
     async def append(self, events: list[Event]) -> Batch:
         return self.append_now(events)

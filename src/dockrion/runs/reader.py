@@ -235,6 +235,11 @@ class Reader:
         self.leave()
         self.nudge()
 
+    def break_off(self, failure: Failed) -> None:
+        """Stop reading, since what is read cannot be told; the run goes on as without this reader."""
+        self.outcome = failure
+        self.leave()
+
     def leave(self) -> None:
         """Stop reading; may be called twice."""
         self._channel.remove(self)

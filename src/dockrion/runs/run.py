@@ -137,6 +137,11 @@ class Run:
         return isinstance(ending, Stopped) and ending.terminal is LOST
 
     @property
+    def position(self) -> int:
+        """The sequence of its next event."""
+        return self._log.position
+
+    @property
     def takes_now(self) -> bool:
         """Whether `take` may be called: the log numbers without waiting."""
         return self._log.immediate
@@ -357,6 +362,15 @@ class Run:
                 self._over(CALLER_LEFT)
             else:
                 self.outcome = asked
+
+    def break_off(self, failure: Failed) -> None:
+        """End the run, since its reader cannot go on, and tells of this instead of its last batch."""
+        self.stop(failure)
+        if self._sealed:
+            self.outcome = failure
+        else:
+            self._release()
+            self._over(failure)
 
     def _over(self, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -1,4 +1,5 @@
-"""Access lines: one log line for each invocation, when it has been answered.
+"""Access lines: one log line for each invocation, when it has been answered, and for each message of a WebSocket that is
+refused.
 
 A log record for each costs more than the rest of a short request's way out. So they are made of the tallies,
 many at once, and where the process logs through dockrion's own handler they skip the record.
@@ -27,9 +28,10 @@ class AccessLog:
         self._clock = Clock()
 
     def write(self, tally: Tally) -> None:
-        if not tally.calls or not logger.isEnabledFor(logging.INFO):
+        calls = [*tally.calls, *tally.refusals] if tally.refusals else tally.calls
+        if not calls or not logger.isEnabledFor(logging.INFO):
             return
-        lines = [self._line(call) for call in tally.calls]
+        lines = [self._line(call) for call in calls]
         for handler in _handlers(logger):
             if handler.level > logging.INFO:
                 continue

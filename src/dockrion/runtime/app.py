@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dockrion.adapters.base import Agent
@@ -40,9 +40,10 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.metrics import Metrics
 from dockrion.runtime.openapi import document, joined, security_of
 from dockrion.runtime.requests import Request
-from dockrion.runtime.responses import error_body, error_headers, send_error, send_redirect
+from dockrion.runtime.responses import error_body, error_headers, send_redirect
 from dockrion.runtime.shutdown import DrainOnSignal
 from dockrion.runtime.traffic import SOCKET_PATH
+from dockrion.runtime.unforeseen import Words, guarded, native_words, unforeseen
 from dockrion.runtime.websocket.endpoint import SocketEndpoint
 from dockrion.spec import DockSpec, load_dockspec
 from dockrion.version import VERSION
@@ -126,6 +127,7 @@ class DockrionApp(FastAPI):
         host.traffic.sinks.append(AccessLog(host.spec.agent.name).write)
         self.add_exception_handler(HTTPException, partial(_answer_http_exception, host.spec))
         self.add_exception_handler(DockrionError, _answer_dockrion_error)
+        self.add_exception_handler(Exception, _answer_unforeseen)
 
     def has_socket(self, path: str) -> bool:
         """Whether there is a WebSocket at a path, be it with the prefix of `expose.root_path` or without it."""
@@ -173,8 +175,9 @@ class DockrionApp(FastAPI):
         host = self._host
         ours = frozenset(self._paths)
 
-        def of_protocols(path: str) -> ASGIApp | None:
-            return next((found for one in protocols if (found := one.find(path))), None)
+        def of_protocols(path: str) -> tuple[ASGIApp, Words] | None:
+            named = ((one.find(path), one.refusal) for one in protocols)
+            return next(((found, words) for found, words in named if found), None)
 
         def is_ours(path: str) -> bool:
             if path in ours or (runs is not None and runs.find(path) is not None):
@@ -187,9 +190,9 @@ class DockrionApp(FastAPI):
                 path = path_of(scope)
                 endpoint = direct.get(path)
                 if endpoint is not None:
-                    return endpoint(scope, receive, send)
-                if protocols and (endpoint := of_protocols(path)) is not None:
-                    return endpoint(scope, receive, send)
+                    return guarded(endpoint, native_words, scope, receive, send)
+                if protocols and (found := of_protocols(path)) is not None:
+                    return guarded(*found, scope, receive, send)
                 if path.endswith("/") and is_ours(path.rstrip("/")):
                     return send_redirect(send, scope)
                 # Mounted in another app there is no lifespan of ours; elsewhere this does nothing.
@@ -197,7 +200,7 @@ class DockrionApp(FastAPI):
                 if runs is not None and path.startswith("/runs"):
                     endpoint = runs.find(path)
                     if endpoint is not None:
-                        return endpoint(scope, receive, send)
+                        return guarded(endpoint, native_words, scope, receive, send)
             elif socket is not None and _is_socket(scope):
                 return socket(scope, receive, send)
             return rest(scope, receive, send)
@@ -244,7 +247,7 @@ def _direct(host: AgentHost) -> dict[str, ASGIApp]:
 
 
 class _WithRequestId:
-    """Gives every answer of the other paths its `X-Request-ID` and its true type, and turns a bug into our 500."""
+    """Gives every answer of the other paths its `X-Request-ID` and its true type."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -254,27 +257,26 @@ class _WithRequestId:
             await self._app(scope, receive, send)
             return
         request_id = Request(scope).request_id
-        started = False
+        is_whole = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal is_whole
             if message["type"] == "http.response.start":
-                started = True
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id),
                     (b"x-content-type-options", b"nosniff"),
                 ]
+            else:
+                is_whole = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            extra = {"path": scope["path"], "request_id": request_id.decode()}
-            logger.exception("request failed", extra=extra)
-            if started:
+            # Starlette raises on what it has answered (`_answer_unforeseen`), and logged it is.
+            if not is_whole:
                 raise
-            await send_error(send, DockrionError("Internal error."), request_id)
 
 
 def _answer_http_exception(
@@ -298,6 +300,12 @@ def _answer_http_exception(
 
 def _shortened(path: str) -> str:
     return path if len(path) <= 200 else f"{path[:197]}..."
+
+
+def _answer_unforeseen(request: StarletteRequest, exc: Exception) -> Response:
+    error = unforeseen(exc, request.scope)
+    headers = {"cache-control": "no-store"}
+    return JSONResponse(error_body(error), status_code=error.status, headers=headers)
 
 
 def _answer_dockrion_error(_request: StarletteRequest, exc: Exception) -> JSONResponse:

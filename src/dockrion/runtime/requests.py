@@ -16,7 +16,7 @@ from dockrion.errors import (
     UnsupportedMediaTypeError,
     ValidationError,
 )
-from dockrion.runtime.asgi import Receive, Scope
+from dockrion.runtime.asgi import REQUEST_ID_KEY, Receive, Scope
 from dockrion.telemetry.base import Cause
 
 MAX_NESTING: Final = 128
@@ -74,10 +74,14 @@ class Request:
         # What it is traced to, once it counts as a call.
         self.cause: Cause = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id")
-        self.request_id = (
-            given if given is not None and _REQUEST_ID.match(given) else new_request_id()
-        )
+        self.request_id: bytes = scope.get(REQUEST_ID_KEY) or self._new_id()
+
+    def _new_id(self) -> bytes:
+        request_id = self.headers.get(b"x-request-id")
+        if request_id is None or not _REQUEST_ID.match(request_id):
+            request_id = new_request_id()
+        self.scope[REQUEST_ID_KEY] = request_id
+        return request_id
 
     @property
     def wants_close(self) -> bool:

@@ -28,6 +28,7 @@ from dockrion.events.model import (
     Token,
 )
 from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runtime.asgi import RUN_ID_KEY, Scope
 from dockrion.runtime.front_ends import WEBSOCKET
 from dockrion.runtime.requests import Request
 from dockrion.telemetry.base import Cause, Span, Tracer, Usage
@@ -73,6 +74,8 @@ class Call(msgspec.Struct, gc=False):
     endpoint: str
     request_id: bytes
     began: float
+    # Of its request, while it is open.
+    scope: Scope | None
     run: Answered | None = None
     run_id: str | None = None
     status: int = 500
@@ -97,7 +100,7 @@ class Call(msgspec.Struct, gc=False):
             self.span.enter()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self.seconds = perf_counter() - self.began
         self.ended_at = time()
         run = self.run
@@ -110,9 +113,22 @@ class Call(msgspec.Struct, gc=False):
                 self.status = 200
             else:
                 self.status, self.code = _answer_of(outcome)
+        if error is not None:
+            self._raised(error)
+        self.scope = None
         if self.cause is not None:
             self._end_trace()
         self.traffic.end(self)
+
+    def _raised(self, error: BaseException) -> None:
+        """Note what is answered further out: a refusal, or what nobody expected (`unforeseen.py`)."""
+        if isinstance(error, DockrionError):
+            self.refused(error)
+        elif isinstance(error, Exception) and not (self.run_id and isinstance(error, OSError)):
+            # Some servers raise that when a caller has gone, which changes nothing for the run.
+            self.status, self.code = DockrionError.status, DockrionError.code
+        if self.scope is not None and self.run_id is not None:
+            self.scope[RUN_ID_KEY] = self.run_id
 
     def _end_trace(self) -> None:
         self.trace_id = trace_id_of(self.cause)
@@ -127,7 +143,7 @@ class Call(msgspec.Struct, gc=False):
 
 
 class Tally:
-    """What has been counted since the last one."""
+    """What has been counted since the last one. `refusals` are of what is no invocation, and has a line in the log alone."""
 
     __slots__ = (
         "blocks",
@@ -135,6 +151,7 @@ class Tally:
         "ended",
         "events",
         "first_tokens",
+        "refusals",
         "tokens",
         "used",
         "violations",
@@ -142,6 +159,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.refusals: list[Call] = []
         self.events: Counts = defaultdict(int)
         self.first_tokens: list[float] = []
         self.tokens = 0
@@ -171,7 +189,7 @@ class Traffic:
         self.active += 1
         if self._timer is None:
             self._start_ticking()
-        call = Call(self, endpoint, request.request_id, perf_counter())
+        call = Call(self, endpoint, request.request_id, perf_counter(), request.scope)
         if self.tracer is not None:
             call.span = self.tracer.request(request.scope, request.headers, endpoint)
             request.cause = call.cause = call.span
@@ -184,6 +202,19 @@ class Traffic:
         calls = self._tally.calls
         calls.append(call)
         if len(calls) >= MAX_CALLS:
+            self.flush()
+
+    def refused(self, endpoint: str, request: Request, error: DockrionError) -> None:
+        """Let a refusal be logged, of what is no invocation."""
+        call = Call(self, endpoint, request.request_id, perf_counter(), None)
+        call.refused(error)
+        call.ended_at = time()
+        call.trace_id = trace_id_of(carrier_in(request.headers))
+        refusals = self._tally.refusals
+        refusals.append(call)
+        if self._timer is None:
+            self._start_ticking()
+        if len(refusals) >= MAX_CALLS:
             self.flush()
 
     # Runs

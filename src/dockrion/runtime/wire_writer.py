@@ -100,8 +100,11 @@ class Retold:
 
     def _last(self, failure: Failed) -> bytes:
         self.failure = error_for(failure.code, failure.error)
+        return self.last_word(failure, self._timestamps())
+
+    def last_word(self, failure: Failed, timestamp: str) -> bytes:
         if isinstance(self._wire, BreakableWire):
-            return self._wire.broken(self.failure)
-        body = self._wire.encode(Batch([failure], self._reader.position, self._timestamps()))
+            return self._wire.broken(error_for(failure.code, failure.error))
+        body = self._wire.encode(Batch([failure], self._reader.position, timestamp))
         # It is none of the run's events: who comes back with its id would miss the one that is.
         return sse.without_ids(body)

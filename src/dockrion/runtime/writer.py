@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
 
+from dockrion.events import sse
 from dockrion.events.model import Batch, Failed, Interrupt
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.kept import Piece
@@ -29,7 +30,7 @@ class StreamWriter:
     the agent's step.
     """
 
-    __slots__ = ("_early", "_keep", "_run", "_send", "_stream", "_wire", "is_kept")
+    __slots__ = ("_early", "_keep", "_run", "_send", "_stream", "_unwritten", "_wire", "is_kept")
 
     def __init__(
         self,
@@ -48,6 +49,8 @@ class StreamWriter:
         self._send = send
         # Whether somebody else reads the run from here on, and its caller may go.
         self.is_kept = False
+        # The first event of a batch that could not be written.
+        self._unwritten: int | None = None
         self._early = EarlySend.through(stream, send) if run.takes_now else None
         if self._early is not None:
             run.outbox.flush = partial(self._flush, self._early)
@@ -55,6 +58,7 @@ class StreamWriter:
     async def write(self) -> None:
         """Send until the last event is out, or the caller gone."""
         run, stream, early = self._run, self._stream, self._early
+        batch: Batch | None = None
         try:
             while True:
                 batch = await run.next()
@@ -90,9 +94,20 @@ class StreamWriter:
                 if last:
                     return
                 # What was sent must not live on while the stream is silent.
-                del batch, body
+                batch = None
+                del body
+        except Exception:
+            if batch is not None:
+                self._unwritten = batch.first
+            raise
         finally:
             run.outbox.flush = None
+
+    async def break_off(self, failure: Failed, timestamp: str) -> None:
+        """Send the event that the run ends with, numbered as if what could not be written had never been."""
+        at = self._run.position if self._unwritten is None else self._unwritten
+        body = self._wire.encode(Batch([failure], at, timestamp))
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _flush(self, early: EarlySend) -> bool:
         """Send what is there without waiting; false when the reader has to go on with it."""
@@ -105,6 +120,7 @@ class StreamWriter:
             body = self._wire.encode(batch)
         except Exception as exc:
             # No fault of the agent, whose step it is.
+            self._unwritten = batch.first
             early.fail(exc)
         else:
             if not body or early.now(body):
@@ -131,11 +147,19 @@ class Telling(Protocol):
         """Whether nothing comes after what `frames` has returned."""
         ...
 
+    def last_word(self, failure: Failed, timestamp: str) -> bytes:
+        """Return what ends a stream that cannot go on, while its run may. It is none of the run's events: nobody comes
+        back with its id and misses the one that is.
+        """
+        ...
+
 
 class HeldWriter:
     """Writes what is told of a kept run, in its request's task, or in the step of whoever brings it."""
 
     __slots__ = ("_early", "_reader", "_send", "_stream", "_told")
+
+    is_kept = False
 
     def __init__(self, reader: Reader, told: Telling, stream: OpenStream, send: Send) -> None:
         self._reader = reader
@@ -168,6 +192,10 @@ class HeldWriter:
                 del read, body
         finally:
             reader.flush = None
+
+    async def break_off(self, failure: Failed, timestamp: str) -> None:
+        body = self._told.last_word(failure, timestamp)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _flush(self, early: EarlySend) -> bool:
         """Send what is there without waiting; false when the reader has to look for itself."""
@@ -206,6 +234,10 @@ class NativeTelling:
     @property
     def is_over(self) -> bool:
         return self._reader.ended or self._timed_out
+
+    def last_word(self, failure: Failed, timestamp: str) -> bytes:
+        event = Batch([failure], self._reader.position, timestamp)
+        return sse.without_ids(self._wire.encode(event))
 
     def frames(self, read: Piece | Gap | None) -> bytes:
         reader, body = self._reader, b""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dockrion.testing import post
+from tests.runtime.test_metrics import scrape
 
 from .agents import Gated, count
 from .kit import HELD, ServerKind, served, talk, types_of
@@ -92,3 +93,51 @@ async def test_a_message_that_is_too_large_closes_the_connection(kind: ServerKin
         assert (await ws.next())["type"] == "pong"
         await ws.connection.send(" " * 1001)
         assert (await ws.closed())[0] == 1009
+
+
+async def test_every_message_that_is_refused_has_a_line_and_calls_alone_are_counted(
+    kind: ServerKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    apps: list[Any] = []
+    caplog.set_level("INFO", logger="dockrion.runtime.access")
+    schema = {"input": {"properties": {"tokens": {"type": "integer"}}}}
+    async with (
+        served(count, kind=kind, io_schema=schema, app_is=apps.append) as port,
+        talk(port) as ws,
+    ):
+        refused = [
+            await ws.ask("run", payload={"tokens": "many"}),
+            await ws.ask("answer", run_id="none", answer=1),
+            await ws.ask("dance"),
+            await ws.ask("follow", run_id="none"),
+            await ws.ask("unfollow", run_id="none"),
+            await ws.ask("cancel", run_id="none"),
+        ]
+        samples = await scrape(apps[0])
+    lines = [vars(one) for one in caplog.records if one.name == "dockrion.runtime.access"]
+    assert sorted((line["request_id"], line["status"], line["code"]) for line in lines) == sorted(
+        (one["request_id"], one["status"], one["code"]) for one in refused
+    )
+    counted = {
+        dict(labels)["status"]: number
+        for (name, labels), number in samples.items()
+        if name == "dockrion_requests_total"
+    }
+    assert counted == {"400": 1, "404": 1}
+
+
+async def test_no_more_runs_than_may_be_open_and_the_one_too_many_is_counted(
+    kind: ServerKind, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dockrion.runtime.websocket.session.MAX_STREAMS", 0)
+    apps: list[Any] = []
+    caplog.set_level("INFO", logger="dockrion.runtime.access")
+    async with served(count, kind=kind, app_is=apps.append) as port, talk(port) as ws:
+        refused = await ws.ask("run", payload={})
+        followed = await ws.ask("follow", run_id="none")
+        samples = await scrape(apps[0])
+    assert {refused["code"], followed["code"]} == {"OVERLOADED"}
+    [labels] = [labels for name, labels in samples if name == "dockrion_requests_total"]
+    assert dict(labels)["status"] == "503"
+    lines = [vars(one) for one in caplog.records if one.name == "dockrion.runtime.access"]
+    assert [line["code"] for line in lines] == ["OVERLOADED", "OVERLOADED"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dockrion.errors import DockrionError
 from dockrion.runs.call import RunCall
-from dockrion.runtime.asgi import ASGIApp
+from dockrion.runtime.asgi import ASGIApp, Scope
 from dockrion.runtime.endpoints.answers import answer
 from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, wire_of
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.unforeseen import Refusal
 from dockrion.wires.ag_ui.requests import AgUi, AgUiCall
 from dockrion.wires.base import WireCall
 from dockrion.wires.chat import Chat
@@ -22,6 +24,9 @@ class AgUiPaths:
 
     def find(self, path: str) -> ASGIApp | None:
         return self._endpoint if path == AgUi.path else None
+
+    def refusal(self, error: DockrionError, _scope: Scope) -> Refusal:
+        return Refusal(error.status, self._endpoint.path.refusal(error))
 
 
 class AgUiEndpoint(WiredEndpoint):

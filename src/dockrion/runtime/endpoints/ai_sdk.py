@@ -16,6 +16,7 @@ from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, stream,
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import Header
+from dockrion.runtime.unforeseen import Refusal
 from dockrion.wires.ai_sdk.requests import AiSdk, AiSdkCall
 from dockrion.wires.base import WireCall
 from dockrion.wires.chat import Chat
@@ -37,6 +38,9 @@ class AiSdkPaths:
             return self._endpoint
         found = _CHAT.fullmatch(path)
         return None if found is None else partial(self._endpoint.go_on, found[1])
+
+    def refusal(self, error: DockrionError, _scope: Scope) -> Refusal:
+        return Refusal(error.status, self._endpoint.path.refusal(error))
 
 
 class AiSdkEndpoint(WiredEndpoint):

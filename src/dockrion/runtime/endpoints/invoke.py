@@ -24,7 +24,7 @@ from dockrion.events.model import (
     RunStatus,
 )
 from dockrion.runs.call import RunCall
-from dockrion.runs.ending import CALLER_LEFT
+from dockrion.runs.ending import CALLER_LEFT, INTERNAL
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.schema import check_payload
@@ -34,6 +34,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload
 from dockrion.runtime.responses import send_error, send_json, start_stream
 from dockrion.runtime.traffic import CALLER_LEFT_STATUS
+from dockrion.runtime.unforeseen import past_head
 from dockrion.runtime.writer import UNKEPT, HeldWriter, NativeTelling, StreamWriter
 
 logger = logging.getLogger(__name__)
@@ -121,19 +122,22 @@ async def invoke_agent_stream(host: AgentHost, scope: Scope, receive: Receive, s
         wire = native_wire(host, source)
         writer: StreamWriter | HeldWriter | None = None
         try:
-            async with Connection(host, source, scope, receive) as stream:
+            connection = Connection(host, source, scope, receive)
+            async with connection as stream:
                 await start_stream(send, request, wire.content_type, source.run_id)
                 call.sent_status = 200
                 del request
+                send = past_head(send)
                 if isinstance(source, Run):
                     keep = None if host.answered is None else partial(keep_waiting, host)
                     writer = StreamWriter(source, wire, stream, send, keep=keep)
                 else:
                     told = NativeTelling(source, wire)
                     writer = HeldWriter(source, told, stream, send)
+                connection.writer = writer
                 await writer.write()
         finally:
-            if not (isinstance(writer, StreamWriter) and writer.is_kept):
+            if writer is None or not writer.is_kept:
                 source.leave()
 
 
@@ -163,6 +167,9 @@ async def read_to_end(
             if not is_kept:
                 outcome = UNKEPT
         return outcome
+    except Exception:
+        run.break_off(INTERNAL)
+        raise
     finally:
         clock.unwatch(run)
         if not is_kept:

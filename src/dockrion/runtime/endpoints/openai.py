@@ -23,6 +23,7 @@ from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, stream,
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import error_headers, send_json
+from dockrion.runtime.unforeseen import Refusal
 from dockrion.runtime.wire_writer import Retold
 from dockrion.wires.base import WireCall, WireRun
 from dockrion.wires.chat import Chat, wrong
@@ -89,6 +90,9 @@ class OpenAIPaths:
         if (found := _MODEL.fullmatch(path)) is not None:
             return partial(self._models, found[1])
         return None
+
+    def refusal(self, error: DockrionError, _scope: Scope) -> Refusal:
+        return Refusal(error.status, refusal(error))
 
     async def _models(self, name: str | None, scope: Scope, _receive: Receive, send: Send) -> None:
         agent = self._host.spec.agent.name

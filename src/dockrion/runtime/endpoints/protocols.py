@@ -6,17 +6,23 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from dockrion._registry import Registry
-from dockrion.runtime.asgi import ASGIApp
+from dockrion.errors import DockrionError
+from dockrion.runtime.asgi import ASGIApp, Scope
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.unforeseen import Refusal
 
 
 class ProtocolPaths(Protocol):
-    """The paths of one protocol: `paths` as the API document names them; `find` gives what answers one."""
+    """The paths of one protocol: `paths` as the API document names them; `find` gives what answers one. `refusal` is what
+    answers a request when that could not.
+    """
 
     @property
     def paths(self) -> tuple[str, ...]: ...
 
     def find(self, path: str) -> ASGIApp | None: ...
+
+    def refusal(self, error: DockrionError, scope: Scope) -> Refusal: ...
 
 
 PROTOCOLS: Final[Registry[Callable[[AgentHost], ProtocolPaths]]] = Registry(

@@ -16,6 +16,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import is_run_id
 from dockrion.runtime.responses import send_error, start_stream
 from dockrion.runtime.run_requests import RunsRequest
+from dockrion.runtime.unforeseen import past_head
 from dockrion.runtime.writer import HeldWriter, NativeTelling
 from dockrion.wires.native import NativeWire
 
@@ -76,15 +77,17 @@ async def _write(
     wire = native_wire(host, reader)
     timer: asyncio.TimerHandle | None = None
     try:
-        async with Connection(host, reader, request.scope, receive) as stream:
-            told = NativeTelling(reader, wire, opening=RETRY)
-            timer = asyncio.get_running_loop().call_later(opened.seconds, told.time_out)
+        connection = Connection(host, reader, request.scope, receive)
+        async with connection as stream:
             await start_stream(send, request, wire.content_type, reader.run_id)
             if request.scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
                 return
             del request
-            await HeldWriter(reader, told, stream, send).write()
+            told = NativeTelling(reader, wire, opening=RETRY)
+            timer = asyncio.get_running_loop().call_later(opened.seconds, told.time_out)
+            writer = connection.writer = HeldWriter(reader, told, stream, past_head(send))
+            await writer.write()
     finally:
         if timer is not None:
             timer.cancel()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -33,6 +34,7 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_thread_id
 from dockrion.runtime.responses import Header, Headers, error_headers, send_json, start_stream
 from dockrion.runtime.traffic import Call
+from dockrion.runtime.unforeseen import past_head
 from dockrion.runtime.wire_writer import Retold
 from dockrion.runtime.writer import HeldWriter, StreamWriter
 from dockrion.wires.base import (
@@ -188,9 +190,7 @@ class WiredEndpoint(RunEndpoint):
             first = start if start <= heard.events else 0
             place, waits = (heard.run_id, heard.events - 1), heard.waits
             reader = await go_on(host, place, identity=identity, first=first, waits=waits)
-            assert host.runs is not None, "it has given the reader"
-            record = await host.runs.store.get(reader.run_id)
-            thread_id = None if record is None else record.thread_id
+            thread_id = await thread_of(host, reader)
             wire = wire_of(again, reader, thread_id=thread_id)
             return Told(reader, wire, seen=heard.events, last=heard.last), True
         read: list[WireCall] = []
@@ -223,21 +223,25 @@ async def stream(
     """
     source, wire = told.source, told.wire
     left = True
-    writer: StreamWriter | None = None
+    writer: StreamWriter | HeldWriter | None = None
     try:
-        async with Connection(host, source, request.scope, receive) as open_stream:
+        connection = Connection(host, source, request.scope, receive)
+        async with connection as open_stream:
             if not is_open:
                 await start_stream(send, request, wire.content_type, source.run_id, headers)
             if call is not None:
                 call.sent_status = 200
+            send = past_head(send)
             if isinstance(source, Run):
                 keep = None if host.answered is None else partial(keep_waiting, host)
                 writer = StreamWriter(source, wire, open_stream, send, keep=keep)
-                await writer.write()
             else:
                 now = host.timestamps.now
                 retold = Retold(source, wire, seen=told.seen, last=told.last, timestamps=now)
-                await HeldWriter(source, retold, open_stream, send).write()
+                writer = HeldWriter(source, retold, open_stream, send)
+            connection.writer = writer
+            await writer.write()
+            if isinstance(source, Reader):
                 left = source.gone
     finally:
         if writer is None or not writer.is_kept:
@@ -254,7 +258,26 @@ def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = No
         streams=asked.streams,
         cursors=isinstance(source, Reader),
     )
-    return asked.wire(run)
+    with read_or_left(source):
+        return asked.wire(run)
+
+
+@contextmanager
+def read_or_left(source: Run | Reader) -> Generator[None]:
+    """Leave it where the block raises: nobody else would, and a run that nobody reads does not end."""
+    try:
+        yield
+    except BaseException:
+        source.leave()
+        raise
+
+
+async def thread_of(host: AgentHost, reader: Reader) -> str | None:
+    """Return the thread of a run that its caller has come back to."""
+    assert host.runs is not None, "it has given the reader"
+    with read_or_left(reader):
+        record = await host.runs.store.get(reader.run_id)
+    return None if record is None else record.thread_id
 
 
 def _checked(thread_id: str | None) -> str | None:

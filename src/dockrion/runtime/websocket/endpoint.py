@@ -17,11 +17,13 @@ from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
 from dockrion.runtime.responses import send_error
 from dockrion.runtime.traffic import SOCKET_PATH
+from dockrion.runtime.unforeseen import told
 from dockrion.runtime.websocket import messages
 from dockrion.runtime.websocket.caller import Caller, check_origin
 from dockrion.runtime.websocket.line import Line
 from dockrion.runtime.websocket.messages import AuthenticateMessage, UnreadableError
-from dockrion.runtime.websocket.session import CallRequest, Session
+from dockrion.runtime.websocket.refusals import CallRequest
+from dockrion.runtime.websocket.session import Session
 
 # For a caller to say who it is, and what that may take.
 AUTH_SECONDS: Final = 10.0
@@ -29,6 +31,7 @@ AUTH_BYTES: Final = 64 << 10
 
 UNSUPPORTED_DATA: Final = 1003
 TOO_LARGE: Final = 1009
+INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 NOT_AUTHENTICATED: Final = 4401
 NOT_PERMITTED: Final = 4403
@@ -70,10 +73,11 @@ class SocketEndpoint:
             scope = check_origin(scope, host.spec.expose.cors)
             caller = Caller(host.spec, host.gate, scope)
             headers = await caller.introduce()
-        except DockrionError as exc:
-            with host.traffic.begin(SOCKET_PATH, CallRequest(scope)) as call:
-                call.refused(exc)
-            await _refuse(scope, send, exc, request)
+        except Exception as exc:
+            error = told(exc, scope)
+            with host.traffic.begin(SOCKET_PATH, request) as call:
+                call.refused(error)
+            await _refuse(scope, send, error, request)
             return
         extensions: Any = scope.get("extensions") or {}
         server = extensions.get("dockrion.websocket")
@@ -108,8 +112,11 @@ class SocketEndpoint:
             )
         except UnreadableError as exc:
             asked_id, error = exc.id, exc
-        except DockrionError as exc:
-            error = exc
+        except OSError:
+            # Some servers say so when the caller has gone.
+            return False
+        except Exception as exc:
+            error = told(exc, scope)
         else:
             await inbox.line.say(messages.authenticated(asked_id))
             return True
@@ -159,6 +166,8 @@ class Inbox:
 
 
 def _code_of(error: DockrionError) -> int:
+    if error.status == 500:
+        return INTERNAL_ERROR
     if isinstance(error, PermissionDeniedError):
         return NOT_PERMITTED
     return TRY_AGAIN_LATER if error.status == 503 else NOT_AUTHENTICATED

@@ -82,12 +82,13 @@ class Line:
     `joins`: the server takes many messages at once (`websocket/protocol.py`).
     """
 
-    __slots__ = ("_dropped", "_first", "_joins", "_send", "is_servers_own", "turn")
+    __slots__ = ("_first", "_joins", "_send", "is_dropped", "is_servers_own", "turn")
 
     def __init__(self, send: Send, *, joins: bool) -> None:
         self._send = send
         self._joins = joins
-        self._dropped = False
+        # Whether nothing leaves any more: the caller has gone, or does not take it.
+        self.is_dropped = False
         # Whether nothing is around it that may belong to a task.
         owner = getattr(send, "__self__", None)
         self.is_servers_own = joins and type(owner).__name__ == "WebSocketProtocol"
@@ -101,17 +102,21 @@ class Line:
 
     async def write(self, messages: list[bytes]) -> None:
         """Write messages; whoever calls has the turn. Raises `OSError` when the caller has gone."""
-        if self._dropped:
+        if self.is_dropped:
             raise BrokenPipeError
-        if self._joins:
-            await self._send({"type": "dockrion.websocket.send", "messages": messages})
-            return
-        for message in messages:
-            await self._send({"type": "websocket.send", "text": message.decode()})
+        try:
+            if self._joins:
+                await self._send({"type": "dockrion.websocket.send", "messages": messages})
+                return
+            for message in messages:
+                await self._send({"type": "websocket.send", "text": message.decode()})
+        except OSError:
+            self.is_dropped = True
+            raise
 
     def drop(self) -> None:
         """Let nothing leave any more: the caller does not take it."""
-        self._dropped = True
+        self.is_dropped = True
 
     async def close(self, code: int, reason: str = "") -> None:
         async with self.turn:

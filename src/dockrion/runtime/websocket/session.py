@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 from dockrion.errors import (
     ConflictError,
-    DockrionError,
     GoneError,
     NotFoundError,
     OverloadedError,
@@ -37,13 +36,14 @@ from dockrion.runtime.endpoints.runs import (
     unknown,
 )
 from dockrion.runtime.host import AgentHost
-from dockrion.runtime.requests import Request, chosen_id, new_request_id
+from dockrion.runtime.requests import Request, chosen_id
 from dockrion.runtime.traffic import SOCKET_PATH
 from dockrion.runtime.websocket import messages
 from dockrion.runtime.websocket.caller import Caller
 from dockrion.runtime.websocket.line import Line, RunSender
 from dockrion.runtime.websocket.messages import (
     AnswerMessage,
+    Asked,
     AuthenticateMessage,
     CancelMessage,
     FollowMessage,
@@ -53,6 +53,7 @@ from dockrion.runtime.websocket.messages import (
     UnreadableError,
 )
 from dockrion.runtime.websocket.open_runs import OpenRun, OpenRuns
+from dockrion.runtime.websocket.refusals import CallRequest, Counts, Refusals
 from dockrion.runtime.writer import HeldWriter, NativeTelling, StreamWriter
 
 MAX_STREAMS: Final = 256
@@ -61,16 +62,8 @@ MAX_STEPS: Final = 64
 GOING_AWAY: Final = 1001
 
 Next = Callable[[], Awaitable[str | None]]
-
-
-class CallRequest(Request):
-    """What one message is as a request: the head is that of the handshake, the id its own."""
-
-    __slots__ = ()
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__({**scope, "method": "GET"})
-        self.request_id = new_request_id()
+AnyMessage = TypeVar("AnyMessage", bound=Asked)
+Work: TypeAlias = Callable[[AnyMessage, Request], Awaitable[None]]
 
 
 class Session:
@@ -81,6 +74,7 @@ class Session:
         self._scope = scope
         self._line = line
         self._caller = caller
+        self._refusals = Refusals(host, line)
         self._open = OpenRuns()
         self._streams = 0
         self._steps = asyncio.Semaphore(MAX_STEPS)
@@ -130,63 +124,66 @@ class Session:
         self._open.leave()
 
     async def _take(self, text: str) -> None:
+        request = CallRequest(self._scope)
         try:
             asked = messages.read(text)
-        except UnreadableError as exc:
-            await self._line.say(messages.refused(exc.id, exc, request_id=new_request_id()))
+        except Exception as exc:
+            asked_id = exc.id if isinstance(exc, UnreadableError) else None
+            await self._refusals.refuse(exc, request, Counts.IN_LOG, asked_id=asked_id)
             return
         match asked:
             case RunMessage():
-                await self._begin(asked.id, self._run(asked))
+                await self._begin(asked, self._run, request)
             case FollowMessage():
-                await self._begin(asked.id, self._follow(asked))
+                await self._begin(asked, self._follow, request)
             case UnfollowMessage():
-                await self._step(self._unfollow(asked))
+                await self._step(asked, self._unfollow, request)
             case CancelMessage():
-                await self._step(self._cancel(asked))
+                await self._step(asked, self._cancel, request)
             case AnswerMessage():
-                await self._step(self._answer(asked))
+                await self._step(asked, self._answer, request)
             case AuthenticateMessage():
                 # What comes after it is said by whoever this is.
-                await self._authenticate(asked)
+                await self._do(asked, self._authenticate, request)
             case PingMessage():
                 await self._line.say(messages.pong(asked.id))
 
-    async def _begin(self, asked_id: str | None, work: Coroutine[Any, Any, None]) -> None:
+    async def _begin(self, asked: AnyMessage, work: Work[AnyMessage], request: Request) -> None:
         if self._streams >= MAX_STREAMS:
-            work.close()
             error = OverloadedError(
                 f"{self._streams} runs are open on this connection, as many as may be; open another."
             )
-            await self._line.say(messages.refused(asked_id, error, request_id=new_request_id()))
+            await self._refusals.before_work(error, asked, request)
             return
         self._streams += 1
-        self._tasks.create_task(self._streamed(work))
+        self._tasks.create_task(self._streamed(asked, work, request))
 
-    async def _streamed(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _streamed(self, asked: AnyMessage, work: Work[AnyMessage], request: Request) -> None:
         try:
-            await _heard(work)
+            await self._do(asked, work, request)
         finally:
             self._streams -= 1
             self._close_if_idle()
 
-    async def _step(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _step(self, asked: AnyMessage, work: Work[AnyMessage], request: Request) -> None:
         await self._steps.acquire()
-        task = self._tasks.create_task(_heard(work))
+        task = self._tasks.create_task(self._do(asked, work, request))
         task.add_done_callback(lambda _: self._steps.release())
+
+    async def _do(self, asked: AnyMessage, work: Work[AnyMessage], request: Request) -> None:
+        """Do what a message asks for, or say why not, for as long as there is somebody to hear of it."""
+        try:
+            await work(asked, request)
+        except Exception as exc:
+            with suppress(OSError):
+                await self._refusals.of_message(exc, asked, request)
 
     # Runs
 
-    async def _run(self, asked: RunMessage) -> None:
-        host, request = self._host, CallRequest(self._scope)
+    async def _run(self, asked: RunMessage, request: Request) -> None:
         with ExitStack() as until_told:
-            with host.traffic.begin(SOCKET_PATH, request) as call:
-                try:
-                    source = call.run = await self._start(asked, request)
-                except DockrionError as exc:
-                    call.refused(exc)
-                    await self._refuse(asked.id, exc, request)
-                    return
+            with self._host.traffic.begin(SOCKET_PATH, request) as call:
+                source = call.run = await self._start(asked, request)
                 call.sent_status = 200
                 run = until_told.enter_context(self._open.open(source.run_id))
                 waits_at = await self._stream(run, source, asked.id, request, RunStatus.ACCEPTED)
@@ -206,18 +203,12 @@ class Session:
             return await host.kept.start_direct(call)
         return await start_run(host, call, streams=True)
 
-    async def _follow(self, asked: FollowMessage) -> None:
-        request, run_id = CallRequest(self._scope), asked.run_id
+    async def _follow(self, asked: FollowMessage, request: Request) -> None:
+        run_id = asked.run_id
         if self._open.named(run_id):
-            error = ConflictError(f"The run {run_id!r} is open on this connection already.")
-            await self._refuse(asked.id, error, request, run_id)
-            return
+            raise ConflictError(f"The run {run_id!r} is open on this connection already.")
         with self._open.open(run_id) as run:
-            try:
-                record, reader = await self._place_in(run_id, asked.after)
-            except DockrionError as exc:
-                await self._refuse(asked.id, exc, request, run_id)
-                return
+            record, reader = await self._place_in(run_id, asked.after)
             if reader is None:
                 # Its last event is known.
                 await self._accept(asked.id, run_id, record.status, request)
@@ -242,8 +233,8 @@ class Session:
         while waits_at is not None and not run.is_left:
             try:
                 _, reader = await self._place_in(run.run_id, waits_at - 1)
-            except DockrionError as exc:
-                await self._refuse(None, exc, request, run.run_id)
+            except Exception as exc:
+                await self._refusals.refuse(exc, request, Counts.IN_LOG, run_id=run.run_id)
                 return
             if reader is None:
                 return
@@ -264,28 +255,30 @@ class Session:
         host = self._host
         run.read_from(source)
         waits_at: list[int] = []
-        is_kept = False
+        writer: StreamWriter | HeldWriter | None = None
         try:
             if request is not None:
                 await self._accept(asked_id, source.run_id, status, request)
             wire = native_wire(host, source)
-            async with Connection(host, source, self._scope, None) as stream:
+            scope = self._scope if request is None else request.scope
+            connection = Connection(host, source, scope, None)
+            async with connection as stream:
                 send = RunSender(self._line, stream).send
                 if isinstance(source, Run):
                     keep = None if host.answered is None else partial(self._keep, run, waits_at)
                     writer = StreamWriter(source, wire, stream, send, keep=keep)
-                    await writer.write()
-                    is_kept = writer.is_kept
                 else:
                     told = NativeTelling(source, wire)
-                    await HeldWriter(source, told, stream, send).write()
-                    if isinstance(source.outcome, Interrupted):
-                        waits_at.append(source.position)
+                    writer = HeldWriter(source, told, stream, send)
+                connection.writer = writer
+                await writer.write()
+                if isinstance(source, Reader) and isinstance(source.outcome, Interrupted):
+                    waits_at.append(source.position)
             if stream.gave_up:
                 self._give_up()
         finally:
             run.source = None
-            if not is_kept:
+            if writer is None or not writer.is_kept:
                 source.leave()
         return waits_at[0] if waits_at else None
 
@@ -306,70 +299,50 @@ class Session:
 
     # Steps
 
-    async def _unfollow(self, asked: UnfollowMessage) -> None:
+    async def _unfollow(self, asked: UnfollowMessage, _request: Request) -> None:
         runs = self._open.named(asked.run_id)
         if not runs:
-            error = NotFoundError(f"The run {asked.run_id!r} is not open on this connection.")
-            await self._refuse(asked.id, error, CallRequest(self._scope), asked.run_id)
-            return
+            raise NotFoundError(f"The run {asked.run_id!r} is not open on this connection.")
         for run in runs:
             run.leave()
             await run.is_over.wait()
         await self._line.say(messages.unfollowed(asked.id, run_id=asked.run_id))
 
-    async def _cancel(self, asked: CancelMessage) -> None:
-        request, run_id = CallRequest(self._scope), asked.run_id
-        reason = asked.reason or CANCELLED_BY_CALLER
-        try:
-            identity = await self._caller.identify()
-            run = self._unkept(run_id)
-            if run is not None and identity.may_see_runs_of(run.context.identity):
-                if run.ended:
-                    raise RunIsOverError(f"The run {run_id!r} has ended already.")
-                # How it ends it says itself.
-                run.stop(Cancelled(reason))
-            elif self._host.runs is None:
-                raise unknown(run_id)
-            else:
-                runs = await runs_with(self._host, run_id)
-                await cancel_run(runs, run_id, identity, reason)
-        except DockrionError as exc:
-            await self._refuse(asked.id, exc, request, run_id)
+    async def _cancel(self, asked: CancelMessage, request: Request) -> None:
+        run_id, reason = asked.run_id, asked.reason or CANCELLED_BY_CALLER
+        identity = await self._caller.identify()
+        run = self._unkept(run_id)
+        if run is not None and identity.may_see_runs_of(run.context.identity):
+            if run.ended:
+                raise RunIsOverError(f"The run {run_id!r} has ended already.")
+            # How it ends it says itself.
+            run.stop(Cancelled(reason))
+        elif self._host.runs is None:
+            raise unknown(run_id)
         else:
-            await self._accept(asked.id, run_id, RunStatus.CANCELLED, request)
+            await cancel_run(await runs_with(self._host, run_id), run_id, identity, reason)
+        await self._accept(asked.id, run_id, RunStatus.CANCELLED, request)
 
     def _unkept(self, run_id: str) -> Run | None:
         """Return a run of this connection that nobody else knows of."""
         sources = (one.source for one in self._open.named(run_id))
         return next((source for source in sources if isinstance(source, Run)), None)
 
-    async def _answer(self, asked: AnswerMessage) -> None:
-        host, request, run_id = self._host, CallRequest(self._scope), asked.run_id
+    async def _answer(self, asked: AnswerMessage, request: Request) -> None:
+        host, run_id = self._host, asked.run_id
         with host.traffic.begin(SOCKET_PATH, request) as call:
-            try:
-                identity = await self._caller.identify()
-                if host.rates is not None:
-                    await host.rates.admit(identity, request)
-                if host.answered is None:
-                    raise NotFoundError("Questions are not answered here (streaming.async_runs).")
-                await answer_run(host, run_id, identity, asked.answer, request)
-            except DockrionError as exc:
-                call.refused(exc)
-                await self._refuse(asked.id, exc, request, run_id)
-                return
+            identity = await self._caller.identify()
+            if host.rates is not None:
+                await host.rates.admit(identity, request)
+            if host.answered is None:
+                raise NotFoundError("Questions are not answered here (streaming.async_runs).")
+            await answer_run(host, run_id, identity, asked.answer, request)
             call.status, call.run_id = 202, run_id
-            await self._accept(asked.id, run_id, RunStatus.ACCEPTED, request)
+        await self._accept(asked.id, run_id, RunStatus.ACCEPTED, request)
 
-    async def _authenticate(self, asked: AuthenticateMessage) -> None:
-        request = CallRequest(self._scope)
-        try:
-            await self._caller.authenticate(asked)
-        except DockrionError as exc:
-            with self._host.traffic.begin(SOCKET_PATH, request) as call:
-                call.refused(exc)
-            await self._refuse(asked.id, exc, request)
-        else:
-            await self._line.say(messages.authenticated(asked.id))
+    async def _authenticate(self, asked: AuthenticateMessage, _request: Request) -> None:
+        await self._caller.authenticate(asked)
+        await self._line.say(messages.authenticated(asked.id))
 
     # Words
 
@@ -378,17 +351,6 @@ class Session:
     ) -> None:
         await self._line.say(
             messages.accepted(asked_id, run_id=run_id, status=status, request_id=request.request_id)
-        )
-
-    async def _refuse(
-        self,
-        asked_id: str | None,
-        error: DockrionError,
-        request: Request,
-        run_id: str | None = None,
-    ) -> None:
-        await self._line.say(
-            messages.refused(asked_id, error, request_id=request.request_id, run_id=run_id)
         )
 
 

@@ -14,7 +14,7 @@ from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
-from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
+from dockrion.runtime.asgi import RPC_ID_KEY, ASGIApp, Receive, Scope, Send, path_of
 from dockrion.runtime.endpoints.a2a.card import CardEndpoint
 from dockrion.runtime.endpoints.a2a.tasks import Tasks, questions_of, unsupported
 from dockrion.runtime.endpoints.invoke import (
@@ -30,7 +30,7 @@ from dockrion.runtime.endpoints.invoke import (
     start_run,
     wrong_method,
 )
-from dockrion.runtime.endpoints.wired import Known, Told, stream
+from dockrion.runtime.endpoints.wired import Known, Told, read_or_left, stream, thread_of
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import (
     CallerLeftError,
@@ -41,6 +41,7 @@ from dockrion.runtime.requests import (
 )
 from dockrion.runtime.responses import Headers, error_headers, send_json
 from dockrion.runtime.traffic import Call
+from dockrion.runtime.unforeseen import Refusal, native_words
 from dockrion.runtime.wire_writer import Retold
 from dockrion.wires.a2a.card import CARD_PATH
 from dockrion.wires.a2a.requests import PATH, A2a, Asked, Subscribe
@@ -76,6 +77,11 @@ class A2aPaths:
     def find(self, path: str) -> ASGIApp | None:
         return self._found.get(path)
 
+    def refusal(self, error: DockrionError, scope: Scope) -> Refusal:
+        if path_of(scope) == CARD_PATH:
+            return native_words(error, scope)
+        return Refusal(http_status(error), error_answer(scope.get(RPC_ID_KEY), error))
+
 
 class _Came(NamedTuple):
     """One request on its way to an answer."""
@@ -105,7 +111,7 @@ class A2aEndpoint:
             request.check_media_type(scope["path"])
             options, heard = options_of(host, request), request.heard()
             data = await self._data(request, receive)
-            rpc_id = id_of(data)
+            rpc_id = scope[RPC_ID_KEY] = id_of(data)
             check_version(request.headers.get(b"a2a-version", b"").decode("latin-1"))
             rpc = read_rpc(data)
             asked = self._reader.read(rpc) if heard is None else self._reader.read_again(rpc)
@@ -121,6 +127,9 @@ class A2aEndpoint:
                 call.refused(exc)
                 call.sent_status = http_status(exc)
                 await _refuse(send, exc, request, rpc_id)
+        except Exception:
+            with host.traffic.begin(PATH, request):
+                raise
         else:
             came = _Came(request, receive, send, identity, rpc_id)
             if isinstance(asked, Message):
@@ -202,7 +211,7 @@ class A2aEndpoint:
             source = await host.kept.start_direct(call)
         else:
             source = await start_run(host, call, streams=True)
-        return Told(source, asked.wire(_run_of(source, given, streams=asked.streams)))
+        return Told(source, _wire_of(asked, source, given))
 
     async def _answered(self, asked: Message, task_id: str, came: _Came) -> Told | Known:
         """Answer the task that waits; it goes on as the run that it is."""
@@ -228,10 +237,7 @@ class A2aEndpoint:
     async def _again(self, asked: Message, heard: Heard, identity: Identity) -> Told:
         place, waits = (heard.run_id, heard.events - 1), heard.waits
         reader = await go_on(self._host, place, identity=identity, first=0, waits=waits)
-        assert self._host.runs is not None, "it has given the reader"
-        record = await self._host.runs.store.get(reader.run_id)
-        thread_id = None if record is None else record.thread_id
-        wire = asked.wire(_run_of(reader, thread_id, streams=True))
+        wire = _wire_of(asked, reader, await thread_of(self._host, reader))
         return Told(reader, wire, seen=heard.events, last=heard.last)
 
     async def _tell(self, opened: Told | Known, asked: Message, call: Call, came: _Came) -> None:
@@ -302,17 +308,23 @@ def _followed(
         record.run_id, record.first, seen=record.end, stops_at_questions=True
     )
     known = KnownEvents(record.end, questions) if record.end else None
-    run = _run_of(reader, record.thread_id, streams=asked.streams)
-    return Told(reader, asked.wire(run, known))
+    return Told(reader, _wire_of(asked, reader, record.thread_id, known))
 
 
-def _run_of(source: Run | Reader, thread_id: str | None, *, streams: bool) -> WireRun:
-    return WireRun(
+def _wire_of(
+    asked: Message,
+    source: Run | Reader,
+    thread_id: str | None,
+    known: KnownEvents | None = None,
+) -> A2aWire:
+    run = WireRun(
         run_id=source.run_id,
         thread_id=thread_id,
-        streams=streams,
+        streams=asked.streams,
         cursors=isinstance(source, Reader),
     )
+    with read_or_left(source):
+        return asked.wire(run, known)
 
 
 async def _answer(came: _Came, run_id: str, body: Any) -> None:

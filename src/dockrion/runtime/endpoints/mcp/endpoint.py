@@ -12,7 +12,7 @@ from dockrion.events.identity import Identity
 from dockrion.events.jsonable import encode
 from dockrion.events.model import Cancelled
 from dockrion.runs.run import Run
-from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
+from dockrion.runtime.asgi import RPC_ID_KEY, ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import answer_nobody, wrong_method
 from dockrion.runtime.endpoints.mcp.calls import GIVEN_UP, McpCalls
 from dockrion.runtime.endpoints.mcp.heads import McpRequest, origin_check
@@ -21,6 +21,7 @@ from dockrion.runtime.endpoints.runs import runs_of, unknown
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, decode_payload, is_run_id
 from dockrion.runtime.responses import Headers, send_json
+from dockrion.runtime.unforeseen import Refusal
 from dockrion.version import VERSION
 from dockrion.wires.mcp.requests import (
     Answered,
@@ -64,6 +65,9 @@ class McpPaths:
 
     def find(self, path: str) -> ASGIApp | None:
         return self._found.get(path)
+
+    def refusal(self, error: DockrionError, scope: Scope) -> Refusal:
+        return Refusal(error.status, refused(error).body(scope.get(RPC_ID_KEY)))
 
 
 class McpEndpoint(McpCalls):
@@ -119,6 +123,9 @@ class McpEndpoint(McpCalls):
                 call.refused(exc)
             await self.refuse(send, exc, request)
             return
+        except Exception:
+            with self.host.traffic.begin(self.path.path, request):
+                raise
         try:
             if isinstance(body, list):
                 read = await self._read_batch(cast("list[Any]", body), identity, request)

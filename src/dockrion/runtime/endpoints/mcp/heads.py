@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from dockrion.errors import ValidationError
-from dockrion.runtime.asgi import Scope
+from dockrion.runtime.asgi import RPC_ID_KEY, Scope
 from dockrion.runtime.requests import EVENT_ID, Request, shown, text_of
 from dockrion.spec import DockSpec
 from dockrion.wires.mcp.events import Told
@@ -39,14 +39,21 @@ class McpRequest(Request):
     by to a client that cancels it. `others` are the answers of the batch that it is in.
     """
 
-    __slots__ = ("call", "message_id", "others", "run_name")
+    __slots__ = ("call", "others", "run_name")
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
-        self.message_id: RequestId | None = None
         self.call: McpCall | None = None
         self.run_name: str | None = None
         self.others: list[Any] | None = None
+
+    @property
+    def message_id(self) -> RequestId | None:
+        return self.scope.get(RPC_ID_KEY)
+
+    @message_id.setter
+    def message_id(self, message_id: RequestId | None) -> None:
+        self.scope[RPC_ID_KEY] = message_id
 
     def head(self) -> Head:
         seen: set[bytes] = set()
