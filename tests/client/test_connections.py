@@ -6,7 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import Any
 
 import anyio
 import pytest
@@ -88,33 +89,99 @@ async def test_a_deadline_is_for_the_whole_call_async(peer: Peer, head: bytes) -
     assert await asyncio.to_thread(peer.left.wait, 10)
 
 
-def test_a_deadline_is_for_the_head_of_an_answer_too(peer: Peer) -> None:
+PLAIN_BODY = b'{"success": true, "output": 1, "metadata": {}}'
+PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(PLAIN_BODY), PLAIN_BODY)
+
+
+def dripping_head(client: socket.socket) -> None:
     """A head that comes byte by byte is never silent for as long as a time-out of httpx2."""
+    for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1000:
+        client.sendall(bytes([byte]))
+        time.sleep(0.02)
 
-    def drip(client: socket.socket) -> None:
-        for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1000:
-            client.sendall(bytes([byte]))
-            time.sleep(0.02)
 
-    peer.answering = drip
-    began = time.monotonic()
-    with Client(peer.url) as client, pytest.raises(RunTimeoutError, match=r"within 0\.5 s"):
-        client.invoke({}, timeout=0.5)
-    assert 0.45 < elapsed(began) < 5
+@pytest.mark.parametrize("is_first", [True, False], ids=["new", "used before"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.invoke({}, timeout=0.5),
+        lambda client: client.stream({}, timeout=0.5).__enter__(),
+    ],
+    ids=["invoke", "stream"],
+)
+def test_a_deadline_is_for_the_head_of_an_answer_too(
+    peer: Peer, is_first: bool, call: Callable[[Client], Any]
+) -> None:
+    with Client(peer.url) as client:
+        if not is_first:
+            # Without a deadline of its own.
+            peer.answering = lambda one: one.sendall(PLAIN)
+            client.invoke({})
+        peer.answering = dripping_head
+        began = time.monotonic()
+        with pytest.raises(RunTimeoutError, match=r"within 0\.5 s"):
+            call(client)
+        assert 0.45 < elapsed(began) < 5
+        assert peer.connections == 1
     assert peer.left.wait(10)
+
+
+def test_a_deadline_holds_where_there_is_always_more_to_read(peer: Peer) -> None:
+    def flood(client: socket.socket) -> None:
+        client.sendall(STREAM)
+        while True:
+            client.sendall(chunk(b":\n" * 1000))
+
+    peer.answering = flood
+    with (
+        Client(peer.url) as client,
+        client.stream({}, timeout=0.3) as events,
+        pytest.raises(RunTimeoutError),
+    ):
+        next(events)
+
+
+def test_deadlines_of_threads_that_share_a_client_are_their_own(peer: Peer) -> None:
+    """And need no thread each: they are looked at where one waits."""
+    threads = threading.active_count()
+    seen: list[int] = []
+
+    def late(client: socket.socket) -> None:
+        seen.append(threading.active_count())
+        time.sleep(0.3)
+        client.sendall(PLAIN)
+
+    peer.answering = late
+    outcomes: dict[float, Any] = {}
+
+    def call(client: Client, timeout: float) -> None:
+        try:
+            outcomes[timeout] = client.invoke({}, timeout=timeout).output
+        except RunTimeoutError as exc:
+            outcomes[timeout] = exc.code
+
+    with Client(peer.url) as client:
+        callers = [
+            threading.Thread(target=call, args=(client, timeout)) for timeout in (0.05, 20.0)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(10)
+    assert outcomes == {0.05: "TIMEOUT", 20.0: 1}
+    # The callers, and the peer's for each connection.
+    assert max(seen) <= threads + 4
 
 
 def test_the_watch_over_a_head_is_over_with_its_answer(peer: Peer) -> None:
     """Else it would cut whoever uses the connection next."""
-    body = b'{"success": true, "output": 1, "metadata": {}}'
-    plain = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
     def late(client: socket.socket) -> None:
         time.sleep(0.6)
-        client.sendall(plain)
+        client.sendall(PLAIN)
 
     with Client(peer.url) as client:
-        peer.answering = lambda one: one.sendall(plain)
+        peer.answering = lambda one: one.sendall(PLAIN)
         assert client.invoke({}, timeout=0.4).output == 1
         peer.answering = late
         assert client.invoke({}).output == 1

@@ -34,6 +34,7 @@ from dockrion.client.following import Following
 from dockrion.client.place import Place
 from dockrion.client.settings import Settings, make_settings
 from dockrion.client.sync_line import Line
+from dockrion.client.timed import Deadlines
 from dockrion.errors import DockrionError
 
 
@@ -74,7 +75,8 @@ class Client:
         # Streams are long: a limit of connections would let the next ones wait.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self._http = httpx2.Client(transport=transport, limits=limits)
-        self.runs = Runs(self._settings, self._http)
+        self._deadlines = Deadlines()
+        self.runs = Runs(self._settings, self._http, self._deadlines)
 
     @property
     def url(self) -> str:
@@ -123,7 +125,7 @@ class Client:
         )
         return EventStream(
             following,
-            Line(self._settings, self._http, timeout),
+            Line(self._settings, self._http, self._deadlines, timeout),
             self.runs if cancel_on_leave else None,
         )
 
@@ -131,9 +133,10 @@ class Client:
 class Runs:
     """Async runs, under `Client.runs`."""
 
-    def __init__(self, settings: Settings, http: httpx2.Client) -> None:
+    def __init__(self, settings: Settings, http: httpx2.Client, deadlines: Deadlines) -> None:
         self._settings = settings
         self._http = http
+        self._deadlines = deadlines
 
     def create(
         self,
@@ -181,11 +184,7 @@ class Runs:
         following = self._settings.subscription(
             run_id, last_event_id=last_event_id, from_sequence=from_sequence
         )
-        return EventStream(
-            following,
-            Line(self._settings, self._http, timeout),
-            self if cancel_on_leave else None,
-        )
+        return EventStream(following, self._line(timeout), self if cancel_on_leave else None)
 
     def cancel(
         self, run_id: str, *, reason: str | None = None, timeout: float | None = None
@@ -210,7 +209,7 @@ class Runs:
         return self._line(timeout).finish(call(ask, retries=self._settings.retries))
 
     def _line(self, timeout: float | None) -> Line:
-        return Line(self._settings, self._http, timeout)
+        return Line(self._settings, self._http, self._deadlines, timeout)
 
 
 class EventStream:

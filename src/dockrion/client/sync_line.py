@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
@@ -12,7 +12,6 @@ import httpx2
 from dockrion.client import settings as defaults
 from dockrion.client.answers import Answer
 from dockrion.client.asking import Ask, redirected
-from dockrion.client.cutting import Cutter, cutter_of, opened_socket
 from dockrion.client.flow import (
     Arrived,
     Close,
@@ -26,19 +25,26 @@ from dockrion.client.flow import (
     Step,
 )
 from dockrion.client.settings import Settings, head_of, too_late, too_much
+from dockrion.client.timed import Deadlines
 
 
 class Line:
     """Carries out steps, one answer at a time, until its deadline."""
 
-    def __init__(self, settings: Settings, http: httpx2.Client, timeout: float | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        http: httpx2.Client,
+        deadlines: Deadlines,
+        timeout: float | None,
+    ) -> None:
         self._settings = settings
         self._http = http
+        self._deadlines = deadlines
         self._timeout = settings.timeout if timeout is None else timeout
         self._deadline = settings.deadline(timeout)
         self._response: httpx2.Response | None = None
         self._pieces: Iterator[bytes] | None = None
-        self._cutter: Cutter | None = None
 
     def finish(self, steps: Flow) -> Any:
         """Carry out a flow that has nothing for its caller on the way, and return its result."""
@@ -74,9 +80,10 @@ class Line:
     def _do(self, step: Step) -> tuple[Any, Exception | None]:
         left = None if isinstance(step, Close | Finish) else self._left()
         try:
-            return self._carry_out(step, left), None
+            with self._deadlines.until(self._deadline):
+                return self._carry_out(step, left), None
         except httpx2.RequestError as exc:
-            # A connection that was cut in time looks like any other that breaks.
+            # The time may be over for one read, or for all.
             self._left()
             return None, exc
 
@@ -109,7 +116,7 @@ class Line:
                 headers=settings.head(ask),
                 content=ask.body,
                 timeout=settings.waits(ask, self._left()),
-                extensions=None if self._deadline is None else {"trace": self._watch},
+                extensions={"trace": self._deadlines.trace},
             )
             self._response = self._http.send(request, stream=True)
             location = self._response.headers.get("location")
@@ -121,20 +128,8 @@ class Line:
             self.close()
             url, params = target, None
         assert self._response is not None
-        if (left := self._left()) is not None:
-            # The time-outs of httpx2 are for each read.
-            self._cut_in(left)
         self._pieces = self._response.iter_bytes()
         return head_of(self._response)
-
-    def _watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """Watch over a new connection from its beginning: a head may come byte by byte. Which one is used again, nobody
-        tells before its answer.
-        """
-        sock = opened_socket(event, info)
-        if sock is not None and self._deadline is not None:
-            self._let_be()
-            self._cutter = Cutter(sock, max(0.0, self._deadline - monotonic()))
 
     def _receive(self) -> bytes:
         assert self._pieces is not None
@@ -154,26 +149,14 @@ class Line:
         return Answer(answer.status, answer.headers, answer.place, bytes(body))
 
     def _finish(self) -> None:
-        if self._response is not None and self._cut_in(defaults.FINISH_SECONDS):
-            with suppress(httpx2.RequestError):
+        if self._response is not None and self._deadlines.holds_for(self._response):
+            soon = monotonic() + defaults.FINISH_SECONDS
+            with self._deadlines.until(soon), suppress(httpx2.RequestError):
                 while self._receive():
                     pass
         self.close()
 
-    def _cut_in(self, seconds: float) -> bool:
-        """Let the answer break off after so many seconds, if it is not closed by then; false where that cannot be."""
-        self._let_be()
-        assert self._response is not None
-        self._cutter = cutter_of(self._response, seconds)
-        return self._cutter is not None
-
-    def _let_be(self) -> None:
-        cutter, self._cutter = self._cutter, None
-        if cutter is not None:
-            cutter.let_be()
-
     def close(self) -> None:
-        self._let_be()
         response, self._response, self._pieces = self._response, None, None
         if response is not None:
             response.close()
