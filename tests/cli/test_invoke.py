@@ -6,10 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +319,43 @@ def test_ctrl_c_ends_the_run_and_is_130(server: Running, more: list[str]) -> Non
     # The one that streams would go on without its caller.
     assert len(_runs(server, "CANCELLED")) == len(before) + len(more)
     assert ("Cancelled the run" in err) == bool(more)
+
+
+def test_ctrl_c_before_an_answer_has_come_ends_the_run_too() -> None:
+    """The server has the run already, and its head is held up on the way."""
+    asked: list[bytes] = []
+    came = threading.Event()
+
+    def answering(client: socket.socket) -> None:
+        asked.append(peer.requests[-1])
+        if asked[-1].startswith(b"POST"):
+            came.set()
+            return
+        body = b'{"run_id": "r", "status": "CANCELLED"}'
+        client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    peer = Peer()
+    peer.answering = answering
+    command = command_line(["invoke", peer.url, "-p", "{}", "--stream"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert came.wait(60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    peer.close()
+    assert (process.returncode, out) == (130, "")
+    [post, delete] = asked
+    found = re.match(rb"POST /invoke/stream\?run_id=([0-9a-f-]{36}) ", post)
+    assert found
+    assert delete.startswith(b"DELETE /runs/%b?reason=Ctrl-C " % found[1])
+    assert f"Cancelled the run {found[1].decode()}." in err
+
+
+def test_where_callers_may_not_choose_ids_a_stream_takes_the_servers(folder: Path) -> None:
+    sections = {"streaming": {"allow_client_ids": False}}
+    with contextmanager(serving)(folder, "ids.yaml", **sections) as server:
+        done = dockrion("invoke", server.url, "-p", WORDS, "--stream")
+        assert done.code == 0
+        assert json.loads(done.out) == {"content": "one two"}
 
 
 def test_help_says_where_keys_belong() -> None:

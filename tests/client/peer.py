@@ -18,6 +18,7 @@ class Peer:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
+        self.requests: list[bytes] = []
         self.left = threading.Event()
         self.answering: Answering = lambda _client: None
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -48,7 +49,8 @@ class Peer:
             client.makefile("rb") as reader,
         ):
             try:
-                while read_request(reader.readline, reader.read):
+                while request := read_request(reader.readline, reader.read):
+                    self.requests.append(request)
                     self.answering(client)
             finally:
                 self.left.set()

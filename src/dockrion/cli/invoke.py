@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import click
 
@@ -145,15 +146,35 @@ class _Call:
         self._shows = shows
 
     def follow(self, client: Client, payload: Any, last_event_id: str | None) -> Run:
-        """Follow the run to its end; Ctrl-C ends it, also where it would outlive its stream."""
-        events = client.stream(payload, last_event_id=last_event_id)
+        """Follow the run to its end; Ctrl-C ends it, also where it would outlive its stream, and before that has begun."""
+        if last_event_id is not None:
+            return self._follow(client, payload, last_event_id=last_event_id)
+        try:
+            # Its id is known before the server tells it.
+            return self._follow(client, payload, run_id=str(uuid4()))
+        except ValidationError as exc:
+            if not exc.message.startswith("run_id:"):
+                raise
+        # Callers may not choose it there; nothing has begun.
+        return self._follow(client, payload)
+
+    def _follow(
+        self,
+        client: Client,
+        payload: Any,
+        *,
+        run_id: str | None = None,
+        last_event_id: str | None = None,
+    ) -> Run:
+        events = client.stream(payload, run_id=run_id, last_event_id=last_event_id)
         try:
             with events:
                 for event in events:
                     if self._shows:
                         _show(event)
         except KeyboardInterrupt:
-            _cancel(client, events.run_id)
+            if events.was_sent:
+                _cancel(client, events.run_id)
             raise
         finally:
             self.last_event_id = events.last_event_id

@@ -232,6 +232,11 @@ class EventStream:
         return self._following.run_id
 
     @property
+    def was_sent(self) -> bool:
+        """Whether the server may have heard of it, be it that no answer has come yet."""
+        return self._line.has_spoken
+
+    @property
     def last_event_id(self) -> str | None:
         """The id of the last event that was given out; with it another stream goes on after it."""
         return self._place.last_event_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
@@ -43,6 +43,8 @@ class Line:
         self._deadlines = deadlines
         self._timeout = settings.timeout if timeout is None else timeout
         self._deadline = settings.deadline(timeout)
+        # Whether a server may have heard of it.
+        self.has_spoken = False
         self._response: httpx2.Response | None = None
         self._pieces: Iterator[bytes] | None = None
 
@@ -116,7 +118,7 @@ class Line:
                 headers=settings.head(ask),
                 content=ask.body,
                 timeout=settings.waits(ask, self._left()),
-                extensions={"trace": self._deadlines.trace},
+                extensions={"trace": self._trace},
             )
             self._response = self._http.send(request, stream=True)
             location = self._response.headers.get("location")
@@ -130,6 +132,11 @@ class Line:
         assert self._response is not None
         self._pieces = self._response.iter_bytes()
         return head_of(self._response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self.has_spoken = True
+        self._deadlines.trace(event, info)
 
     def _receive(self) -> bytes:
         assert self._pieces is not None
