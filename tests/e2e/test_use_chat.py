@@ -286,10 +286,32 @@ for await (const { delta } of told) {
 """
 
 
+STOPS = """
+const messages = [{ id: '1', role: 'user', parts: [{ type: 'text', text: 'wait to be stopped' }] }];
+const stop = new AbortController();
+const asked = { chatId: 's', messages, trigger: 'submit-message', abortSignal: stop.signal };
+const told = (await stopping.sendMessages(asked)).getReader();
+let chunk = (await told.read()).value;
+const { runId } = chunk.messageMetadata;
+while (chunk.type !== 'text-delta') {
+  chunk = (await told.read()).value;
+}
+stop.abort();
+let run;
+do {
+  run = await (await fetch(`${server}/runs/${runId}`, { headers })).json();
+} while (run.status === 'RUNNING');
+process.stdout.write(run.status);
+"""
+
+
 @pytest.mark.node
 def test_the_snippets_without_a_page_run(chatting: Server) -> None:
-    alone, new_ones = snippets("js", chatting)
+    alone, stopping, new_ones = snippets("js", chatting)
     assert in_node(alone) == "one two end\n"
+    # The server would let it go on for the length of a `resume_window`.
+    (chatting.folder / "go").unlink(missing_ok=True)
+    assert in_node(stopping + STOPS) == "CANCELLED"
     assert in_node(new_ones + SAYS_MORE) == "user:history"
 
 
