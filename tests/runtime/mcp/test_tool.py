@@ -231,3 +231,14 @@ async def test_the_one_revision_with_batches_gets_them_answered() -> None:
     assert quiet[:2] == (202, None)
     assert empty[0] == 400
     assert (wrong[0], wrong[1][0]["error"]["code"]) == (200, -32602)
+
+
+@pytest.mark.parametrize("message", [1, rpc("ping"), rpc("tools/list")])
+async def test_a_batch_is_bounded(message: Any) -> None:
+    """A body of ones would be answered with sixty times its length, and nobody else meanwhile."""
+    async with running(served(speak)) as app:
+        few, answers, _ = await sent(app, [message] * 100, STREAM)
+        many, refusal, _ = await sent(app, [message] * 101, STREAM)
+    assert (few, len(answers)) == (200, 100)
+    assert (many, refusal["error"]["code"]) == (400, -32600)
+    assert "100" in refusal["error"]["message"]

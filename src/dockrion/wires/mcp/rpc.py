@@ -33,6 +33,8 @@ SUBSCRIPTION_KEY: Final = f"{_OF_PROTOCOL}subscriptionId"
 
 # Whatever names a request is in each of its frames.
 MAX_ID_CHARS: Final = 128
+# The messages of a batch are answered before anybody else is served, and an answer may be fifty times as long.
+MAX_BATCH: Final = 100
 
 RequestId: TypeAlias = str | int
 

@@ -39,6 +39,7 @@ from dockrion.wires.mcp.rpc import (
     ASSUMED,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    MAX_BATCH,
     METHOD_NOT_FOUND,
     RpcError,
     check_version,
@@ -163,6 +164,8 @@ class McpEndpoint(McpCalls):
             raise RpcError(INVALID_REQUEST, "The body must be one message: batches are gone.")
         if not body:
             raise RpcError(INVALID_REQUEST, "A batch has at least one message.")
+        if len(body) > MAX_BATCH:
+            raise RpcError(INVALID_REQUEST, f"A batch has at most {MAX_BATCH} messages.")
         answers: list[Any] = []
         found: McpCall | None = None
         call_id = None

@@ -24,7 +24,7 @@ from dockrion.runtime.openapi.parts import (
 from dockrion.runtime.openapi.protocols.shared import asked, told
 from dockrion.spec import DockSpec
 from dockrion.wires.mcp.metadata import WELL_KNOWN
-from dockrion.wires.mcp.rpc import ASSUMED, REVISIONS
+from dockrion.wires.mcp.rpc import ASSUMED, MAX_BATCH, REVISIONS
 
 MCP_SCHEMAS: Final[dict[str, Any]] = {
     "McpError": {
@@ -76,7 +76,7 @@ def _mcp(spec: DockSpec) -> dict[str, Any]:
         "schema": TEXT,
     }
     message = reference("McpMessage")
-    batch = {"type": "array", "minItems": 1, "items": message}
+    batch = {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": message}
     answer = {"anyOf": [message, reference("McpError")]}
     answers = {"anyOf": [answer, {"type": "array", "items": answer}]}
     return {
