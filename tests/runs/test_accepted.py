@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import anyio
@@ -70,6 +71,35 @@ async def test_it_waits_for_its_turn_however_many_wait_already(in_thread: bool) 
     gate.set()
     outputs = [(await ends(run)).output for run in (running, *waiting)]
     assert outputs == [{"n": 0}, {"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_those_that_nobody_waits_for_take_no_place_of_the_queue(in_thread: bool) -> None:
+    gate = threading.Event()
+
+    async def waits(payload: Any) -> Any:
+        while not gate.is_set():
+            await asyncio.sleep(0)
+        return {"n": payload}
+
+    def waits_in_thread(payload: Any) -> Any:
+        gate.wait()
+        return {"n": payload}
+
+    runner = (
+        runner_for(waits_in_thread, threads=1, max_queue=2)
+        if in_thread
+        else runner_for(waits, max_concurrency=1, max_queue=2)
+    )
+    runs = [runner.start(0, streams=True)]
+    runs += [runner.start(n, streams=True, accepted=Accepted()) for n in range(1, 4)]
+    runs += [runner.start(4, streams=True)]
+    runs += [runner.start(5, streams=True, accepted=Accepted(direct=True))]
+    assert runner.waiting == 5
+    with pytest.raises(OverloadedError, match=r"^2 runs wait"):
+        runner.start(6, streams=True)
+    gate.set()
+    assert [(await ends(run)).output["n"] for run in runs] == [*range(6)]
 
 
 async def test_only_a_run_that_goes_on_here_takes_its_id() -> None:

@@ -11,12 +11,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """What the store knows of a run that it gives to be executed.
 
     Its events have numbers from `first` on. `attempt` counts from 1. With `answers`, the ids of its questions with
-    their answers, the run goes on where it was interrupted.
+    their answers, the run goes on where it was interrupted. One that is `direct` has a caller who waits for it after all.
     """
 
     first: int = 0
     attempt: int = 1
     answers: dict[str, Any] | None = None
+    direct: bool = False
 
     @property
     def has_started(self) -> bool:

@@ -94,6 +94,8 @@ class Runner:
         self._idle: asyncio.Event | None = None
         # Those of `_active` that have no thread yet.
         self._threadless: set[Run] = set()
+        # Those of `_active` for which no caller waits: an executor takes no more of them than it may.
+        self._patient: set[Run] = set()
         self._asking: set[Run] = set()
         self._draining = False
 
@@ -130,7 +132,8 @@ class Runner:
 
         `started` is there for the reader at once, before the agent does anything; a run that must wait for its
         turn, or for a thread, starts later. Raises `ShuttingDownError`, `ConflictError` for an id that is taken,
-        and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait.
+        and `OverloadedError` when too many wait or there can be no thread for it. An `accepted` run may always wait, and counts
+        for nobody else unless it is direct.
         Without `can_ask`, nobody is there who could answer the agent's questions. `cause` is what it is traced to.
         With `needs_tokens`, its reader gets tokens whatever the Dockfile's filter says.
         """
@@ -162,6 +165,8 @@ class Runner:
         log = UnkeptLog(self._clock, 0 if accepted is None else accepted.first)
         run = Run(context, outbox, self._rules, self._stages(), log, self, accepted, cause)
         self._active[run.run_id] = run
+        if accepted is not None and not accepted.direct:
+            self._patient.add(run)
         launch = partial(self._launch, run, payload, streams=streams)
         if self._turns.take(run, partial(_launch_late, run, launch)):
             try:
@@ -183,7 +188,11 @@ class Runner:
         if run_id is not None and run_id in self._active:
             raise _taken(run_id)
         if not self._turns.free or (self._agent.in_thread and not self._threads.has_room):
-            self._turns.admit(self.waiting)
+            patient = sum(self._has_to_wait(run) for run in self._patient)
+            self._turns.admit(self.waiting - patient)
+
+    def _has_to_wait(self, run: Run) -> bool:
+        return run in self._threadless or self._turns.holds(run)
 
     def has(self, run_id: str) -> bool:
         """Whether that run has not ended here."""
@@ -333,6 +342,7 @@ class Runner:
     def ended(self, run: Run) -> None:
         self._active.pop(run.run_id, None)
         self._threadless.discard(run)
+        self._patient.discard(run)
         self._asking.discard(run)
         self._deadlines.discard(run)
         self._turns.give_back(run)

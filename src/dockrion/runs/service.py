@@ -247,7 +247,7 @@ class RunService:
                 identity=call.identity,
                 request_id=call.request_id,
                 streams=True,
-                accepted=Accepted(),
+                accepted=Accepted(direct=True),
                 cause=call.cause,
                 needs_tokens=call.needs_tokens,
             )

@@ -24,6 +24,10 @@ class Turns:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def holds(self, run: Run) -> bool:
+        """Whether it waits here."""
+        return run in self._waiting
+
     @property
     def free(self) -> bool:
         return not self._limit or len(self._running) < self._limit
