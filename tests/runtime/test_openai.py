@@ -348,6 +348,27 @@ async def test_a_background_response_goes_on_without_its_caller() -> None:
     assert (whole["status"], text_of(RESPONSES, whole)) == ("completed", "ab")
 
 
+@pytest.mark.parametrize("query", ["", "?stream=true"])
+async def test_the_head_of_a_response_does_not_wait_for_its_run(query: str) -> None:
+    agent = ScriptedAgent(["a", asyncio.Event()])
+    with anyio.fail_after(5):
+        async with running(served(agent)) as app:
+            async with post(app, RESPONSES, {**ASKED, "background": True}) as exchange:
+                response = await exchange.json()
+            one = f"{RESPONSES}/{response['id']}"
+            async with request(app, "HEAD", f"{one}{query}") as head:
+                await head.ended.wait()
+                body = await head.read()
+            async with request(app, "GET", f"{one}{query}") as got:
+                await got.head()
+            async with post(app, f"{one}/cancel") as cancelled:
+                assert (await cancelled.json())["status"] == "cancelled"
+    assert head.status == got.status == 200
+    assert head.headers["content-type"] == got.headers["content-type"]
+    # What a server leaves out itself, where it has a length.
+    assert body == b"" or not query
+
+
 async def test_a_response_is_cancelled_and_stays_so() -> None:
     agent = ScriptedAgent(["a", asyncio.Event()])
     with anyio.fail_after(5):

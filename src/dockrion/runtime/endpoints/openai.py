@@ -22,7 +22,7 @@ from dockrion.runtime.endpoints.runs import CANCELLED_BY_CALLER, runs_of
 from dockrion.runtime.endpoints.wired import Known, Told, WiredEndpoint, stream, wire_of
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import Request
-from dockrion.runtime.responses import error_headers, send_json
+from dockrion.runtime.responses import error_headers, send_json, start_stream
 from dockrion.runtime.unforeseen import Refusal
 from dockrion.runtime.wire_writer import Retold
 from dockrion.wires.base import WireCall, WireRun
@@ -147,8 +147,15 @@ class ResponsesEndpoint(WiredEndpoint):
             return None
 
         await _answer(self.host, scope, send, asked)
-        if told is not None:
+        if told is None:
+            return
+        if scope["method"] != "HEAD":
             await stream(self.host, told, request, receive, send)
+            return
+        # The next request on the connection would wait for the run to end.
+        told.source.leave()
+        await start_stream(send, request, told.wire.content_type, told.source.run_id)
+        await send({"type": "http.response.body", "body": b""})
 
     async def cancel(self, response_id: str, scope: Scope, _receive: Receive, send: Send) -> None:
         async def asked(_request: ReadRequest, identity: Identity) -> Any:
