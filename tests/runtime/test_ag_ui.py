@@ -92,6 +92,17 @@ async def test_an_answer_must_be_for_the_questions_that_are_open() -> None:
     assert error["message"] == f"resume: must answer {known.partition(':')[2]}, and nothing else"
 
 
+@pytest.mark.parametrize("run_id", ["x" * 9000, "\0", "a b", "{x}"])
+async def test_what_is_no_id_of_a_run_is_looked_for_nowhere(run_id: str) -> None:
+    app = served(ask)
+    answer = {"interruptId": f"{run_id}:x", "status": "resolved", "payload": 1}
+    async with running(app):
+        async with post(app, "/ag-ui", {**ASKED, "resume": [answer]}) as exchange:
+            error = await exchange.json()
+    assert (exchange.status, error["code"]) == (404, "NOT_FOUND")
+    assert error["message"] == f"There is no run {run_id[:128]!r}."
+
+
 async def test_policies_and_keys_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKRION_API_KEY", "right")
     safety = {"redact_patterns": ["sec.?ret"]}

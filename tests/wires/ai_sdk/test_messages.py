@@ -119,6 +119,17 @@ def test_answers_go_to_the_run_that_has_asked() -> None:
     assert (call.is_input, call.told.message_id, call.thread_id) == (False, "m", "t")
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"), [(0, 0), (7, 7), (-1, None), (-5, None), (True, None), (1.5, None)]
+)
+def test_how_much_a_page_has_heard_is_a_count_or_not_known(said: Any, heard: int | None) -> None:
+    body = answered(question("output-available", output="x"))
+    body["messages"][-1]["metadata"] = {"heard": said}
+    call = AiSdk(chat_of()).read(body)
+    assert [one.heard for one in call.told.answers] == [heard]
+    assert AiSdk(chat_of()).read_again(body).begins("run") == (heard or 0)
+
+
 def test_what_is_open_or_has_been_taken_is_no_answer() -> None:
     taken = question("output-available", output="x", providerExecuted=True)
     approval = {"id": "run:a", "approved": False}

@@ -14,7 +14,9 @@ from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.service import RunService
 from dockrion.runs.store.base import RunRecord
+from dockrion.runtime.endpoints.runs import unknown
 from dockrion.runtime.host import AgentHost
+from dockrion.runtime.requests import is_run_id
 from dockrion.wires.chat import wrong
 from dockrion.wires.questions import Answer
 
@@ -41,6 +43,8 @@ async def answer(
     if runs is None:
         raise wrong(field, "this agent has no async runs (streaming.async_runs)")
     run_id = answers[0].question.run_id
+    if not is_run_id(run_id):
+        raise unknown(run_id)
     waiting = await runs.get(run_id, call.identity)
     if call.thread_id not in (None, waiting.thread_id):
         raise wrong(thread_field, "is not that of the run that waits for these answers")

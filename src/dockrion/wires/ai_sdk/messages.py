@@ -90,7 +90,8 @@ def _answer(part: Part, at: str) -> UiAnswer | None:
 def _heard_in(message: Message) -> int | None:
     metadata = message.get("metadata")
     heard = cast("Part", metadata).get(HEARD) if isinstance(metadata, dict) else None
-    return heard if isinstance(heard, int) and not isinstance(heard, bool) else None
+    is_count = isinstance(heard, int) and not isinstance(heard, bool) and heard >= 0
+    return heard if is_count else None
 
 
 def _question(part: Part, at: str) -> QuestionId:
