@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,7 +96,11 @@ class Tasks:
             # It may have gone since, or be in another state.
             record = await runs.store.get(run_id)
             if record is not None:
-                wire = await self._replayed(self.message(asked.words), record)
+                # A page of them is a lot to tell, and others have their streams meanwhile.
+                await asyncio.sleep(0)
+                wire = await self._replayed(
+                    self.message(asked.words), record, whole=asked.artifacts
+                )
                 if asked.state in (None, wire.state):
                     tasks.append(wire.task(artifacts=asked.artifacts))
         # The store's clock is not that of events.
@@ -111,8 +116,8 @@ class Tasks:
         wire = await self._replayed(asked, record)
         return wire.task()
 
-    async def _replayed(self, asked: Send, record: RunRecord) -> A2aWire:
-        """Return a wire that has told of all that is kept of a run."""
+    async def _replayed(self, asked: Send, record: RunRecord, *, whole: bool = True) -> A2aWire:
+        """Return a wire that has told of all that is kept of a run; unless `whole`, of as much as its status takes."""
         run = WireRun(
             run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False
         )
@@ -120,8 +125,8 @@ class Tasks:
         wire.stands_since(_written(record.created_at))
         store = (await runs_of(self._host)).store
         # Without its first events the end alone says what is whole: the output.
-        trimmed = record.is_final and record.first > 0
-        position = record.end - 1 if trimmed else record.first
+        ends = record.is_final and (record.first > 0 or not whole)
+        position = record.end - 1 if ends else record.first
         while position < record.end:
             page = await store.read(record.run_id, position)
             if page is None or not page.entries:
