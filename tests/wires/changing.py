@@ -17,10 +17,11 @@ VALUES = st.recursive(
 
 
 @st.composite
-def changed(draw: st.DrawFn, bodies: Sequence[Any]) -> Any:
-    """Draw one of the bodies, with another value somewhere in it."""
+def changed(draw: st.DrawFn, bodies: Sequence[Any], *, marked: str | None = None) -> Any:
+    """Draw one of the bodies, with another value somewhere in it; one of them is `marked`, where that is given."""
     body = draw(st.sampled_from(bodies))
-    return _with(body, draw(st.sampled_from(_places(body))), draw(VALUES))
+    others = VALUES if marked is None else VALUES | st.just(marked)
+    return _with(body, draw(st.sampled_from(_places(body))), draw(others))
 
 
 def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
