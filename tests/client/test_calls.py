@@ -251,6 +251,15 @@ def test_a_run_that_is_created_again_has_the_same_key_and_another_run_another() 
     assert script.asked[0] == "POST /runs?run_id=mine"
 
 
+@pytest.mark.parametrize("key", ["", "a\nb"])
+def test_a_key_that_is_none_is_no_run_without_one(key: str) -> None:
+    """What was to be started once would be started again with each call."""
+    one, script = client(answer(202, ACCEPTED))
+    with pytest.raises(ValidationError, match=r"^idempotency_key: "):
+        one.runs.create({"a": 1}, idempotency_key=key)
+    assert not script.asked
+
+
 def test_a_cancel_whose_answer_was_lost_is_no_conflict() -> None:
     one, script = client(
         CUT, refusal(400, "CONFLICT"), answer(200, {"run_id": RUN, "status": "CANCELLED"})

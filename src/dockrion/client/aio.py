@@ -151,7 +151,7 @@ class AsyncRuns:
             payload,
             run_id=run_id,
             thread_id=thread_id,
-            idempotency_key=idempotency_key or uuid4().hex,
+            idempotency_key=uuid4().hex if idempotency_key is None else idempotency_key,
         )
         return read(await self.answer(ask, timeout=timeout), Run)
 

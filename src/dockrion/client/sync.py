@@ -153,7 +153,7 @@ class Runs:
             payload,
             run_id=run_id,
             thread_id=thread_id,
-            idempotency_key=idempotency_key or uuid4().hex,
+            idempotency_key=uuid4().hex if idempotency_key is None else idempotency_key,
         )
         return read(self.answer(ask, timeout=timeout), Run)
 
