@@ -29,9 +29,9 @@ let problems;
 
 const STEPS = {
   /** Open a URL in a fresh profile. */
-  async open({ url, width = 1280, height = 900, scheme = 'light' }) {
+  async open({ url, width = 1280, height = 900, scheme = 'light', forced = false }) {
     await context?.close();
-    context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+    context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, forcedColors: forced ? 'active' : 'none' });
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     requests = [];
     problems = [];

@@ -39,7 +39,7 @@ class Browser:
             self._node.kill()
 
     def open(self, url: str, **view: Any) -> None:
-        """Open a URL in a fresh profile; `width`, `height` and `scheme` (light, dark) say how it is seen."""
+        """Open a URL in a fresh profile; `width`, `height`, `scheme` (light, dark) and `forced` (colours) say how it is seen."""
         self._do("open", url=url, **view)
 
     def another(self, url: str) -> None:

@@ -2,9 +2,9 @@
 
 import type { InterruptEvent, RunEvent } from 'dockrion-client';
 
-import { add, copyButton, freshId, h } from './dom.js';
-import { isObject } from './form.js';
+import { add, copyButton, h, json, shown } from './dom.js';
 import { MarkdownStream } from './markdown.js';
+import { closeQuestion, questionCard } from './question.js';
 import type { Moment, Recording, Status } from './session.js';
 
 export interface Answering {
@@ -14,7 +14,11 @@ export interface Answering {
   readonly hasHappened: boolean;
 }
 
-const MAX_SHOWN_CHARACTERS = 200_000;
+// Of an answer that is taken away in one go.
+const MANY_PARTS = 100;
+const WORK_MS = 8;
+// What waits for an answer; an offer is one click, and anything else is written.
+const FIRST = 'textarea';
 
 /** Where the reply of an agent stands in an output that is an object. */
 export type ReplyOf = (output: unknown) => string | undefined;
@@ -29,6 +33,8 @@ export class AnswerView {
   #voices = new Map<string, MarkdownStream>();
   #cards = new Map<string, HTMLElement>();
   #hasTokens = false;
+  // Since the run began: whoever writes something is not taken away from it.
+  #isWriting = false;
   #thinking: HTMLElement | undefined;
 
   /** `around` calls each write that comes later than what it is of. */
@@ -37,11 +43,13 @@ export class AnswerView {
     private readonly replyOf: ReplyOf,
     private readonly around: (write: () => void) => void,
   ) {
+    document.addEventListener('input', () => (this.#isWriting = true));
     this.clear();
   }
 
   clear(): void {
-    this.element.replaceChildren(
+    takeAway([...this.element.children]);
+    this.element.append(
       h(
         'div',
         { class: 'empty' },
@@ -55,18 +63,18 @@ export class AnswerView {
   begin({ order }: Recording): void {
     const said = order?.said;
     if (said === undefined) {
-      this.element.replaceChildren();
+      takeAway([...this.element.children]);
     } else {
       this.element.querySelector('.empty')?.remove();
     }
     this.#heard();
     this.#voices.clear();
     this.#cards.clear();
-    this.#hasTokens = false;
+    this.#hasTokens = this.#isWriting = false;
     this.said = '';
     this.#speech = h('div', { class: 'speech', 'aria-busy': 'true' });
     this.#turn = h('div', { class: 'turn' });
-    add(this.#turn, said === undefined ? null : h('p', { class: 'said' }, said), this.#speech);
+    add(this.#turn, said === undefined ? null : h('p', { class: 'said', dir: 'auto' }, said), this.#speech);
     this.#thinking = h('p', { class: 'thinking' }, h('span', { class: 'pulse', 'aria-hidden': 'true' }), 'Waiting for the agent');
     this.#speech.append(this.#thinking);
     this.element.append(this.#turn);
@@ -83,7 +91,7 @@ export class AnswerView {
     for (const { event } of moments) {
       if (this.#cards.size > 0 && event.type !== 'interrupt' && this.answering.hasHappened) {
         for (const card of this.#cards.values()) {
-          close(card, 'Answered.');
+          closeQuestion(card, 'Answered.');
         }
         this.#cards.clear();
       }
@@ -105,12 +113,13 @@ export class AnswerView {
     this.#speech.setAttribute('aria-busy', 'false');
     this.#heard();
     for (const card of this.#cards.values()) {
-      close(card, this.answering.canAnswer && status !== 'aside' ? 'It cannot be answered any more.' : '');
+      closeQuestion(card, this.answering.canAnswer && status !== 'aside' ? 'It cannot be answered any more.' : '');
     }
     this.#cards.clear();
     const { error } = recording;
     if (error !== undefined) {
-      const later = error.retryAfterSeconds === undefined ? '' : ` Try again in ${error.retryAfterSeconds} s.`;
+      const isSaid = error.retryAfterSeconds === undefined || error.message.includes('again in');
+      const later = isSaid ? '' : ` Try again in ${error.retryAfterSeconds} s.`;
       this.#turn.append(problemCard(error.code, `${error.message}${later}`, error.details));
     } else if (status === 'aside') {
       this.#turn.append(h('p', { class: 'note' }, 'It goes on in the background. The list of runs has it.'));
@@ -182,7 +191,10 @@ export class AnswerView {
       metadata['output_valid'] === false ? 'The output does not fit the schema.' : null,
       metadata['truncated'] === true ? 'The output was cut.' : null,
     ];
-    this.#turn.append(
+    const { said } = this;
+    add(
+      this.#turn,
+      isShown ? null : h('div', { class: 'after' }, copyButton('Copy answer', () => said)),
       h(
         'details',
         { class: 'output', open: isShown },
@@ -195,104 +207,45 @@ export class AnswerView {
   }
 
   #ask(question: InterruptEvent): void {
-    const { value } = question;
-    const text = typeof value === 'string' ? value : isObject(value) ? value['question'] : undefined;
-    const choices = isObject(value) ? [value['options'], value['choices']].find(Array.isArray) : undefined;
-    const rest = typeof value === 'string' ? undefined : isObject(value) && typeof text === 'string' ? without(value) : value;
-    const title = h('h3', { id: freshId('question') }, typeof text === 'string' ? text : 'The agent asks');
-    const problem = h('p', { class: 'problem', role: 'alert', hidden: true });
-    const input = h('textarea', { rows: 1, id: freshId('reply'), placeholder: 'Your answer' });
-    const isJson = h('input', { type: 'checkbox', id: freshId('json') });
-    const card = h('form', { class: 'question', 'aria-labelledby': title.id }, title);
-    const send = async (reply: unknown): Promise<void> => {
-      problem.hidden = true;
-      card.classList.add('sending');
-      try {
-        const said = `Answered: ${typeof reply === 'string' ? reply : JSON.stringify(reply)}`;
-        card.dataset['note'] = said;
-        await this.answering.answer(question, reply);
-        close(card, said);
-      } catch (error) {
-        delete card.dataset['note'];
-        problem.textContent = error instanceof Error ? error.message : String(error);
-        problem.hidden = false;
-      } finally {
-        card.classList.remove('sending');
-      }
-    };
-    const submit = (event: Event): void => {
-      event.preventDefault();
-      try {
-        void send(isJson.checked ? (JSON.parse(input.value) as unknown) : input.value);
-      } catch {
-        problem.textContent = 'This is not JSON.';
-        problem.hidden = false;
-      }
-    };
-    card.addEventListener('submit', submit);
-    input.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && !event.shiftKey) {
-        submit(event);
-      }
+    const card = questionCard(question, {
+      send: (reply) => this.answering.answer(question, reply),
+      next: () => this.element.querySelector<HTMLElement>(`.question:not(.closed, .sending) ${FIRST}`) ?? undefined,
     });
-    add(
-      card,
-      rest === undefined || (isObject(rest) && Object.keys(rest).length === 0)
-        ? null
-        : h('pre', { class: 'code', tabindex: 0, 'aria-label': 'What the question is about' }, h('code', {}, shown(rest))),
-      choices === undefined
-        ? null
-        : h(
-            'div',
-            { class: 'row' },
-            ...choices.map((choice: unknown) =>
-              h('button', { type: 'button', onclick: () => void send(choice) }, typeof choice === 'string' ? choice : JSON.stringify(choice)),
-            ),
-          ),
-      h('label', { for: input.id, class: 'unseen' }, 'Your answer'),
-      h('div', { class: 'row' }, input, h('button', { class: 'primary', type: 'submit' }, 'Answer')),
-      h('div', { class: 'flag' }, isJson, h('label', { for: isJson.id }, 'Send it as JSON')),
-      problem,
-    );
     this.#cards.set(question.interrupt_id, card);
     this.#speech.append(card);
     // What is said from here on is said behind it.
     this.#voices.clear();
-    if (this.answering.canAnswer) {
-      input.focus();
-    } else {
-      close(card, '');
+    if (!this.answering.canAnswer) {
+      closeQuestion(card, '');
+    } else if (this.#mayTakeFocus()) {
+      card.querySelector<HTMLElement>(FIRST)?.focus();
     }
   }
-}
 
-/** JSON to look at, of which more than anybody looks at is left out: a browser takes its time with long lines. */
-export function shown(value: unknown): string {
-  const text = json(value);
-  const left = text.length - MAX_SHOWN_CHARACTERS;
-  return left > 0 ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}\n… and ${left.toLocaleString('en')} characters more` : text;
-}
-
-export function json(value: unknown): string {
-  return JSON.stringify(value, null, 2) ?? 'null';
-}
-
-/** What a question holds beside its text and its answers. */
-function without(value: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).filter(([name]) => !['question', 'options', 'choices'].includes(name)));
-}
-
-/** Leave the question, without a way to answer it. */
-function close(card: HTMLElement, note: string): void {
-  if (card.classList.contains('closed')) {
-    return;
+  /** Of several questions the first has the focus. */
+  #mayTakeFocus(): boolean {
+    const focused = document.activeElement;
+    return !focused?.closest('.question:not(.closed)') && (!this.#isWriting || focused === document.body || this.element.contains(focused));
   }
-  for (const control of card.querySelectorAll('.row, .flag, label, .problem')) {
-    control.remove();
+}
+
+/** Of a long answer some parts at a time: a browser that forgets all of it at once is late for its next frames. */
+function takeAway(turns: Element[]): void {
+  const long = turns.flatMap((turn) => [...turn.children].flatMap(({ children }) => [...children].filter((one) => one.childElementCount > MANY_PARTS)));
+  for (const turn of turns) {
+    long.length > 0 ? turn.classList.add('gone') : turn.remove();
   }
-  card.classList.add('closed');
-  const said = card.dataset['note'] ?? note;
-  add(card, said === '' ? null : h('p', { class: 'note' }, said));
+  const work = (): void => {
+    const end = performance.now() + WORK_MS;
+    while (long.length > 0 && performance.now() < end) {
+      const last = long.at(-1)?.lastChild;
+      last ? last.remove() : long.pop();
+    }
+    long.length > 0 ? setTimeout(work) : turns.forEach((turn) => turn.remove());
+  };
+  if (long.length > 0) {
+    setTimeout(work);
+  }
 }
 
 function problemCard(code: string, message: string, details: unknown): HTMLElement {

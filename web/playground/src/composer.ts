@@ -4,19 +4,9 @@ import type { DockrionError } from 'dockrion-client';
 
 import { freshId, h, tabs } from './dom.js';
 import { type Described, facts } from './facts.js';
-import { type Field, formOf, isObject, resolved, typeOf } from './form.js';
+import { exampleFor, type Field, formOf, isObject } from './form.js';
 import type { Order, Way } from './session.js';
-
-interface Message {
-  role: 'user' | 'assistant';
-  content: string;
-}
-
-/** Into which property what a person says goes, and whether all that was said before goes with it. */
-interface Talk {
-  property: string;
-  isHistory: boolean;
-}
+import { type Message, type Talk, talkOf } from './talk.js';
 
 const WAYS: { way: Way; title: string; hint: string; isOn: boolean }[] = [
   { way: 'stream', title: 'Stream', hint: 'POST /invoke/stream: events as they come', isOn: facts.stream },
@@ -39,14 +29,22 @@ export class Composer {
   #json = h('textarea', { class: 'mono', rows: 10, spellcheck: 'false', id: freshId('json') });
   #problem = h('p', { class: 'problem', id: freshId('problem'), role: 'alert', hidden: true });
   #talk: Talk | undefined;
-  #line = h('textarea', { rows: 3, id: freshId('line'), placeholder: 'Say something' });
+  #line = h('textarea', { rows: 2, id: freshId('line'), dir: 'auto', placeholder: 'Say something' });
   #messages: Message[] = [];
   #talkId = '';
   #tabs: ReturnType<typeof tabs> | undefined;
   readonly #keys = h('span', { class: 'faint keys' });
+  readonly #fresh = h('button', { type: 'button', class: 'quiet', onclick: () => this.#freshTalk() }, 'New conversation');
+  readonly #fill = h('button', { type: 'button', class: 'quiet', onclick: () => this.#fillIn() }, 'Use the example');
+  #example: unknown;
+  // How to run, which stands behind the options of a conversation.
+  readonly #choice = h('div', { class: 'choice' });
+  readonly #how = h('div', { class: 'how' });
+  readonly #more = h('div', { class: 'fields' });
   #run = h('button', { class: 'primary', type: 'submit' }, 'Run');
 
   constructor(private readonly composing: Composing) {
+    this.#options();
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
       composing.run();
@@ -78,6 +76,7 @@ export class Composer {
     const schema = described?.input ?? undefined;
     this.#form = schema === undefined ? undefined : formOf(schema);
     this.#talk = talkOf(schema);
+    this.#example = schema && exampleFor(schema, schema);
     this.#json.value = JSON.stringify(this.#form?.value() ?? {}, null, 2);
     this.#json.setAttribute('aria-describedby', this.#problem.id);
     const panels = [
@@ -95,13 +94,16 @@ export class Composer {
       before = key;
       this.#run.textContent = key === 'chat' ? 'Send' : 'Run';
       this.#keys.textContent = key === 'chat' ? 'Enter' : 'Ctrl + Enter';
+      this.#fresh.hidden = key !== 'chat';
+      this.#fill.hidden = key === 'chat' || this.#example === undefined;
+      (key === 'chat' ? this.#more : this.#how).prepend(this.#choice);
       this.composing.changed();
     });
     this.element.replaceChildren(
       panels.length > 1 ? this.#tabs.bar : h('h2', {}, 'Input'),
       ...panels.map(({ panel }) => panel),
-      this.#options(),
-      h('div', { class: 'row' }, this.#run, this.#keys),
+      this.#how,
+      h('div', { class: 'row actions' }, this.#run, this.#keys, this.#fill, this.#fresh),
     );
     this.composing.changed();
   }
@@ -129,6 +131,10 @@ export class Composer {
     }
     this.#form?.clear();
     return { way: this.#way, payload: this.#form?.value() ?? {}, threadId };
+  }
+
+  get isChat(): boolean {
+    return this.#tabs?.current() === 'chat';
   }
 
   /** The payload as it stands, for code to copy. */
@@ -161,6 +167,14 @@ export class Composer {
     }
   }
 
+  /** What was said has not reached the agent: it can be said again. */
+  unsaid({ said }: Order): void {
+    if (said !== undefined && this.#messages.at(-1)?.content === said) {
+      this.#messages.pop();
+      this.#line.value ||= said;
+    }
+  }
+
   /** Show what the server says is wrong with the payload, each at its field. */
   refuse(error: DockrionError): void {
     const problems = Array.isArray(error.details) ? error.details.filter(isObject) : [];
@@ -179,8 +193,13 @@ export class Composer {
     this.element.querySelector<HTMLElement>('[role=tabpanel]:not([hidden]) :is(input, textarea, select)')?.focus();
   }
 
+  /** A button that cannot be pressed now keeps the focus all the same: who has pressed it is still there. */
   busy(isBusy: boolean): void {
-    this.#run.disabled = isBusy;
+    this.#run.setAttribute('aria-disabled', String(isBusy));
+  }
+
+  focusRun(): void {
+    this.#run.focus({ preventScroll: true });
   }
 
   #complain(text: string): void {
@@ -210,18 +229,23 @@ export class Composer {
 
   #chatPanel(): HTMLElement {
     this.#newTalk();
-    const fresh = (): void => {
-      this.#newTalk();
-      this.composing.forget();
-      this.#line.focus();
-    };
-    return h(
-      'div',
-      { class: 'field' },
-      h('label', { for: this.#line.id }, 'Message'),
-      this.#line,
-      h('button', { type: 'button', class: 'quiet', onclick: fresh }, 'New conversation'),
-    );
+    return h('div', { class: 'field' }, h('label', { for: this.#line.id }, 'Message'), this.#line);
+  }
+
+  #freshTalk(): void {
+    this.#newTalk();
+    this.composing.forget();
+    this.#line.focus();
+  }
+
+  /** Put in what the schema gives as an example; what it says nothing of stays. */
+  #fillIn(): void {
+    const before = this.payload();
+    const value = isObject(before) && isObject(this.#example) ? { ...before, ...this.#example } : this.#example;
+    this.#form?.set(value);
+    this.#json.value = JSON.stringify(value, null, 2);
+    this.composing.changed();
+    this.focusRun();
   }
 
   #newTalk(): void {
@@ -229,14 +253,15 @@ export class Composer {
     this.#talkId = `playground-${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`;
   }
 
-  #options(): HTMLElement {
+  #options(): void {
     const group = h('div', { class: 'ways', role: 'radiogroup', 'aria-label': 'How to run' });
     const name = freshId('way');
     const hint = h('p', { class: 'hint' });
     if (!this.canRun) {
       this.#run.disabled = true;
       hint.textContent = 'This agent is served to clients of other protocols alone. Their addresses are under Code.';
-      return hint;
+      this.#choice.append(hint);
+      return;
     }
     for (const { way, title, hint: text } of this.#ways) {
       const choose = (): void => {
@@ -251,52 +276,16 @@ export class Composer {
         hint.textContent = text;
       }
     }
-    return h(
-      'div',
-      { class: 'how' },
-      group,
-      hint,
+    this.#choice.append(group, hint);
+    this.#more.append(
       h(
-        'details',
-        {},
-        h('summary', {}, 'Options'),
-        h(
-          'div',
-          { class: 'field' },
-          h('label', { for: this.#threadId.id }, 'Thread', h('span', { class: 'faint' }, ' optional')),
-          this.#threadId,
-          h('p', { class: 'hint' }, 'Runs of one thread are one conversation, for agents that keep any.'),
-        ),
+        'div',
+        { class: 'field' },
+        h('label', { for: this.#threadId.id }, 'Thread', h('span', { class: 'faint' }, ' optional')),
+        this.#threadId,
+        h('p', { class: 'hint' }, 'Runs of one thread are one conversation, for agents that keep any.'),
       ),
     );
+    this.#how.append(h('details', {}, h('summary', {}, 'Options'), this.#more));
   }
-}
-
-function talkOf(schema: Record<string, unknown> | undefined): Talk | undefined {
-  const properties = schema?.['properties'];
-  if (schema === undefined || !isObject(properties)) {
-    return undefined;
-  }
-  const chosen = facts.chat?.input ?? ('messages' in properties ? 'messages' : undefined);
-  if (chosen === undefined || !(chosen in properties)) {
-    return undefined;
-  }
-  const isHistory = typeOf(resolved(properties[chosen], schema)) === 'array';
-  return isHistory || facts.chat !== null ? { property: chosen, isHistory } : undefined;
-}
-
-/** Return where the reply stands in an output, for agents that give no tokens. */
-export function replyOf(output: unknown): string | undefined {
-  if (typeof output === 'string') {
-    return output;
-  }
-  if (!isObject(output)) {
-    return undefined;
-  }
-  const chosen = facts.chat?.output;
-  const messages = output['messages'];
-  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
-  const values = Object.values(output);
-  const found = chosen ? output[chosen] : isObject(last) ? last['content'] : values.length === 1 ? values[0] : undefined;
-  return typeof found === 'string' ? found : undefined;
 }

@@ -1,6 +1,8 @@
 // Makes elements. Text is always text: nothing here, or anywhere on the page, takes HTML.
 
 export type Child = Node | string | number | null | undefined | false;
+const MAX_SHOWN_CHARACTERS = 200_000;
+
 type Listener = (event: never) => void;
 type Props = Record<string, string | number | boolean | null | undefined | Listener>;
 
@@ -91,6 +93,17 @@ export function tabs(
     show(entries[0].key);
   }
   return { bar, show, current: () => current };
+}
+
+/** JSON to look at, of which more than anybody looks at is left out: a browser takes its time with long lines. */
+export function shown(value: unknown): string {
+  const text = json(value);
+  const left = text.length - MAX_SHOWN_CHARACTERS;
+  return left > 0 ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}\n… and ${left.toLocaleString('en')} characters more` : text;
+}
+
+export function json(value: unknown): string {
+  return JSON.stringify(value, null, 2) ?? 'null';
 }
 
 /** A button that copies what `text` gives, and says so. */

@@ -1,9 +1,8 @@
 // All events as they came. Only the rows that can be seen are there, so that a hundred thousand scroll as ten do.
 
-import { copyButton, freshId, h } from './dom.js';
+import { copyButton, freshId, h, shown } from './dom.js';
 import type { Moment } from './session.js';
 import { brief, duration } from './timeline.js';
-import { shown } from './answer.js';
 
 const ROW_PIXELS = 30;
 const SPARE_ROWS = 8;
@@ -12,6 +11,8 @@ const DRAW_MS = 100;
 
 export class EventsView {
   readonly element: HTMLElement;
+  #all: Moment[] = [];
+  // Those that are listed: all, or those that are no tokens.
   #moments: Moment[] = [];
   #chosen: Moment | undefined;
   #follows = true;
@@ -21,6 +22,7 @@ export class EventsView {
   readonly #rows = new Map<Moment, { element: HTMLElement; number: number }>();
 
   readonly #count = h('span', { class: 'faint' }, 'No events yet');
+  readonly #others = h('input', { type: 'checkbox', id: freshId('others'), onchange: () => this.happened() });
   readonly #space = h('div', { class: 'space', role: 'presentation' });
   readonly #box = h('div', {
     class: 'events-box',
@@ -34,14 +36,20 @@ export class EventsView {
 
   constructor() {
     this.#box.append(this.#space);
-    const copy = copyButton('Copy all', () => this.#moments.map(({ event }) => JSON.stringify(event)).join('\n'));
-    this.element = h('div', { class: 'events' }, h('div', { class: 'row spread' }, this.#count, copy), this.#box, this.#shown);
+    const copy = copyButton('Copy all', () => this.#listed().map(({ event }) => JSON.stringify(event)).join('\n'));
+    const others = h('span', { class: 'flag' }, this.#others, h('label', { for: this.#others.id }, 'Without tokens'));
+    this.element = h(
+      'div',
+      { class: 'events' },
+      h('div', { class: 'row' }, this.#count, others, copy),
+      h('div', { class: 'beside' }, this.#box, this.#shown),
+    );
     new ResizeObserver(() => this.#draw()).observe(this.#box);
     this.begin([]);
   }
 
   begin(moments: Moment[]): void {
-    this.#moments = moments;
+    this.#all = this.#moments = moments;
     this.#rows.clear();
     this.#space.replaceChildren();
     this.#chosen = undefined;
@@ -53,13 +61,17 @@ export class EventsView {
   }
 
   happened(): void {
-    const count = this.#moments.length;
+    const count = this.#all.length;
     this.#count.textContent = count === 0 ? 'No events yet' : `${count.toLocaleString('en')} events`;
     this.#isStale = true;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#draw();
     }, DRAW_MS);
+  }
+
+  #listed(): Moment[] {
+    return this.#others.checked ? this.#all.filter(({ event }) => event.type !== 'token') : this.#all;
   }
 
   #scrolled(): void {
@@ -73,6 +85,9 @@ export class EventsView {
     // Where the panel is not shown there is nothing to draw.
     if (box.clientHeight === 0) {
       return;
+    }
+    if (this.#isStale) {
+      this.#moments = this.#listed();
     }
     this.#space.style.height = `${this.#moments.length * ROW_PIXELS}px`;
     if (this.#isStale && this.#follows && this.#chosen === undefined) {

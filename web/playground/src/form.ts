@@ -189,7 +189,8 @@ function labelled(schema: Schema, place: Place, input: Input, { value, show }: R
     input.setAttribute('aria-required', 'true');
   }
   const title = titleOf(schema, place);
-  const label = h('label', { for: input.id }, title, optionalOf(place));
+  const limits = limitsOf(schema);
+  const label = h('label', { for: input.id }, title, optionalOf(place), limits && h('span', { class: 'faint' }, place.isRequired ? ` ${limits}` : `, ${limits}`));
   const isFlag = input.type === 'checkbox';
   const element = h('div', { class: isFlag ? 'field flag' : 'field' }, isFlag ? input : label, isFlag ? label : input);
   element.append(...(hint === undefined ? [] : [hint.element]), problem);
@@ -220,7 +221,7 @@ function textField(schema: Schema, place: Place): Field {
   const kinds: Record<string, string> = { date: 'date', email: 'email', uri: 'url' };
   const kind = kinds[String(schema['format'])];
   const isShort = kind !== undefined || schema['format'] !== undefined || Number(schema['maxLength'] ?? 1e9) <= 80;
-  const placeholder = exampleOf(schema);
+  const placeholder = exampleOf(schema) ?? (schema['format'] === 'date-time' ? '2030-01-31T12:00:00Z' : undefined);
   const input = isShort
     ? h('input', { type: kind ?? 'text', placeholder, autocomplete: 'off' })
     : h('textarea', { rows: 2, placeholder });
@@ -298,6 +299,28 @@ export function hintOf(schema: Schema): { element: HTMLElement; id: string } | u
   }
   const id = freshId('hint');
   return { element: h('p', { class: 'hint', id }, schema['description']), id };
+}
+
+/** What a number may be, in words. */
+function limitsOf({ minimum: min, maximum: max }: Schema): string {
+  if (min !== undefined && max !== undefined) {
+    return `${String(min)} to ${String(max)}`;
+  }
+  return min !== undefined ? `${String(min)} or more` : max !== undefined ? `${String(max)} or less` : '';
+}
+
+/** What the schema gives as an example: of the whole, or of the parts that have any. */
+export function exampleFor(schema: unknown, root: Schema, depth = 0): unknown {
+  const { examples, properties } = resolved(schema, root);
+  if (Array.isArray(examples) && examples.length > 0) {
+    return examples[0] as unknown;
+  }
+  if (!isObject(properties) || depth > MAX_DEPTH) {
+    return undefined;
+  }
+  const parts = Object.entries(properties).map(([name, part]) => [name, exampleFor(part, root, depth + 1)] as const);
+  const given = parts.filter(([, value]) => value !== undefined);
+  return given.length > 0 ? Object.fromEntries(given) : undefined;
 }
 
 function exampleOf(schema: Schema): string | undefined {

@@ -8,7 +8,7 @@ export function listField(schema: Schema, items: Schema, place: Place): Field {
   const title = titleOf(schema, place);
   const list = h('ol', { class: 'items' });
   const problem = h('p', { class: 'problem', id: freshId('problem'), hidden: true });
-  const add = h('button', { type: 'button', class: 'quiet', onclick: () => append(undefined, true) }, `Add to ${title}`);
+  const add = h('button', { type: 'button', class: 'add', onclick: () => append(undefined, true) }, `Add to ${title}`);
   const hint = hintOf(schema);
   const element = h(
     'fieldset',

@@ -1,10 +1,12 @@
 // Runs that were: those of this page, and those that the server keeps for its caller.
 
-import type { Client, Run, RunStatus } from 'dockrion-client';
+import { AuthError, type Client, type Run, type RunStatus } from 'dockrion-client';
 
 import { add, h } from './dom.js';
 import { credentials, facts } from './facts.js';
-import type { Recording, Status } from './session.js';
+import { isObject } from './form.js';
+import type { Order, Recording, Status } from './session.js';
+import { brief } from './timeline.js';
 import { RunWatcher } from './watch.js';
 
 const PAGE = 15;
@@ -40,6 +42,8 @@ export class HistoryView {
   readonly #more = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => void this.#load(true) }, 'Show more');
   readonly #problem = h('p', { class: 'problem', hidden: true });
   readonly #recordings: Recording[] = [];
+  // What the runs of this page were given, by their ids.
+  readonly #inputs = new Map<string, string>();
   #kept: Run[] = [];
   #cursor: string | undefined;
   #shown: Recording | undefined;
@@ -79,6 +83,9 @@ export class HistoryView {
   /** Mark the run that is looked at. */
   show(recording: Recording): void {
     this.#shown = recording;
+    if (recording.runId !== undefined && recording.order !== undefined) {
+      this.#inputs.set(recording.runId, inputOf(recording.order));
+    }
     this.#draw();
   }
 
@@ -106,6 +113,11 @@ export class HistoryView {
       this.#cursor = page.next_cursor ?? undefined;
       this.#problem.hidden = true;
     } catch (error) {
+      if (error instanceof AuthError) {
+        // Another reader sees nothing of what the one before had.
+        this.#kept = [];
+        this.#cursor = undefined;
+      }
       this.#problem.textContent = error instanceof Error ? error.message : String(error);
       this.#problem.hidden = false;
     }
@@ -116,7 +128,7 @@ export class HistoryView {
     const run = this.#kept.find((one) => one.run_id === runId);
     if (run !== undefined && run.status !== status) {
       run.status = status;
-      this.#news.textContent = `Run ${brief(runId)}: ${NAMES[STATUSES[status]]}`;
+      this.#news.textContent = `Run ${short(runId)}: ${NAMES[STATUSES[status]]}`;
       this.#draw();
     }
   }
@@ -158,12 +170,16 @@ export class HistoryView {
 
   #entry(runId: string | undefined, at: string, status: Status, isShown: boolean, open: () => void): HTMLElement {
     const time = new Date(at);
+    const isToday = time.toDateString() === new Date().toDateString();
+    const input = runId === undefined ? undefined : this.#inputs.get(runId);
     const button = h('button', { type: 'button', class: 'run', 'data-run': runId ?? at, 'aria-current': isShown ? 'true' : null, onclick: open });
+    const name = h('span', { class: 'mono faint' }, runId === undefined ? 'without an id' : short(runId));
     add(
       button,
       badge(status),
-      h('span', { class: 'mono' }, runId === undefined ? 'without an id' : brief(runId)),
-      h('time', { datetime: at, class: 'faint' }, time.toLocaleTimeString()),
+      input === undefined ? name : h('span', { class: 'given', dir: 'auto' }, input),
+      h('time', { datetime: at, class: 'faint' }, isToday ? time.toLocaleTimeString() : time.toLocaleString([], { dateStyle: 'short', timeStyle: 'short' })),
+      input === undefined ? null : name,
     );
     return h('li', {}, button);
   }
@@ -173,6 +189,12 @@ export function badge(status: Status): HTMLElement {
   return h('span', { class: `badge is-${status}` }, NAMES[status]);
 }
 
-function brief(runId: string): string {
+function short(runId: string): string {
   return runId.slice(0, 13);
+}
+
+/** What tells a run from the others: what was said, else the first text of its input, else all of it. */
+function inputOf({ said, payload }: Order): string {
+  const first = isObject(payload) ? Object.values(payload).find((one) => typeof one === 'string' && one !== '') : undefined;
+  return brief(said ?? first ?? payload, 80);
 }

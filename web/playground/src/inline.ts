@@ -77,7 +77,12 @@ function spanAt(text: string, at: number, depth: number, find: Find): Span {
       return linkAt(text, at, depth, find);
     default: {
       const address = /^https?:\/\/[^\s<>"'`|]*[^\s<>"'`|.,:;!?)\]*_]/.exec(text.slice(at, at + 2000))?.[0];
-      return address === undefined ? undefined : { node: link(address, address), end: at + address.length };
+      if (address === undefined) {
+        return undefined;
+      }
+      // The end of a pair that stands in the address is no bracket around it.
+      const whole = text[at + address.length] === ')' && count(address, '(') > count(address, ')') ? `${address})` : address;
+      return { node: link(whole, whole), end: at + whole.length };
     }
   }
 }
@@ -112,7 +117,7 @@ function emphasisAt(text: string, at: number, depth: number, find: Find): Span {
 
 function linkAt(text: string, at: number, depth: number, find: Find): Span {
   const middle = find('](', at);
-  const end = middle === -1 ? -1 : find(')', middle);
+  const end = middle === -1 ? -1 : endOfAddress(text, middle, find(')', middle));
   if (end === -1 || end - at > MAX_LINK_CHARACTERS || text.slice(at + 1, middle).includes('\n')) {
     return undefined;
   }
@@ -123,6 +128,19 @@ function linkAt(text: string, at: number, depth: number, find: Find): Span {
   const element = link(address, '');
   inline(element, text.slice(at + 1, middle) || address, MAX_DEPTH - 1 + Math.min(depth, 1));
   return { node: element, end: end + 1 };
+}
+
+/** An address may have a pair of brackets in it, and then ends at the next one. */
+function endOfAddress(text: string, middle: number, end: number): number {
+  if (end === -1 || end - middle > MAX_LINK_CHARACTERS || !text.slice(middle + 2, end).includes('(')) {
+    return end;
+  }
+  const rest = /^[^\s()]*\)/.exec(text.slice(end + 1, end + MAX_LINK_CHARACTERS));
+  return end + (rest?.[0].length ?? 0);
+}
+
+function count(text: string, part: string): number {
+  return text.split(part).length - 1;
 }
 
 function link(address: string, text: string): HTMLElement {

@@ -1,12 +1,14 @@
 // The playground: puts its parts together, and tells each what happens.
 
 import './style.css';
+import './result.css';
+import './views.css';
 
 import { AuthError, type DockrionError } from 'dockrion-client';
 
 import { AnswerView } from './answer.js';
 import { CodeView } from './code.js';
-import { Composer, replyOf } from './composer.js';
+import { Composer } from './composer.js';
 import { CredentialsView } from './credentials.js';
 import { h, tabs } from './dom.js';
 import { EventsView } from './events.js';
@@ -14,6 +16,7 @@ import { client, credentials, describe, facts, isReady } from './facts.js';
 import { badge, HistoryView } from './history.js';
 import { PulseView } from './pulse.js';
 import { type Moment, type Recording, Session } from './session.js';
+import { replyOf } from './talk.js';
 import { duration, TimelineView } from './timeline.js';
 import { themeButton } from './theme.js';
 
@@ -25,7 +28,10 @@ const pulse = new PulseView();
 const code = new CodeView();
 const composer = new Composer({
   run: () => void run(),
-  changed: () => code.show(composer.payload(), composer.way),
+  changed: () => {
+    code.show(composer.payload(), composer.way);
+    document.querySelector('#page')?.classList.toggle('is-chat', composer.isChat);
+  },
   forget: () => {
     session.leave();
     answer.clear();
@@ -36,13 +42,19 @@ const history = new HistoryView(client, {
   kept: (runId) => void session.open(runId),
 });
 const who = facts.auth === null ? undefined : new CredentialsView(() => void known());
+const narrow = window.matchMedia('(max-width: 900px)');
 // What the agent takes, as it was told last.
 let described: string | undefined;
+const READY_MS = 1000;
+// A browser scrolls by whole pixels only.
+const NEAR_PIXELS = 4;
 // A run that waits for its key.
 let isAskedFor = false;
 
 const statusBadge = h('span', { class: 'status-badge' });
 const note = h('span', { class: 'note-line' });
+// Told to those who look, and not every second to those who listen.
+const elapsed = h('span', { class: 'note-line elapsed' });
 const runName = h('span', { class: 'mono faint run-name' });
 const stop = h('button', { type: 'button', class: 'stop', hidden: true, onclick: () => void stopRun() }, 'Stop');
 const aside = h('button', { type: 'button', class: 'quiet', hidden: true, title: 'It goes on, and stays in the list of runs.', onclick: () => session.putAside() }, 'Leave it running');
@@ -62,13 +74,12 @@ const panels = tabs(
 
 function build(): void {
   document.querySelector('#tools')?.append(...(who === undefined ? [] : [who.button]), themeButton());
-  document.querySelector('#page')?.replaceChildren(
-    h('div', { class: 'side' }, h('section', { class: 'card', 'aria-label': 'Input' }, composer.element), history.element),
-    result,
-  );
+  const side = h('div', { class: 'side' }, h('section', { class: 'card input', 'aria-label': 'Input' }, composer.element), history.element);
+  document.querySelector('#page')?.replaceChildren(side, result);
+  keepBeside(side);
   result.append(
     h('h2', { class: 'unseen' }, 'Result'),
-    h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), runName, replay, aside, stop),
+    h('div', { class: 'status' }, h('div', { role: 'status', class: 'row' }, statusBadge, note), elapsed, runName, replay, aside, stop),
     pulse.element,
     panels.bar,
     answer.element,
@@ -81,16 +92,25 @@ function build(): void {
       void stopRun();
     }
   });
+  setInterval(showElapsed, 1000);
   showStatus(session.recording, '');
   void tellReadiness();
 }
 
-/** Say whether the agent is there, as long as nothing else is to be said. */
+/** What is higher than the window stays with its end in it, while the page moves along a long answer. */
+function keepBeside(side: HTMLElement): void {
+  new ResizeObserver(() => {
+    side.style.top = `min(16px, 100vh - ${side.offsetHeight + 16}px)`;
+  }).observe(side);
+}
+
+/** Say whether the agent is there, as long as nothing else is to be said; ask again until it is. */
 async function tellReadiness(): Promise<void> {
   const ready = await isReady();
   if (session.recording.status === 'idle') {
     statusBadge.replaceChildren(h('span', { class: `badge ${ready.isThere ? 'is-complete' : 'is-waiting'}` }, ready.isThere ? 'Ready' : 'Not ready'));
     note.textContent = ready.why;
+    ready.isThere || setTimeout(() => void tellReadiness(), READY_MS);
   }
 }
 
@@ -170,14 +190,17 @@ async function stopRun(): Promise<void> {
 }
 
 function began(recording: Recording): void {
-  // On a narrow screen the answer would come out of sight.
-  if (result.getBoundingClientRect().top > window.innerHeight * 0.8) {
-    result.scrollIntoView({ block: 'start' });
-  }
   answer.begin(recording);
   timeline.begin();
   events.begin(recording.moments);
   pulse.begin();
+  // Beside a long form, or on a narrow screen, the answer would come out of sight.
+  const { top } = result.getBoundingClientRect();
+  if (recording.order?.said !== undefined) {
+    window.scrollBy(0, Math.max(0, endOfResult()));
+  } else if (top < 0 || top > window.innerHeight * 0.8) {
+    result.scrollIntoView({ block: 'start' });
+  }
 }
 
 function happened(moments: Moment[]): void {
@@ -191,22 +214,25 @@ function happened(moments: Moment[]): void {
 
 /** Who reads the end goes on reading the end. */
 function keepingSight(write: () => void): void {
-  const wasInSight = endOfResult() <= 0;
+  const wasInSight = endOfResult() <= NEAR_PIXELS;
   write();
   if (wasInSight && panels.current() === 'answer' && endOfResult() > 0) {
     window.scrollBy(0, endOfResult());
   }
 }
 
-/** How far the end of the result lies below what is seen. */
+/** How far the end of the result lies below what is seen: the window's end, or what one writes in the next message. */
 function endOfResult(): number {
-  return result.getBoundingClientRect().bottom + 16 - window.innerHeight;
+  const { bottom } = result.getBoundingClientRect();
+  const isBelow = composer.isChat && narrow.matches;
+  const edge = isBelow ? Math.min(window.innerHeight, composer.element.getBoundingClientRect().top) : window.innerHeight;
+  return bottom + 16 - edge;
 }
 
 function changed(recording: Recording, text: string): void {
   const { status, runId, order, error } = recording;
   showStatus(recording, text);
-  answer.changed(status, recording);
+  keepingSight(() => answer.changed(status, recording));
   history.show(recording);
   if (session.isBusy) {
     if (runId !== undefined && order?.way !== 'stream') {
@@ -217,6 +243,9 @@ function changed(recording: Recording, text: string): void {
   timeline.settle();
   pulse.settle();
   composer.answered(order, answer.said);
+  if (order !== undefined && error !== undefined && recording.moments.length === 0) {
+    composer.unsaid(order);
+  }
   // What was refused is no run.
   if (runId !== undefined || recording.moments.length > 0) {
     history.keep(recording);
@@ -248,12 +277,25 @@ function showStatus(recording: Recording, text: string): void {
   const { isBusy } = session;
   statusBadge.replaceChildren(status === 'idle' ? '' : badge(status));
   const last = moments.at(-1);
+  showElapsed();
   note.textContent = text || (isBusy || last === undefined ? '' : `after ${duration(last.at)}, ${moments.length.toLocaleString('en')} events`);
-  runName.textContent = runId ?? '';
+  runName.textContent = runName.title = runId ?? '';
+  const focused = document.activeElement;
   stop.hidden = !isBusy;
   aside.hidden = !session.canBeLeft;
   replay.hidden = isBusy || moments.length === 0;
   composer.busy(isBusy);
+  // A button that goes takes nobody's place along.
+  if (focused instanceof HTMLButtonElement && [stop, aside, replay].includes(focused) && focused.hidden) {
+    const other = [stop, replay].find((one) => !one.hidden);
+    other === undefined ? composer.focusRun() : other.focus({ preventScroll: true });
+  }
+}
+
+function showElapsed(): void {
+  const ms = Date.now() - Date.parse(session.recording.createdAt);
+  const isGoingOn = session.isBusy && session.canAnswer && ms >= 1000;
+  elapsed.textContent = isGoingOn ? duration(Math.floor(ms / 1000) * 1000).replace('.00', '') : '';
 }
 
 build();

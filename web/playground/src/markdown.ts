@@ -3,7 +3,7 @@
 // All blocks but the last ones are done and never touched again, so a long answer costs no more at its end than at its begin.
 
 import { CodeLines } from './code_lines.js';
-import { h } from './dom.js';
+import { copyButton, h } from './dom.js';
 import { withInline } from './inline.js';
 
 // Of a block without an end; what is laid out as a whole takes a browser longer.
@@ -25,6 +25,7 @@ const OTHER = 'x';
 // A frame has 16 ms, and must lay out and paint what it was given.
 const WORK_MS = 8;
 const SLICE_CHARACTERS = 4096;
+const TASK = /^\[([ xX])\]\s+/;
 const DASHES = /^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$/;
 
 interface Block {
@@ -81,7 +82,7 @@ export class MarkdownStream {
     } while (this.#waiting.length > 0 && performance.now() < end);
     if (this.#waiting.length > 0) {
       // What nobody will see any more is not written.
-      const goOn = (): void => (this.root.isConnected ? this.around(() => this.#work()) : undefined);
+      const goOn = (): void => (this.root.isConnected && this.root.closest('.gone') === null ? this.around(() => this.#work()) : undefined);
       document.hidden ? setTimeout(goOn) : requestAnimationFrame(goOn);
     }
   }
@@ -276,7 +277,13 @@ function codeOf({ lines, isClosed }: Block): { element: HTMLElement; lines: Code
   const code = h('code');
   const parts = new CodeLines(code);
   parts.append(lines.slice(1, isClosed ? -1 : undefined).join('\n'));
-  const element = h('pre', { class: 'code', tabindex: 0, 'aria-label': language ? `Code, ${language}` : 'Code' }, code);
+  const copy = copyButton('Copy', () => code.textContent ?? '');
+  const element = h(
+    'div',
+    { class: 'code-block', dir: 'ltr' },
+    h('div', { class: 'code-head' }, h('span', {}, language ?? ''), copy),
+    h('pre', { class: 'code', tabindex: 0, 'aria-label': language ? `Code, ${language}` : 'Code' }, code),
+  );
   return { element, lines: parts };
 }
 
@@ -290,12 +297,12 @@ function elementOf(block: Block, depth: number, outline: Outline): HTMLElement {
       // Below the page's own, and none left out: people go from heading to heading.
       const level = Math.min(6, marks.length + 2, outline.level + 1) as 3 | 4 | 5 | 6;
       outline.level = level;
-      return withInline(h(`h${level}`), text);
+      return withInline(h(`h${level}`, { dir: 'auto' }), text);
     }
     case 'rule':
       return h('hr');
     case 'quote': {
-      const quote = h('blockquote');
+      const quote = h('blockquote', { dir: 'auto' });
       const inner = lines.map((line) => line.replace(QUOTE, '')).join('\n');
       depth < MAX_DEPTH ? markdown(quote, inner, depth + 1, outline) : withInline(quote, inner);
       return quote;
@@ -305,17 +312,19 @@ function elementOf(block: Block, depth: number, outline: Outline): HTMLElement {
     case 'table':
       return tableOf(lines);
     case 'text':
-      return withInline(h('p'), lines.join('\n'));
+      return withInline(h('p', { dir: 'auto' }), lines.join('\n'));
   }
 }
 
 function listOf(lines: string[], depth: number, outline: Outline): HTMLElement {
   const [, indent = '', mark = '-'] = ITEM.exec(lines[0] ?? '') ?? [];
-  const list = /\d/.test(mark) ? h('ol', { start: Number.parseInt(mark, 10) }) : h('ul');
+  const list = /\d/.test(mark) ? h('ol', { dir: 'auto', start: Number.parseInt(mark, 10) }) : h('ul', { dir: 'auto' });
   let item: string[] = [];
   const end = (): void => {
     const [first = '', ...rest] = item;
-    const element = withInline(h('li'), first);
+    const task = TASK.exec(first)?.[1];
+    const text = task === undefined ? first : `${task === ' ' ? '☐' : '☑'} ${first.replace(TASK, '')}`;
+    const element = withInline(h('li', { class: task === undefined ? null : 'task' }), text);
     const inner = dedented(rest);
     if (inner.trim() !== '') {
       depth < MAX_DEPTH ? markdown(element, inner, depth + 1, outline) : withInline(element, inner);
@@ -349,6 +358,6 @@ function tableOf(lines: string[]): HTMLElement {
   const sides = cells(dashes).map((cell) => SIDES[`${cell.trim().at(0)}${cell.trim().at(-1)}`]);
   const row = (tag: 'th' | 'td', line: string): HTMLElement =>
     h('tr', {}, ...cells(line).map((cell, number) => withInline(h(tag, { class: sides[number] }), cell.trim())));
-  const table = h('table', {}, h('thead', {}, row('th', head)), h('tbody', {}, ...rows.map((line) => row('td', line))));
+  const table = h('table', { dir: 'auto' }, h('thead', {}, row('th', head)), h('tbody', {}, ...rows.map((line) => row('td', line))));
   return h('div', { class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Table' }, table);
 }

@@ -32,9 +32,9 @@ export class PulseView {
     });
     this.element = h(
       'section',
-      { class: 'pulse-strip', 'aria-label': 'Speed' },
+      { class: 'pulse-strip', 'aria-label': 'Speed', hidden: true },
       h('dl', { class: 'tiles' }, ...tiles),
-      h('figure', {}, h('figcaption', { class: 'faint' }, 'Gaps between tokens, over time')),
+      h('figure', {}, h('figcaption', { class: 'faint' }, 'The wait for the first, then the gaps')),
     );
     this.element.querySelector('figure')?.prepend(this.#plot);
     this.#draw();
@@ -43,6 +43,7 @@ export class PulseView {
   begin(): void {
     this.#first = undefined;
     this.#last = this.#count = this.#kept = this.#drawnAt = 0;
+    this.element.hidden = false;
     this.#draw();
   }
 
@@ -66,7 +67,9 @@ export class PulseView {
     }
   }
 
+  /** Of a run that gave no tokens there is nothing to tell. */
   settle(): void {
+    this.element.hidden = this.#count === 0;
     this.#draw();
   }
 

@@ -232,7 +232,7 @@ export class Session {
     this.#zero = performance.now();
     this.recording = { ...recording, status: 'running' };
     this.watcher.began(this.recording);
-    this.watcher.changed(this.recording, 'Running.');
+    this.watcher.changed(this.recording, '');
     return this.#turn;
   }
 
@@ -241,7 +241,7 @@ export class Session {
     if (this.questions.size > 0) {
       this.#setStatus('waiting', 'The agent asks more.');
     } else if (this.recording.runId !== undefined) {
-      this.#setStatus('running', 'Running.');
+      this.#setStatus('running', '');
     }
     for await (const event of stream) {
       if (turn !== this.#turn) {
@@ -250,7 +250,7 @@ export class Session {
       }
       if (this.recording.runId === undefined && stream.runId !== undefined) {
         this.recording.runId = stream.runId;
-        this.#setStatus('running', 'Running.');
+        this.#setStatus('running', '');
       }
       this.#isOver ||= isTerminal(event);
       // What was asked on `/invoke` stands in the events of its run, too.
@@ -372,7 +372,7 @@ export class Session {
     } else if (last?.type === 'interrupt') {
       this.#setStatus('waiting', 'The agent asks.');
     } else if (recording.status !== 'running') {
-      this.#setStatus('running', 'Running.');
+      this.#setStatus('running', '');
     }
   }
 

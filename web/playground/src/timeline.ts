@@ -2,7 +2,7 @@
 
 import type { RunEvent } from 'dockrion-client';
 
-import { add, h } from './dom.js';
+import { add, h, shown } from './dom.js';
 import type { Moment } from './session.js';
 
 const MAX_ROWS = 400;
@@ -16,6 +16,8 @@ interface Row {
   bar: HTMLElement;
   start: number;
   end: number;
+  /** What it holds beside its line, as JSON to open. */
+  more: Record<string, unknown> | undefined;
 }
 
 export class TimelineView {
@@ -39,7 +41,7 @@ export class TimelineView {
   }
 
   begin(): void {
-    this.#list = h('ol', { class: 'rows' });
+    this.#list = h('ol', { class: 'rows', onclick: (event: Event) => this.#open(event.target as Element) });
     this.#rows = [];
     this.#named.clear();
     this.#last = undefined;
@@ -88,15 +90,16 @@ export class TimelineView {
         return;
       }
       case 'tool_call': {
-        const row = this.#row('tool', event.tool, brief(event.arguments), at);
+        const row = this.#row('tool', event.tool, brief(event.arguments), at, { arguments: event.arguments });
         this.#named.set(`tool ${event.call_id ?? event.tool}`, row);
         break;
       }
       case 'tool_result': {
         const known = this.#named.get(`tool ${event.call_id ?? event.tool}`);
-        const row = known ?? this.#row('tool', event.tool, '', at - (event.duration_ms ?? 0));
+        const row = known ?? this.#row('tool', event.tool, '', at - (event.duration_ms ?? 0), {});
+        Object.assign(row.more ?? {}, event.error === null ? { output: event.output } : { error: event.error });
         const result = event.error === null ? brief(event.output) : event.error;
-        add(row.detail, h('span', { class: event.error === null ? 'result' : 'result bad' }, ` → ${result}`));
+        add(row.detail, h('span', { class: event.error === null ? 'outcome' : 'outcome bad' }, ` → ${result}`));
         this.#stretch(row, at);
         if (event.duration_ms !== null) {
           row.took.textContent = duration(event.duration_ms);
@@ -118,7 +121,7 @@ export class TimelineView {
         this.#row('mark', event.attempt === undefined ? 'Started' : `Attempt ${event.attempt}`, event.framework, at);
         break;
       case 'interrupt':
-        this.#row('wait', 'Question', brief(event.value), at);
+        this.#row('wait', 'Question', brief(event.value), at, { question: event.value });
         break;
       case 'complete':
         this.#row('good', 'Complete', `${duration(event.latency_seconds * 1000)} at the server`, at);
@@ -133,13 +136,13 @@ export class TimelineView {
         this.#row('bad', `Policy: ${event.rule}`, event.message, at);
         break;
       case 'checkpoint':
-        this.#row('mark', event.name, brief(event.data), at);
+        this.#row('mark', event.name, brief(event.data), at, { data: event.data });
         break;
       case 'gap':
         this.#row('bad', 'Gap', `${event.from} to ${event.to}`, at);
         break;
       default:
-        this.#row('mark', event.type, brief((event as { data?: unknown }).data), at);
+        this.#row('mark', event.type, brief((event as { data?: unknown }).data), at, { data: (event as { data?: unknown }).data });
     }
     this.#writeTokens();
     this.#last = undefined;
@@ -153,28 +156,50 @@ export class TimelineView {
     }
   }
 
-  #row(kind: string, name: string, text: string, at: number): Row {
+  #row(kind: string, name: string, text: string, at: number, more?: Record<string, unknown>): Row {
     const start = Math.max(0, at);
     const bar = h('span', { class: 'bar' });
     const label = h('span', { class: 'name' }, name);
     const detail = h('span', { class: 'detail' }, text);
     const time = h('span', { class: 'time' }, duration(start));
     const took = h('span', { class: 'took' });
-    const element = h('li', { class: `kind-${kind}` }, time, h('span', { class: 'what' }, label, ' ', detail), took, h('span', { class: 'track', 'aria-hidden': 'true' }, bar));
-    const row: Row = { element, label, detail, time, took, bar, start, end: start };
+    const what = more === undefined ? h('span', { class: 'what' }) : h('button', { type: 'button', class: 'what', 'aria-expanded': 'false' });
+    add(what, label, ' ', detail);
+    const element = h('li', { class: `kind-${kind}` }, time, what, took, h('span', { class: 'track', 'aria-hidden': 'true' }, bar));
+    const row: Row = { element, label, detail, time, took, bar, start, end: start, more };
     bar.style.setProperty('--start', String(start));
-    this.#rows.push(row);
-    this.#list.append(element);
+    // A step is told at its end, and stands where it began: before what happened in it.
+    let place = this.#rows.length;
+    while (place > 1 && (this.#rows[place - 1]?.start ?? 0) > start) {
+      place -= 1;
+    }
+    this.#list.insertBefore(element, this.#rows[place]?.element ?? null);
+    this.#rows.splice(place, 0, row);
     if (this.#rows.length > MAX_ROWS) {
       this.#rows.shift()?.element.remove();
     }
     return row;
   }
 
+  /** Write out what a row holds, once somebody looks. */
+  #open(target: Element): void {
+    const button = target.closest('button.what');
+    const row = this.#rows.find(({ element }) => button !== null && element.contains(button));
+    if (button === null || row === undefined) {
+      return;
+    }
+    const isOpen = button.getAttribute('aria-expanded') === 'true';
+    button.setAttribute('aria-expanded', String(!isOpen));
+    row.element.querySelector('pre')?.remove();
+    if (!isOpen) {
+      button.after(h('pre', { class: 'code', tabindex: 0, 'aria-label': 'Details' }, h('code', {}, shown(row.more))));
+    }
+  }
+
   #stretch(row: Row, at: number): void {
     row.end = Math.max(row.end, at);
     row.bar.style.setProperty('--long', String(row.end - row.start));
-    row.took.textContent = duration(row.end - row.start);
+    row.took.textContent = row.end > row.start ? duration(row.end - row.start) : '';
   }
 }
 

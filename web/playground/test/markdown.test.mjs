@@ -75,8 +75,8 @@ function cutUp(text, chance, longest) {
 test('what each kind of text becomes', () => {
   const shown = html(rendered([TEXT]));
   for (const part of [
-    '<h3>One</h3>',
-    '<h4>Lists</h4>',
+    '<h3 dir="auto">One</h3>',
+    '<h4 dir="auto">Lists</h4>',
     '<em>three</em>',
     '<strong>four</strong>',
     '<code>five *six*</code>',
@@ -84,8 +84,8 @@ test('what each kind of text becomes', () => {
     'snake_case_name and 2 * 3 * 4.<br></br><strong>',
     'href="https://example.com/a_b"',
     '*no stars*',
-    '<ol start="3"><li>x</li><li>y</li></ol>',
-    '<blockquote><p>quoted</p><ul><li>list</li></ul></blockquote>',
+    '<ol dir="auto" start="3"><li>x</li><li>y</li></ol>',
+    '<blockquote dir="auto"><p dir="auto">quoted</p><ul dir="auto"><li>list</li></ul></blockquote>',
     '<td class="center"><strong>2</strong></td>',
     '<hr></hr>',
     '<strong>First <em>thing</em></strong> and <strong><em>all</em></strong>.',
@@ -94,6 +94,16 @@ test('what each kind of text becomes', () => {
   ]) {
     assert.ok(shown.includes(part), `${part}\n${shown}`);
   }
+});
+
+test('tasks have a box, and addresses their brackets', () => {
+  const text = '- [ ] open\n- [x] done\n\n[a](https://a.b/c_(d)) (see [e](https://a.b/f)) and (https://a.b/g_(h)) https://a.b/i).';
+  const shown = html(rendered([text]));
+  for (const part of ['<li class="task">☐ open</li><li class="task">☑ done</li>', '>a</a> (see ', '>e</a>) and (', '>https://a.b/g_(h)</a>) ', '>https://a.b/i</a>).']) {
+    assert.ok(shown.includes(part), `${part}\n${shown}`);
+  }
+  assert.ok(shown.includes('href="https://a.b/c_(d)"'), shown);
+  assert.equal(html(rendered([...text])), shown);
 });
 
 test('a text that is cut anywhere becomes the same', () => {
@@ -142,7 +152,7 @@ for (const [name, text] of Object.entries(LONG)) {
       const pieces = cutUp(`${text}\n\nThe end.`, chances(seed), seed * 200);
       assert.equal(html(rendered(pieces)), expected);
     }
-    assert.ok(expected.includes('<p>The end.</p>'));
+    assert.ok(expected.includes('<p dir="auto">The end.</p>'));
   });
 }
 
@@ -154,7 +164,7 @@ test('what is cut out of a long list or table is still one', () => {
   const lists = rendered([LONG['a list']]);
   assert.equal(elements(lists).filter((one) => one.tag === 'li').length, 800);
   const [part] = lists.children;
-  assert.ok(part.children.every((one) => html(one).startsWith('<ul><li>item ')));
+  assert.ok(part.children.every((one) => html(one).startsWith('<ul dir="auto"><li>item ')));
 });
 
 test('a text that is too long for one frame is all there when it has had some', async () => {
@@ -192,11 +202,11 @@ test('nothing of a text is more than text', () => {
     '[a](https://a.b/"onmouseover="alert(1))',
     '```"><script>\nx\n```',
   ];
-  const allowed = new Set(['div', 'p', 'br', 'a', 'pre', 'code', 'span', 'em', 'strong', 'del']);
+  const allowed = new Set(['div', 'p', 'br', 'a', 'pre', 'button', 'code', 'span', 'em', 'strong', 'del']);
   for (const element of elements(rendered([attacks.join('\n\n')]))) {
     assert.ok(allowed.has(element.tag), element.tag);
     for (const [name, value] of Object.entries(element.attributes)) {
-      assert.ok(['href', 'target', 'rel', 'class', 'tabindex', 'aria-label'].includes(name), name);
+      assert.ok(['href', 'target', 'rel', 'class', 'dir', 'type', 'tabindex', 'aria-label'].includes(name), name);
       assert.ok(name !== 'href' || /^(https?:|mailto:)/.test(value), value);
     }
   }

@@ -23,6 +23,9 @@ class Node {
   get isConnected() {
     return true;
   }
+  closest() {
+    return null;
+  }
   get firstChild() {
     return this.children[0] ?? null;
   }
@@ -44,6 +47,7 @@ class Element extends Node {
     super();
     this.tag = tag;
   }
+  addEventListener() {}
   setAttribute(name, value) {
     this.attributes[name] = value;
   }
