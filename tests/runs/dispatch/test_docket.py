@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dockrion.runs.dispatch.docket import REDELIVERY_SECONDS
 from tests.contracts.run_stores import until
 from tests.runs.dispatch.docket_kit import PREFIX, Executed, dispatcher, record
 
@@ -28,8 +29,8 @@ async def test_a_run_begins_at_once_on_a_worker_of_another_process(redis_url: st
         began = monotonic()
         await here.submit(record("second"))
         await executed.come(2)
-        assert monotonic() - began < 0.25
         executed.let_go()
+        assert monotonic() - began < REDELIVERY_SECONDS / 2, "by no round that comes now and then"
     assert executed.begun == ["first", "second"]
 
 
@@ -147,7 +148,7 @@ async def test_closing_does_not_wait(redis_url: str) -> None:
         await until(lambda: _is_reading(one))
         began = monotonic()
         await one.close()
-        assert monotonic() - began < 1.0
+        assert monotonic() - began < REDELIVERY_SECONDS / 2
 
 
 async def test_a_thousand_runs_leave_nothing_in_redis(redis_url: str, redis_client: Any) -> None:

@@ -246,8 +246,9 @@ async def test_a_slow_caller_loses_nothing_and_is_not_buffered_for() -> None:
         caller.reader._transport.resume_reading()  # type: ignore[attr-defined]
         seen = 0
         async with asyncio.timeout(60):
-            while b'"type":"complete"' not in (await caller.read())[1]:
-                seen += 1
+            while b'"type":"complete"' not in (said := (await caller.read())[1]):
+                # On a busy machine a heartbeat comes due.
+                seen += b'"type":"heartbeat"' not in said
     assert seen == 200_002
 
 
