@@ -16,12 +16,13 @@ from typing import Final, TypeVar
 import msgspec
 
 from dockrion.errors import TooManySubscribersError
-from dockrion.events.model import Batch, Cancelled, Complete, Failed, Outcome, RunStatus
+from dockrion.events.model import Batch, Outcome, RunStatus
 from dockrion.events.outbox import SOFT_BYTES, SOFT_EVENTS
 from dockrion.runs.kept import KeptEvents, Piece, piece_of
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.reader import RETRY_SECONDS, Reader
-from dockrion.runs.store.base import FINAL, Entry, Page, RunRecord, RunStore, StoreError
+from dockrion.runs.settling import outcome_of
+from dockrion.runs.store.base import FINAL, Entry, Page, RunStore, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -369,36 +370,6 @@ class Channels:
             channel.close()
         self._channels.clear()
         self._feeds.clear()
-
-
-def outcome_of(record: RunRecord | None) -> Outcome:
-    """How a final run ended, without what its last event has already."""
-    if record is None or record.status is RunStatus.CANCELLED:
-        return Cancelled("")
-    if record.status is RunStatus.FAILED and record.result is not None:
-        return Failed("", msgspec.json.decode(record.result, type=_FailedResult).error.code)
-    return Complete(None, 0.0, {})
-
-
-class _Error(msgspec.Struct):
-    code: str
-
-
-class _FailedResult(msgspec.Struct):
-    error: _Error
-
-
-def without_output(outcome: Outcome | None) -> Outcome | None:
-    match outcome:
-        case Complete():
-            return Complete(None, outcome.latency_seconds, {})
-        case Failed():
-            return Failed("", outcome.code)
-        case Cancelled():
-            # A copy: it is not the caller of now who left.
-            return Cancelled(outcome.reason)
-        case _:
-            return None
 
 
 def _cache(first: int) -> KeptEvents:

@@ -19,11 +19,11 @@ from dockrion.events.model import (
     Outcome,
     RunStatus,
 )
-from dockrion.runs.channel import Channels, Feed, without_output
+from dockrion.runs.channel import Channels, Feed
 from dockrion.runs.ending import LOST, UNANSWERED
 from dockrion.runs.kept import entries_of
 from dockrion.runs.run import Run
-from dockrion.runs.settling import ended_as
+from dockrion.runs.settling import ended_as, without_output
 from dockrion.runs.store.base import (
     MAX_WAIT_SECONDS,
     AppendNow,

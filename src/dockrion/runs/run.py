@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
-from time import perf_counter
 from typing import Any
 
 from dockrion.errors import InvalidOutputError, PolicyViolationError
@@ -37,6 +36,7 @@ from dockrion.runs.ending import (
     questions,
 )
 from dockrion.runs.log import RunLog
+from dockrion.runs.measures import Measures
 from dockrion.runs.passage import Passage
 from dockrion.runs.spans import RunSpan
 from dockrion.runs.telling import terminal_of, violated
@@ -60,13 +60,11 @@ class Run:
         "_asks",
         "_endings",
         "_log",
+        "_measures",
         "_owner",
         "_passage",
         "_sealed",
-        "_started_at",
-        "_usage",
         "_violation",
-        "_waits_since",
         "_worker",
         "began",
         "cause",
@@ -108,15 +106,12 @@ class Run:
         self._sealed = False
         # What the violation that a stage found is told as.
         self._violation: Failed | None = None
-        self._started_at = perf_counter()
-        # What its models have told of themselves.
-        self._usage: Usage | None = None
+        self._measures = Measures()
         self._worker: Worker | None = None
         # Whether the agent may have done something already.
         self.began = False
         # Since its agent has asked for the first time.
         self._asks: Asks | None = None
-        self._waits_since = 0.0
         # How it ended: for the one who read its last batch, or left before that. While it waits: that it does.
         self.outcome: Outcome | None = None
         outbox.on_overflow = self._overflowed
@@ -169,7 +164,7 @@ class Run:
     def begin(self, *, streams: bool) -> None:
         """Put `started` in front of whatever the agent emits, where somebody reads it. From any thread."""
         self.began = True
-        self._started_at = perf_counter()
+        self._measures.begin()
         if self.rules.tracing is not None:
             self.span = self.rules.tracing.begin(self)
         if not streams:
@@ -189,7 +184,7 @@ class Run:
         self._asks.put(event, size, answer)
 
     def _wait(self) -> None:
-        self._waits_since = perf_counter()
+        self._measures.wait()
         self._owner.waits(self)
 
     def _wait_no_more(self) -> None:
@@ -199,8 +194,7 @@ class Run:
             self.outcome = None
 
     def _go_on(self) -> None:
-        # Waiting is no run time.
-        self._started_at += perf_counter() - self._waits_since
+        self._measures.go_on()
         self.outcome = None
         self._owner.goes_on(self)
 
@@ -399,19 +393,12 @@ class Run:
             "agent": self.rules.agent_name,
             "framework": self.rules.framework,
             "run_id": self.run_id,
-            "latency_seconds": round(perf_counter() - self._started_at, 6),
-            **self._used_so_far(),
+            **self._measures.metadata(),
         }
-
-    def _used_so_far(self) -> dict[str, Any]:
-        usage = self._usage
-        if usage is None:
-            return {}
-        return {"usage": {"input_tokens": usage.input, "output_tokens": usage.output}}
 
     def used(self, usage: Usage) -> None:
         """Count what a model used. On the loop's thread."""
-        self._usage = usage if self._usage is None else self._usage + usage
+        self._measures.used(usage)
         if self.span is not None:
             self.span.used(usage)
         self.rules.observer.used(usage)

@@ -1,8 +1,10 @@
-"""The end of runs that are kept: their last event, and what their record says from then on."""
+"""The end of runs that are kept: their last event, what their record says from then on, and what is read in it."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+import msgspec
 
 from dockrion.events.jsonable import encode
 from dockrion.events.model import Batch, Cancelled, Complete, Failed, Outcome, RunStatus
@@ -51,3 +53,34 @@ def ended_as(outcome: Outcome | None, metadata: dict[str, Any]) -> tuple[RunStat
             return RunStatus.FAILED, encode({"error": error, "metadata": metadata})
         case _:
             return RunStatus.CANCELLED, encode({"metadata": metadata})
+
+
+def outcome_of(record: RunRecord | None) -> Outcome:
+    """How a final run ended, without what its last event has already."""
+    if record is None or record.status is RunStatus.CANCELLED:
+        return Cancelled("")
+    if record.status is RunStatus.FAILED and record.result is not None:
+        return Failed("", msgspec.json.decode(record.result, type=_FailedResult).error.code)
+    return Complete(None, 0.0, {})
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+class _FailedResult(msgspec.Struct):
+    error: _Error
+
+
+def without_output(outcome: Outcome | None) -> Outcome | None:
+    """Return how a run ended for those who follow it, who get all else with its last event."""
+    match outcome:
+        case Complete():
+            return Complete(None, outcome.latency_seconds, {})
+        case Failed():
+            return Failed("", outcome.code)
+        case Cancelled():
+            # A copy: it is not the caller of now who left.
+            return Cancelled(outcome.reason)
+        case _:
+            return None
