@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from dockrion.errors import InvalidOutputError
-from dockrion.events.model import Cancelled, Failed, Interrupt, Interrupted
+from dockrion.events.model import (
+    Cancelled,
+    Complete,
+    Failed,
+    Interrupt,
+    Interrupted,
+    Outcome,
+    RunStatus,
+)
 
 
 class Returned(msgspec.Struct, frozen=True):
@@ -45,6 +54,13 @@ def questions(ending: Ending) -> list[Interrupt] | None:
     return None
 
 
+# What a run is once it has come to that.
+STATUS_OF: Final[Mapping[type[Outcome], RunStatus]] = {
+    Interrupted: RunStatus.INTERRUPTED,
+    Complete: RunStatus.COMPLETED,
+    Failed: RunStatus.FAILED,
+    Cancelled: RunStatus.CANCELLED,
+}
 # Instead of what an agent raised, once that has been told.
 OVER = Returned(None)
 CALLER_LEFT = Cancelled("The caller went away.")

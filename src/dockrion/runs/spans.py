@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dockrion.events.identity import ANONYMOUS
-from dockrion.events.model import Cancelled, Complete, Failed, Interrupted, Outcome, RunStatus
-from dockrion.runs.ending import LOST
+from dockrion.events.model import Failed, Outcome
+from dockrion.runs.ending import LOST, STATUS_OF
 from dockrion.telemetry import genai
 from dockrion.telemetry.base import Span, Tracer, Usage, earlier_of
 
@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from dockrion.runs.run import Run
 
 _NOTHING: Final = Usage()
-_STATUS: Final[dict[type[Outcome], str]] = {
-    Interrupted: RunStatus.INTERRUPTED.value,
-    Complete: RunStatus.COMPLETED.value,
-    Failed: RunStatus.FAILED.value,
-    Cancelled: RunStatus.CANCELLED.value,
-}
 
 
 class RunTracing:
@@ -81,7 +75,7 @@ class RunSpan:
         if outcome is LOST:
             span.fail("WORKER_LOST", LOST.error)
         else:
-            span.note({genai.STATUS: _STATUS[type(outcome)]})
+            span.note({genai.STATUS: STATUS_OF[type(outcome)].value})
             if isinstance(outcome, Failed):
                 span.fail(outcome.code, outcome.error)
         span.end()

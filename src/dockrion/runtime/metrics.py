@@ -24,16 +24,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from dockrion.events.model import (
-    KINDS,
-    Cancelled,
-    Complete,
-    Event,
-    Failed,
-    Interrupted,
-    Outcome,
-    RunStatus,
-)
+from dockrion.events.model import KINDS, Event, Interrupted, RunStatus
+from dockrion.runs.ending import STATUS_OF
 from dockrion.runs.store.base import StoreError, Waiting
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.traffic import Call, Tally
@@ -57,13 +49,6 @@ InBackend: TypeAlias = dict[tuple[str, str], int | None]
 # Of `dockrion_tokens_total`; those that models report are parts of `Usage`.
 EMITTED: Final = "emitted"
 _USED: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
-
-_STATUS: Final[dict[type[Outcome], RunStatus]] = {
-    Interrupted: RunStatus.INTERRUPTED,
-    Complete: RunStatus.COMPLETED,
-    Failed: RunStatus.FAILED,
-    Cancelled: RunStatus.CANCELLED,
-}
 
 
 class Metrics:
@@ -194,7 +179,7 @@ class Runs:
     """What runs have done; `ended` has how many, by status."""
 
     def __init__(self, registry: CollectorRegistry, *, tokens: bool, cost: bool) -> None:
-        self.ended: dict[str, int] = dict.fromkeys(_STATUS.values(), 0)
+        self.ended: dict[str, int] = dict.fromkeys(STATUS_OF.values(), 0)
         self._events = Counter(
             "dockrion_events",
             "Events of runs, by type; those that the filter leaves out are not counted.",
@@ -249,7 +234,7 @@ class Runs:
             # The interrupts of a run have been counted one by one.
             if outcome is not Interrupted:
                 self._by_type[KINDS[cast("type[Event]", outcome)]].inc(count)
-            self.ended[_STATUS[outcome]] += count
+            self.ended[STATUS_OF[outcome]] += count
 
     def _add_used(self, used: Usage) -> None:
         if self._tokens:
