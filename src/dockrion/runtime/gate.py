@@ -18,6 +18,7 @@ from dockrion.errors import AuthError
 from dockrion.events.identity import ANONYMOUS, Identity
 from dockrion.runs.store.base import MAX_WAIT_SECONDS
 from dockrion.runtime.asgi import Scope, path_of
+from dockrion.runtime.responses import Header
 from dockrion.spec import DockSpec
 from dockrion.spec.auth import AuthSpec
 
@@ -31,8 +32,6 @@ PROTECTABLE: Final[Mapping[str, str | None]] = {
     "schema": None,
 }
 _COOKIE: Final = "dockrion-pass"
-
-Header = tuple[bytes, bytes]
 
 
 class Tickets(msgspec.Struct, frozen=True):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from dockrion.spec.dockspec import DockSpec
 from dockrion.spec.fields import Kind, is_list, is_mapping
+from dockrion.spec.hiding import HIDDEN
 from dockrion.spec.shape import Loc, shape_at
-
-HIDDEN: Final = "***"
 
 
 def dump(spec: DockSpec) -> dict[str, Any]:

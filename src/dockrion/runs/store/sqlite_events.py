@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from dockrion.runs.kept import ENTRY_BYTES
 from dockrion.runs.store.base import READ_BYTES, Entry, StoreRules
 from dockrion.runs.store.sqlite_schema import SPAN
-
-# What an entry weighs beside its bytes.
-ENTRY_BYTES: Final = 160
 
 
 class Kept(NamedTuple):

@@ -11,7 +11,7 @@ from dockrion.runtime.openapi.agent import SCHEMAS_AT, agent_names, agent_schema
 from dockrion.runtime.openapi.events import event_schemas
 from dockrion.runtime.openapi.failures import ERROR_SCHEMAS, failures
 from dockrion.runtime.openapi.operations import OPERATIONS
-from dockrion.runtime.openapi.parts import RUN_METADATA, Operation
+from dockrion.runtime.openapi.parts import COUNT, RUN_METADATA, Operation
 from dockrion.runtime.openapi.protocols import PROTOCOL_OPERATIONS, PROTOCOL_SCHEMAS
 from dockrion.runtime.openapi.run_operations import RUN_OPERATIONS, run_schemas
 from dockrion.spec import DockSpec
@@ -47,16 +47,15 @@ _HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
-_COUNT: Final = {"type": "integer", "minimum": 0}
 _RATE_HEADERS: Final[dict[str, Any]] = {
     "RateLimitLimit": {
         "description": "Calls that are allowed in one stretch of time.",
-        "schema": _COUNT,
+        "schema": COUNT,
     },
-    "RateLimitRemaining": {"description": "Calls that are left of them.", "schema": _COUNT},
+    "RateLimitRemaining": {"description": "Calls that are left of them.", "schema": COUNT},
     "RateLimitReset": {
         "description": "Seconds until the oldest of the calls counts no more.",
-        "schema": _COUNT,
+        "schema": COUNT,
     },
 }
 

@@ -60,7 +60,7 @@ SEEN_ALL: Final = {
     }
 }
 
-_COUNT: Final = {"type": "integer", "minimum": 0}
+COUNT: Final = {"type": "integer", "minimum": 0}
 RUN_METADATA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -75,7 +75,7 @@ RUN_METADATA: Final[dict[str, Any]] = {
         "usage": {
             "type": "object",
             "description": "There when the agent's models have told what they used.",
-            "properties": {"input_tokens": _COUNT, "output_tokens": _COUNT},
+            "properties": {"input_tokens": COUNT, "output_tokens": COUNT},
             "required": ["input_tokens", "output_tokens"],
         },
         "truncated": {"const": True, "description": "There when the output was cut to its limit."},

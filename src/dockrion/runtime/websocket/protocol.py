@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 from uvicorn.protocols.utils import ClientDisconnected
@@ -23,6 +23,7 @@ from websockets.frames import CloseCode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from dockrion.errors import DockrionError, ShuttingDownError
+from dockrion.runtime.asgi import Message
 from dockrion.runtime.requests import new_request_id
 from dockrion.runtime.responses import raw_error
 from dockrion.runtime.transport import AnswerTransport, SlowReaders
@@ -30,8 +31,6 @@ from dockrion.runtime.websocket.frames import FrameEnds, text_frames
 from dockrion.runtime.websocket.handshake import refusing, switching
 from dockrion.runtime.websocket.incoming import Incoming
 from dockrion.runtime.websocket.liveness import Liveness
-
-Message: TypeAlias = MutableMapping[str, Any]
 
 logger = logging.getLogger(__name__)
 # What callers do wrong is for them to hear of.
