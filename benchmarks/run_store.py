@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.events.identity import Identity
 from dockrion.events.model import Batch, Event, RunStatus, Token
 from dockrion.runs.channel import Channels, ReadRules
@@ -34,7 +34,7 @@ RULES = StoreRules(
 # Where a backend is: a folder of this benchmark's own, unless `--at` says otherwise.
 STORES: dict[str, Callable[[str], RunStore]] = {
     "sqlite": lambda at: SqliteStore(Path(at) / "runs.db", RULES),
-    "redis": lambda at: RedisStore(RedisBackend(at), RULES, prefix="dockrion:{benchmark}:"),
+    "redis": lambda at: RedisStore(RedisConnections(at), RULES, prefix="dockrion:{benchmark}:"),
 }
 BATCH_EVENTS = 1024
 RUNS = 10

@@ -16,7 +16,7 @@ from dockrion.auth.redis_tickets import RedisTickets
 from dockrion.auth.sqlite_rates import SqliteRateLimiter
 from dockrion.auth.sqlite_tickets import SqliteTickets
 from dockrion.auth.tickets import MemoryTickets
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.backends.sqlite import Database
 from tests.auth.clock import Clock
 from tests.redis_server import lasting_redis
@@ -64,7 +64,7 @@ async def sqlite() -> AsyncGenerator[Shared]:
 
 
 class _Redis:
-    def __init__(self, backend: RedisBackend) -> None:
+    def __init__(self, backend: RedisConnections) -> None:
         self._backend = backend
         self._prefix = f"{uuid4().hex}:"
 
@@ -77,7 +77,7 @@ class _Redis:
 
 @asynccontextmanager
 async def redis() -> AsyncGenerator[Shared]:
-    backend = RedisBackend(lasting_redis().url())
+    backend = RedisConnections(lasting_redis().url())
     await backend.open()
     yield _Redis(backend)
     await backend.close()

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import ResponseError
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis import RedisConnections, Script
 from dockrion.backends.redis_url import RedisUrl
 from dockrion.errors import ValidationError
 from tests.contracts.run_stores import Calls, until
@@ -38,7 +38,7 @@ def do(server: RedisServer, *command: str) -> Any:
 
 
 async def refusal(url: str, *, seconds: float = 5.0) -> Exception:
-    backend = RedisBackend(url, seconds=seconds)
+    backend = RedisConnections(url, seconds=seconds)
     with pytest.raises((ValidationError, BackendError)) as raised:
         await backend.open()
     assert SECRET not in str(raised.value)
@@ -104,7 +104,7 @@ async def test_a_wrong_password_is_refused(own_redis: StartRedis) -> None:
     for secret in ("", SECRET):
         error = await refusal(server.url(password=secret))
         assert "refuses the user or the password" in str(error)
-    backend = RedisBackend(server.url())
+    backend = RedisConnections(server.url())
     await backend.open()
     await backend.close()
 
@@ -136,14 +136,14 @@ async def test_a_redis_that_is_too_old_is_refused(
 
 @pytest.fixture
 async def backend(server: RedisServer) -> Any:
-    backend = RedisBackend(server.url())
+    backend = RedisConnections(server.url())
     await backend.open()
     yield backend
     await backend.close()
 
 
 async def test_many_calls_at_once_share_a_connection(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     replies: dict[int, bytes] = {}
 
@@ -157,7 +157,7 @@ async def test_many_calls_at_once_share_a_connection(
     await until(lambda: server.connections == 2)
 
 
-async def test_a_full_redis_is_named(server: RedisServer, backend: RedisBackend) -> None:
+async def test_a_full_redis_is_named(server: RedisServer, backend: RedisConnections) -> None:
     do(server, "CONFIG", "SET", "maxmemory", "1mb")
     with pytest.raises(BackendError, match="maxmemory"):
         await backend.call("SET", "key", b"x" * 100_000)
@@ -168,7 +168,7 @@ async def test_a_full_redis_is_named(server: RedisServer, backend: RedisBackend)
 
 
 async def test_a_redis_that_has_become_a_replica_is_named(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     do(server, "REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(BackendError, match="replica"):
@@ -176,7 +176,7 @@ async def test_a_redis_that_has_become_a_replica_is_named(
 
 
 async def test_it_goes_on_by_itself_after_redis_was_restarted(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     assert await backend.run(ECHO, [], ("a",)) == b"a"
     server.kill()
@@ -191,7 +191,7 @@ async def test_it_goes_on_by_itself_after_redis_was_restarted(
 
 
 async def test_a_restart_between_two_calls_is_not_noticed(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     await backend.check()
     server.restart()
@@ -201,7 +201,7 @@ async def test_a_restart_between_two_calls_is_not_noticed(
 async def test_whoever_calls_a_frozen_redis_hears_of_it_in_time(
     server: RedisServer,
 ) -> None:
-    backend = RedisBackend(server.url(), seconds=0.3)
+    backend = RedisConnections(server.url(), seconds=0.3)
     await backend.open()
     server.freeze()
     began = monotonic()
@@ -232,7 +232,7 @@ async def test_whoever_calls_a_frozen_redis_hears_of_it_in_time(
 class Pool:
     """A backend some of whose calls last, and those that do."""
 
-    def __init__(self, server: RedisServer, backend: RedisBackend, tasks: TaskGroup) -> None:
+    def __init__(self, server: RedisServer, backend: RedisConnections, tasks: TaskGroup) -> None:
         self._server = server
         self._backend = backend
         self._tasks = tasks
@@ -262,8 +262,8 @@ class Pool:
 @pytest.fixture
 async def pool_of(server: RedisServer) -> Any:
     @asynccontextmanager
-    async def make(size: int) -> AsyncGenerator[tuple[RedisBackend, Pool]]:
-        backend = RedisBackend(server.url(), pool_size=size)
+    async def make(size: int) -> AsyncGenerator[tuple[RedisConnections, Pool]]:
+        backend = RedisConnections(server.url(), pool_size=size)
         await backend.open()
         async with anyio.create_task_group() as tasks:
             yield backend, Pool(server, backend, tasks)
@@ -311,7 +311,7 @@ async def test_one_connection_for_calls_is_enough(server: RedisServer, pool_of: 
         assert server.connections == 2
 
 
-async def test_commands_of_one_call_keep_their_order(backend: RedisBackend) -> None:
+async def test_commands_of_one_call_keep_their_order(backend: RedisConnections) -> None:
     commands = [("RPUSH", "list", number) for number in range(200)]
     assert await backend.ask_all(commands) == [*range(1, 201)]
     numbers = await backend.call("LRANGE", "list", 0, -1)
@@ -325,7 +325,7 @@ async def test_commands_of_one_call_keep_their_order(backend: RedisBackend) -> N
 
 
 async def test_messages_come_to_all_who_subscribed(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     first, second, other = Calls(), Calls(), Calls()
     await backend.subscribe("a", first)
@@ -344,7 +344,7 @@ async def test_messages_come_to_all_who_subscribed(
 
 
 async def test_400_subscribers_share_one_connection(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     calls = [Calls() for _ in range(400)]
     async with anyio.create_task_group() as tasks:
@@ -356,7 +356,7 @@ async def test_400_subscribers_share_one_connection(
 
 
 async def test_a_channel_that_is_left_and_taken_again_loses_nothing(
-    server: RedisServer, backend: RedisBackend
+    server: RedisServer, backend: RedisConnections
 ) -> None:
     calls = Calls()
     for number in range(50):
@@ -372,7 +372,7 @@ async def test_who_may_have_missed_something_is_called(
     server: RedisServer, relay: StartRelay, how: str
 ) -> None:
     way = relay(server)
-    backend = RedisBackend(server.relay_url(way))
+    backend = RedisConnections(server.relay_url(way))
     await backend.open()
     calls = Calls()
     await backend.subscribe("a", calls)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import anyio
 
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -67,7 +67,7 @@ async def redis(folder: Path) -> AsyncGenerator[Open]:
     url, prefix = lasting_redis().url(), prefix_of(uuid4().hex)
 
     async def open_one(rules: StoreRules) -> RunStore:
-        store = RedisStore(RedisBackend(url, pool_size=1), rules, prefix=prefix)
+        store = RedisStore(RedisConnections(url, pool_size=1), rules, prefix=prefix)
         await store.open()
         stack.push_async_callback(store.close)
         return store

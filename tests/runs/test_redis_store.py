@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.errors import ValidationError
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import LeaseLostError, StoreError, StoreRules
@@ -49,7 +49,7 @@ def do(server: RedisServer, *command: str) -> Any:
 async def opened(
     url: str, limits: StoreRules = RULES, *, seconds: float = 2.0
 ) -> AsyncGenerator[RedisStore]:
-    store = RedisStore(RedisBackend(url, seconds=seconds), limits, prefix=prefix_of("agent"))
+    store = RedisStore(RedisConnections(url, seconds=seconds), limits, prefix=prefix_of("agent"))
     await store.open()
     try:
         yield store
@@ -165,7 +165,7 @@ async def test_a_user_without_a_command_is_refused_by_name(server: RedisServer) 
         ]
         do(server, *filter(None, parts))
         store = RedisStore(
-            RedisBackend(server.url(user="ann", password="s3cret")),
+            RedisConnections(server.url(user="ann", password="s3cret")),
             RULES,
             prefix=prefix_of("agent"),
         )

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Final
 
 from dockrion.auth.rates import PARTS, Rate, Verdict
-from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis import RedisConnections, Script
 
 _SCRIPT: Final = Script((files("dockrion.auth") / "lua" / "rates.lua").read_text("utf-8"))
 
@@ -21,7 +21,7 @@ class RedisRateLimiter:
     """
 
     def __init__(
-        self, backend: RedisBackend, *, prefix: str, clock: Callable[[], float] | None = None
+        self, backend: RedisConnections, *, prefix: str, clock: Callable[[], float] | None = None
     ) -> None:
         self._backend = backend
         self._prefix = f"{prefix}rates:"

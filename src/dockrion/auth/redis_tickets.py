@@ -11,7 +11,7 @@ import msgspec
 
 from dockrion.auth.base import TicketRules
 from dockrion.auth.tickets import hash_of, new_ticket, too_many_of_all, too_many_of_one
-from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis import RedisConnections, Script
 from dockrion.backends.redis_lanes import Argument
 from dockrion.events.identity import Identity
 
@@ -24,7 +24,7 @@ class RedisTickets:
 
     def __init__(
         self,
-        backend: RedisBackend,
+        backend: RedisConnections,
         rules: TicketRules,
         *,
         prefix: str,

@@ -44,7 +44,7 @@ class Script:
         return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
-class RedisBackend:
+class RedisConnections:
     """Up to `pool_size` connections for calls, one for messages; and one for threads, when one asks.
 
     All methods raise `BackendError` within some seconds when Redis does not answer or cannot do what it is asked.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.events.identity import Identity
 from dockrion.events.model import RunStatus
 from dockrion.runs.dispatch.docket import DocketDispatcher
@@ -59,7 +59,7 @@ async def dispatcher(
     url: str, executed: Executed | None = None, *, concurrency: int = 10
 ) -> AsyncGenerator[DocketDispatcher]:
     """Open a dispatcher on a backend of its own, as a process has it, which works where there is who executes."""
-    one = DocketDispatcher(RedisBackend(url), prefix=PREFIX)
+    one = DocketDispatcher(RedisConnections(url), prefix=PREFIX)
     await one.open()
     if executed is not None:
         one.work(executed, concurrency)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 from dockrion.runs.dispatch.docket import DocketDispatcher
 from tests.runs.dispatch.docket_kit import PREFIX
 
@@ -17,7 +17,7 @@ async def execute(run_id: str) -> None:
 
 
 async def work(url: str) -> None:
-    one = DocketDispatcher(RedisBackend(url), prefix=PREFIX)
+    one = DocketDispatcher(RedisConnections(url), prefix=PREFIX)
     await one.open()
     one.work(execute, 10)
     print("works", flush=True)

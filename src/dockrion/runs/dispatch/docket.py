@@ -23,7 +23,7 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 from redis.exceptions import RedisError
 
-from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis import RedisConnections, Script
 from dockrion.backends.redis_errors import as_backend_error
 from dockrion.runs.dispatch.base import Execute
 from dockrion.runs.dispatch.docket_parts import SharedDocket
@@ -63,7 +63,7 @@ _FORGET = Script(
 class DocketDispatcher:
     """`Dispatcher` for stores on Redis; `prefix` is that of the store's keys."""
 
-    def __init__(self, backend: RedisBackend, *, prefix: str) -> None:
+    def __init__(self, backend: RedisConnections, *, prefix: str) -> None:
         _quiet_logger()
         self._backend = backend
         self._docket = SharedDocket(backend, f"{prefix}docket")

@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError  # noqa: A004
 
 from dockrion.backends.base import BackendError
-from dockrion.backends.redis import RedisBackend
+from dockrion.backends.redis import RedisConnections
 
 # How long a worker waits for word of a message before it looks by itself.
 LOOK_SECONDS: Final = 1.0
@@ -34,7 +34,7 @@ class SharedDocket(Docket):
     Strikes and cancels are not listened for: both are done through the store here.
     """
 
-    def __init__(self, backend: RedisBackend, prefix: str) -> None:
+    def __init__(self, backend: RedisConnections, prefix: str) -> None:
         # A finished task leaves nothing; its worker's sign of life is not looked at by anybody.
         super().__init__(prefix, execution_ttl=timedelta(0), heartbeat_interval=timedelta(hours=1))
         self._prefix = prefix
@@ -68,7 +68,7 @@ class SharedDocket(Docket):
 class _SharedClient(Redis):
     """A client without connections."""
 
-    def __init__(self, backend: RedisBackend) -> None:
+    def __init__(self, backend: RedisConnections) -> None:
         # As the answers of `backend` are.
         super().__init__(protocol=2)
         self._backend = backend

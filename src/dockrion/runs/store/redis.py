@@ -9,7 +9,7 @@ from importlib.resources import files
 from time import monotonic
 from typing import Any, Final
 
-from dockrion.backends.redis import RedisBackend, Script
+from dockrion.backends.redis import RedisConnections, Script
 from dockrion.backends.redis_lanes import Argument
 from dockrion.events.model import RunStatus
 from dockrion.runs.store.base import (
@@ -59,7 +59,7 @@ def prefix_of(agent: str) -> str:
 class RedisStore:
     """`RunStore`. Each change is one script, which compares the claim's token and has the time of the server."""
 
-    def __init__(self, backend: RedisBackend, rules: StoreRules, *, prefix: str) -> None:
+    def __init__(self, backend: RedisConnections, rules: StoreRules, *, prefix: str) -> None:
         self.backend = backend
         self._rules = rules
         self._prefix = prefix

@@ -6,7 +6,7 @@ from dockrion.auth.base import TicketRules, TicketStore
 from dockrion.auth.rates import RateLimiter
 from dockrion.auth.redis_rates import RedisRateLimiter
 from dockrion.auth.redis_tickets import RedisTickets
-from dockrion.backends.redis import RedisBackend as Connections
+from dockrion.backends.redis import RedisConnections
 from dockrion.runs.dispatch.base import Dispatcher
 from dockrion.runs.dispatch.docket import DocketDispatcher
 from dockrion.runs.store.base import RunStore, StoreRules
@@ -20,7 +20,7 @@ class RedisBackend:
 
     def __init__(self, url: str, *, agent_name: str, pool_size: int) -> None:
         self._prefix = prefix_of(agent_name)
-        self._redis = Connections(url, pool_size=pool_size)
+        self._redis = RedisConnections(url, pool_size=pool_size)
 
     async def open(self) -> None:
         await self._redis.open()
