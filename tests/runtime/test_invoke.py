@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from dockrion.events.jsonable import encode
 from dockrion.runtime.app import create_app
 from dockrion.testing import ScriptedAgent, app_for, post, request, running
 
@@ -211,6 +212,26 @@ async def test_an_output_over_the_limit_is_cut_and_says_so() -> None:
             assert answer["output"]["long"] == "é" * len(answer["output"]["long"])
         else:
             assert answer["output"]["content"].startswith("0123456789" * 90)
+
+
+@pytest.mark.parametrize("char", ["a", "\u00e9", "\u20ac", "\U0001f600", "\n"])
+@pytest.mark.parametrize("schema", [{}, {"output": {"type": "string"}}])
+async def test_joined_tokens_have_as_many_bytes_as_an_output_may(
+    char: str, schema: dict[str, Any]
+) -> None:
+    async def agent(payload: Any) -> Any:
+        for _ in range(500):
+            yield char * 3
+
+    app = app_for(agent, io_schema=schema, expose={"limits": {"max_output_bytes": 999}})
+    async with running(app) as live, post(live, "/invoke", {}) as exchange:
+        answer = await exchange.json()
+    assert answer["metadata"]["truncated"] is True
+    frame = len(encode({"content": ""}))
+    text = answer["output"]["content"] if not schema else answer["output"]
+    assert set(text) == {char}
+    size = len(encode({"content": text}))
+    assert size <= 999 < size + len(encode({"content": char})) - frame
 
 
 async def test_error_details_off_hides_the_sentence_and_gives_an_id() -> None:

@@ -54,7 +54,10 @@ def _common_length(lengths: list[int], budget: int) -> int:
 def _cut_bytes(text: str, limit: int) -> str:
     if len(encode_text(text)) - 2 <= limit:
         return text
-    low, high = 0, len(text)
+    # Each character takes a byte at least, and no more in most text.
+    low, high = 0, min(len(text), max(limit, 0))
+    if len(encode_text(text[:high])) - 2 <= limit:
+        return text[:high]
     while low < high:
         middle = (low + high + 1) // 2
         if len(encode_text(text[:middle])) - 2 <= limit:

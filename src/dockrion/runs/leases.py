@@ -61,6 +61,8 @@ class Leases:
             pumps = list(self._pumps.values())
             # Counted from its beginning: a store that is slow to answer must not cost the lease.
             due = began + (period if not pumps or self._beat(pumps, began) else period / 4)
+            # What ends meanwhile must not live on, with its output, until the next time.
+            del pumps
 
     def _beat(self, pumps: list[Pump], began: float) -> bool:
         """Say whether the store has answered."""

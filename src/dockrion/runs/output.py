@@ -10,6 +10,7 @@ from typing import Any, Literal
 from dockrion.errors import InvalidOutputError
 from dockrion.events.jsonable import encode, plain_and_size, well_formed
 from dockrion.events.model import Event, Token
+from dockrion.events.room import Room
 from dockrion.policy.caps import cut_text_to_bytes, cut_to_bytes
 from dockrion.policy.outgoing import EVERYTHING, Outgoing
 from dockrion.policy.values import is_large
@@ -20,28 +21,37 @@ logger = logging.getLogger(__name__)
 
 
 class JoinedTokens:
-    """The text of all tokens of a run, up to `limit` characters; counts them all."""
+    """The text of all tokens of a run, up to `limit_bytes`; counts them all."""
 
-    __slots__ = ("_limit", "_room", "_text", "count")
+    __slots__ = ("_room", "_text", "count")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._room = limit
+    def __init__(self, limit_bytes: int) -> None:
+        self._room = Room(limit_bytes)
         self._text: StringIO | None = None
         self.count = 0
 
     def note(self, events: list[Event]) -> None:
-        texts = [event.content for event in events if type(event) is Token]
-        if not texts:
+        if len(events) == 1:
+            # As models write them.
+            event = events[0]
+            if type(event) is Token:
+                self._add(event.content, 1)
             return
-        self.count += len(texts)
-        # One character past the limit shows that there was more.
-        if self._room >= 0:
-            text = "".join(texts)
-            if self._text is None:
-                self._text = StringIO()
-            self._text.write(text[: self._room + 1])
-            self._room -= len(text)
+        texts = [event.content for event in events if type(event) is Token]
+        if texts:
+            self._add("".join(texts), len(texts))
+
+    def _add(self, text: str, count: int) -> None:
+        self.count += count
+        if self._room.is_full:
+            return
+        if self._text is None:
+            self._text = StringIO()
+        self._text.write(self._room.fit(text))
+
+    @property
+    def is_cut(self) -> bool:
+        return self._room.is_full
 
     def text(self) -> str:
         return "" if self._text is None else self._text.getvalue()
@@ -82,7 +92,7 @@ class OutputRules:
         if self._on_returned is not None:
             self._on_returned(value)
         if value is None and tokens.count:
-            output, notes = self._joined(tokens.text())
+            output, notes = self._joined(tokens)
         else:
             output, notes = self._sized(value)
         wrong = output is None if self._root_type != "object" else not isinstance(output, dict)
@@ -100,12 +110,12 @@ class OutputRules:
         """Whether `finish` takes more than some milliseconds, with rules that read each character."""
         return self._outgoing.rules is not None and is_large(value)
 
-    def _joined(self, text: str) -> tuple[Any, dict[str, Any]]:
+    def _joined(self, tokens: JoinedTokens) -> tuple[Any, dict[str, Any]]:
         # The frame around the text: {"<key>":""}
         room = self.max_bytes - len(encode({self._joined_key: ""}))
-        text = well_formed(text)
+        text = well_formed(tokens.text())
         cut = cut_text_to_bytes(text, max(0, room))
-        notes = {"truncated": True} if len(cut) < len(text) else {}
+        notes = {"truncated": True} if tokens.is_cut or len(cut) < len(text) else {}
         return (cut if self._root_type == "string" else {self._joined_key: cut}), notes
 
     def _sized(self, value: Any) -> tuple[Any, dict[str, Any]]:

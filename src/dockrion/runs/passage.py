@@ -30,14 +30,14 @@ class Passage:
         observer: RunObserver,
         *,
         sends_tokens: bool,
-        max_token_chars: int,
+        max_token_bytes: int,
     ) -> None:
         self._stages = stages
         self._observer = observer
         self._sends_tokens = sends_tokens
         self._made_at = perf_counter()
         # Those that make the output.
-        self.tokens = JoinedTokens(max_token_chars)
+        self.tokens = JoinedTokens(max_token_bytes)
         self.violation: PolicyViolationError | None = None
 
     def through(self, events: list[Event], *, last: bool = False) -> list[Event]:

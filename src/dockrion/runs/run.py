@@ -98,7 +98,7 @@ class Run:
             stages,
             rules.observer,
             sends_tokens=context.events_filter.token,
-            max_token_chars=rules.output.max_bytes,
+            max_token_bytes=rules.output.max_bytes,
         )
         self._log = log
         # A list, because `append` is atomic from any thread: the first one in it is the ending.

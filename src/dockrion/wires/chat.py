@@ -49,7 +49,7 @@ class Chat(Replies):
         self._into: Final[ChatInput | None] = chat_input(spec)
         self.agent: Final = spec.agent.name
         # Of the text that is kept of a reply, to be said again at its end.
-        self.max_chars: Final = spec.expose.limits.max_output_bytes
+        self.max_bytes: Final = spec.expose.limits.max_output_bytes
 
     def payload(
         self, messages: list[Message], *, field: str, places: Sequence[int] | None = None

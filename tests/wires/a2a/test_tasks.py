@@ -367,4 +367,4 @@ def test_a_text_over_the_limit_of_outputs_is_sent_and_not_kept() -> None:
     wire = A2aWire(chat, run_of(), Words(legacy=False, request_id="q"))
     updates = read(wire.encode(Batch([START, Token("abc"), Token("de"), Token("f")], 0, TIME)))
     assert texts_of(joined(updates)) == {"text-1": ["abcdef"]}
-    assert wire.task()["artifacts"][0]["parts"] == [{"text": "abc"}]
+    assert wire.task()["artifacts"][0]["parts"] == [{"text": "abcd"}]

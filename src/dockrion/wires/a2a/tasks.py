@@ -26,6 +26,7 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
+from dockrion.events.room import Room
 from dockrion.wires.a2a.artifacts import ALL_MODES, Modes, Text, output_artifact
 from dockrion.wires.a2a.rpc import error_answer
 from dockrion.wires.a2a.words import State, Words
@@ -82,7 +83,7 @@ class A2aWire:
         # All texts, and those that are open.
         self._texts: list[Text] = []
         self._open: dict[Channel, Text] = {}
-        self._room = chat.max_chars
+        self._room = Room(chat.max_bytes)
         self._output: dict[str, Any] | None = None
         # Questions that are open, as far as events tell, and those that were before.
         self._asked: tuple[Interrupt, ...] = ()
@@ -299,17 +300,9 @@ class A2aWire:
         return text
 
     def _keep(self, text: Text, texts: list[str]) -> None:
-        room = self._room
-        self._room -= sum(map(len, texts))
-        if self._room >= 0:
-            text.pieces += texts
-            return
         # What is over the limit of an output is in none either.
-        for content in texts:
-            room -= len(content)
-            if room < 0:
-                return
-            text.pieces.append(content)
+        if kept := self._room.fit("".join(texts)):
+            text.pieces.append(kept)
 
     def _say_more(self, text: Text, content: str, *, last: bool = False) -> None:
         if self._modes.text:

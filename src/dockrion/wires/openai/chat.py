@@ -26,6 +26,7 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
+from dockrion.events.room import Room
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, kind_of, messages_of, question_text, wrong
 from dockrion.wires.cursors import mark_event, mark_pause
@@ -111,7 +112,7 @@ class ChatWire:
         self._token = b""
         self._spoke = False
         self._pieces: list[str] = []
-        self._room = chat.max_chars
+        self._room = Room(chat.max_bytes)
         self._sequence = 0
         self._finish_reason = "stop"
         self._counts: tuple[int, int] | None = None
@@ -169,8 +170,7 @@ class ChatWire:
         """Return the chunks of events in a row."""
         self._spoke = True
         if self._keeps:
-            for text in texts:
-                self._keep(text)
+            self._keep("".join(texts))
         first = self._sequence
         self._sequence += len(texts)
         return frames_of(self._token, texts, None if self._cursor is None else first)
@@ -218,11 +218,10 @@ class ChatWire:
         return {"content": text}
 
     def _keep(self, text: str) -> None:
-        if len(text) > self._room:
-            text = text[: self._room]
+        if kept := self._room.fit(text):
+            self._pieces.append(kept)
+        if self._room.is_full:
             self._finish_reason = "length"
-        self._room -= len(text)
-        self._pieces.append(text)
 
     def _end(self) -> list[bytes]:
         usage = self._usage()

@@ -24,6 +24,7 @@ from dockrion.events.model import (
     ToolCall,
     ToolResult,
 )
+from dockrion.events.room import Room
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, counts_of, question_text
 from dockrion.wires.openai.parts import failure_of, seconds_of
@@ -92,7 +93,7 @@ class ResponsesWire:
         self._message: Item | None = None
         self._delta = b""
         self._pieces: list[str] = []
-        self._room = chat.max_chars
+        self._room = Room(chat.max_bytes)
         self._spoke = False
         self._cut = False
         self._calls: list[tuple[str | None, int]] = []
@@ -190,7 +191,7 @@ class ResponsesWire:
         self._output.clear()
         self._calls.clear()
         self._message, self._pieces = None, []
-        self._spoke, self._room = False, self._chat.max_chars
+        self._spoke, self._room = False, Room(self._chat.max_bytes)
 
     def _complete(self, event: Complete) -> None:
         if not self._spoke:
@@ -223,11 +224,9 @@ class ResponsesWire:
             self._parts.append(frames_of(self._delta, texts, first))
         elif new := texts[self._starting_after + 1 - first :]:
             self._parts.append(frames_of(self._delta, new, self._starting_after + 1))
-        length = sum(map(len, texts))
-        if length > self._room:
-            texts, length, self._cut = ["".join(texts)[: self._room]], self._room, True
-        self._room -= length
-        self._pieces += texts
+        if kept := self._room.fit("".join(texts)):
+            self._pieces.append(kept)
+        self._cut = self._cut or self._room.is_full
 
     def _open_message(self) -> None:
         index = len(self._output)
