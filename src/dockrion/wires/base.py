@@ -60,6 +60,16 @@ class AskingWire(Wire, Protocol):
     def stay_open(self, questions: tuple[Interrupt, ...]) -> None: ...
 
 
+@runtime_checkable
+class OpeningWire(Wire, Protocol):
+    """A wire that has something to tell before the first event of its run, which may have to wait for its turn.
+
+    `opening` is called first, or not at all: whoever comes back has had it.
+    """
+
+    def opening(self, timestamp: str) -> bytes: ...
+
+
 class WireRun(msgspec.Struct, frozen=True, kw_only=True):
     """What a wire is told of its run. With `cursors`, its frames carry `id:` lines to come back with (`cursors.py`)."""
 

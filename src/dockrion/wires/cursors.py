@@ -21,6 +21,12 @@ def mark_event(frames: list[bytes], first: int, cursor: bytes | None, sequence: 
     frames[last] = sse.with_id(frames[last], event_id)
 
 
+def mark_opening(frames: list[bytes], cursor: bytes | None) -> None:
+    """Give the frame that comes before the first event the id that it has where it is told with that event, as its first."""
+    if cursor is not None:
+        frames[0] = sse.with_id(frames[0], b"%b.1" % (cursor % 0))
+
+
 def mark_pause(frames: list[bytes], cursor: bytes | None, sequence: int) -> None:
     """Give the frames that come after the last event of a run that waits their ids."""
     if cursor is None or not frames:

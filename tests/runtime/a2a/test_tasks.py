@@ -211,3 +211,42 @@ async def test_a_task_that_its_caller_has_left_is_followed_again_to_its_end(
     assert state(asked[-1]["statusUpdate"]) == "INPUT_REQUIRED"
     assert (texts(ended[0]["task"]), said_by(ended)) == (["ab"], "c")
     assert (state(task), texts(task)) == ("COMPLETED", ["abc"])
+
+
+async def test_a_task_that_waits_for_its_turn_is_told_of_at_once() -> None:
+    """So that its client can look at it, cancel it, and come back to it."""
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def agent(payload: Any) -> Any:
+        begun.set()
+        await gate.wait()
+        yield "done"
+
+    stream = said(method="SendStreamingMessage")
+    one_at_once = {"limits": {"max_concurrency": 1}}
+    with anyio.fail_after(10):
+        async with running(served(agent, expose=one_at_once)) as app:
+            await ask(app, said(configuration={"returnImmediately": True}))
+            await begun.wait()
+            async with post(app, "/a2a", stream) as first, post(app, "/a2a", stream) as second:
+                whole = await first.receive()
+                [opening] = read_sse(whole)
+                task = opening.json()["result"]["task"]
+                body = call("SubscribeToTask", id=task["id"])
+                async with post(app, "/a2a", body) as following:
+                    [told] = read_sse(await following.receive())
+                cut = read_sse(await second.receive())[0].json()["result"]["task"]["id"]
+                await ask(app, call("CancelTask", id=cut))
+                cancelled = read_sse(await second.read())
+                headers = {"last-event-id": opening.id}
+                async with post(app, "/a2a", stream, headers=headers) as again:
+                    gate.set()
+                    rest = await again.read()
+                whole += await first.read()
+    assert state(task) == "SUBMITTED"
+    assert task["status"].keys() == {"state", "timestamp"}
+    assert told.json()["result"]["task"]["id"] == task["id"]
+    assert [state(one.json()["result"]["statusUpdate"]) for one in cancelled] == ["CANCELED"]
+    assert whole.endswith(rest)
+    assert len(read_sse(whole)) == 1 + len(read_sse(rest))
+    assert said_by([event.json()["result"] for event in read_sse(whole)]) == "done"

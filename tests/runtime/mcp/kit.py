@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from dockrion.events.context import StreamContext
-from dockrion.testing import Exchange, app_for, post, read_sse
+from dockrion.testing import Exchange, SSEEvent, app_for, post, read_sse
 
 OLD = {"MCP-Protocol-Version": "2025-11-25"}
 STREAM = {"Accept": "application/json, text/event-stream"}
@@ -81,12 +81,16 @@ def text_of(answer: Any) -> str:
     return answer["result"]["content"][0]["text"]
 
 
-async def next_message(exchange: Exchange) -> Any:
-    """Return the next message of a stream that stays open."""
+async def next_event(exchange: Exchange) -> SSEEvent:
+    """Return the next event with a message of a stream that stays open."""
     while True:
         for event in read_sse(await exchange.receive()):
             if event.data:
-                return event.json()
+                return event
+
+
+async def next_message(exchange: Exchange) -> Any:
+    return (await next_event(exchange)).json()
 
 
 async def accept(app: FastAPI, question: Any, answer: str, headers: dict[str, str]) -> int:

@@ -165,6 +165,31 @@ async def test_whatever_else_is_come_back_to_is_refused(last_event_id: str, stat
     assert (exchange.status, answer["jsonrpc"]) == (status, "2.0")
 
 
+async def test_a_call_that_waits_for_its_turn_can_be_come_back_to_at_once() -> None:
+    gate = Gate()
+    sections = {"expose": {"limits": {"max_concurrency": 1}}, "streaming": CONTINUES}
+
+    async def wait(payload: Any, context: StreamContext) -> Any:
+        return await gate(payload, context)
+
+    with anyio.fail_after(10):
+        async with running(served(wait, **sections)) as app:
+            headers = {**OLD, **STREAM}
+            async with post(app, "/mcp", calls(**PROGRESS), headers=headers) as busy:
+                await next_message(busy)
+                async with post(app, "/mcp", calls(2), headers=headers) as waiting:
+                    raw = await waiting.receive()
+                [opening] = read_sse(raw)
+                back = {**headers, "Last-Event-ID": opening.id}
+                async with request(app, "GET", "/mcp", headers=back) as again:
+                    gate.open.set()
+                    rest = read_sse(await again.read())
+    assert opening.data == ""
+    assert b"retry: 1000\n" in raw
+    assert rest[-1].json()["id"] == 2
+    assert rest[-1].json()["result"]["structuredContent"] == {"done": True}
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_who_comes_back_in_a_revision_that_is_not_spoken_is_refused(method: str) -> None:
     async with running(served(speak, streaming=CONTINUES)) as app:

@@ -21,6 +21,7 @@ from tests.runtime.mcp.kit import (
     accept,
     ask,
     calls,
+    next_event,
     next_message,
     of_2026,
     sent,
@@ -157,7 +158,7 @@ async def test_who_comes_back_is_not_asked_what_has_been_answered() -> None:
     async with running(served(insist, streaming=CONTINUES)) as app:
         headers = await session(app, capabilities=FORMS)
         async with post(app, "/mcp", calls(), headers=headers) as exchange:
-            [one] = [event for event in read_sse(await exchange.receive()) if event.data]
+            one = await next_event(exchange)
             await accept(app, one.json(), "a", headers)
             await next_message(exchange)
         back = {**headers, "Last-Event-ID": one.id}

@@ -320,6 +320,21 @@ def test_questions_are_the_message_of_the_status() -> None:
     assert ParseDict(wire.task(), Task()).status == update.status_update.status
 
 
+@pytest.mark.parametrize("cursors", [True, False])
+def test_a_task_that_was_told_of_at_once_is_told_of_once(cursors: bool) -> None:
+    late, early = wire_of(cursors=cursors), wire_of(cursors=cursors)
+    opening = early.opening(TIME)
+    first = early.encode(Batch([START], 0, LATER))
+    assert len(read(opening)) == 1
+    [result] = results(opening)
+    assert result["task"]["status"] == {"state": "TASK_STATE_SUBMITTED", "timestamp": TIME}
+    whole = late.encode(Batch([START], 0, LATER))
+    assert whole.endswith(first)
+    # Their ids are those of the same stream.
+    assert [one.id for one in read_sse(opening + first)] == [one.id for one in read_sse(whole)]
+    assert wire_of(known=Known(1)).opening(TIME) == b""
+
+
 def test_a_task_that_was_answered_works_before_its_first_word() -> None:
     """Who comes back to a stream that follows an answer is told by the events alone, which is the same."""
     wire = wire_of(known=Known(2))

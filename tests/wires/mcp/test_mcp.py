@@ -174,8 +174,10 @@ def test_what_is_no_way_of_telling_is_none(text: str) -> None:
 
 def test_a_stream_that_can_be_come_back_to_begins_with_an_event_to_come_back_after() -> None:
     wire = wire_of(run_of(cursors=True), primes=True)
-    assert wire.encode(Batch([START], 0, TIME)).startswith(b"data:\nretry: 1000\nid: r_1:0:")
-    assert wire_of(run_of(cursors=True)).encode(Batch([START], 0, TIME)) == b""
+    assert wire.opening(TIME).startswith(b"data:\nretry: 1000\nid: r_1:-1:")
+    assert wire.encode(Batch([START], 0, TIME)) == b""
+    assert wire_of(run_of(cursors=True)).opening(TIME) == b""
+    assert wire_of(primes=True).opening(TIME) == b""
 
 
 def test_questions_of_2026_are_the_result() -> None:

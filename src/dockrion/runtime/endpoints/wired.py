@@ -33,6 +33,7 @@ from dockrion.runtime.endpoints.invoke import (
 from dockrion.runtime.host import AgentHost
 from dockrion.runtime.requests import CallerLeftError, Request, decode_payload, is_thread_id
 from dockrion.runtime.responses import Header, Headers, error_headers, send_json, start_stream
+from dockrion.runtime.streams import OpenStream
 from dockrion.runtime.traffic import Call
 from dockrion.runtime.unforeseen import past_head
 from dockrion.runtime.wire_writer import Retold
@@ -40,6 +41,7 @@ from dockrion.runtime.writer import HeldWriter, StreamWriter
 from dockrion.wires.base import (
     AnsweringCall,
     AnswerWire,
+    OpeningWire,
     Wire,
     WireCall,
     WireEntry,
@@ -229,6 +231,8 @@ async def stream(
         async with connection as open_stream:
             if not is_open:
                 await start_stream(send, request, wire.content_type, source.run_id, headers)
+                if told.seen == 0 and told.last is None and isinstance(wire, OpeningWire):
+                    await _open(host, wire, open_stream, send)
             if call is not None:
                 call.sent_status = 200
             send = past_head(send)
@@ -248,6 +252,14 @@ async def stream(
             source.leave()
     # Who goes with the last word has heard all.
     return left and not (isinstance(source, Reader) and source.ended)
+
+
+async def _open(host: AgentHost, wire: OpeningWire, stream: OpenStream, send: Send) -> None:
+    body = wire.opening(host.timestamps.now())
+    if body:
+        stream.sending()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        stream.sent()
 
 
 def wire_of(asked: WireCall, source: Run | Reader, *, thread_id: str | None = None) -> Wire:

@@ -32,7 +32,7 @@ from dockrion.wires.a2a.rpc import error_answer
 from dockrion.wires.a2a.words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text
-from dockrion.wires.cursors import mark_event, mark_pause
+from dockrion.wires.cursors import mark_event, mark_opening, mark_pause
 from dockrion.wires.texts import Channel, frames_of, take
 
 # The code of what makes a task a rejected one.
@@ -115,6 +115,15 @@ class A2aWire:
         rest = batch.events[count:]
         told = self._taken()
         return told + self._encoded(Batch(rest, known.events, batch.timestamp)) if rest else told
+
+    def opening(self, timestamp: str) -> bytes:
+        """Return the task as it has been accepted; the first event has it where nobody has been told."""
+        if self._known is not None or not self._tells:
+            return b""
+        self._begun, self._since = True, timestamp
+        self._say_task()
+        mark_opening(self._parts, self._cursor)
+        return self._taken()
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT

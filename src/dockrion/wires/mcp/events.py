@@ -19,7 +19,6 @@ from dockrion.events.model import (
     Interrupt,
     Policy,
     Progress,
-    Started,
     Step,
     Token,
     ToolCall,
@@ -84,8 +83,9 @@ class McpWire:
         *,
         can_be_answered: bool,
         stamp: dict[str, Any],
+        opens: bool = True,
     ) -> None:
-        """`stamp`: what every result says of the server."""
+        """`stamp`: what every result says of the server. `opens`: it is told from the run's beginning."""
         self._tool = tool
         self.run_id: Final = run.run_id
         self.told: Final = told
@@ -104,6 +104,7 @@ class McpWire:
         self._still_open: tuple[Interrupt, ...] = ()
         self._result: dict[str, Any] | None = None
         self._progress = 0
+        self._opens = opens
         token = told.progress_token
         self._tells = token is not None and run.streams
         self._tells_tokens = self._tells and told.tokens
@@ -118,6 +119,12 @@ class McpWire:
         self.position = batch.first
         take(batch.events, texts=self._go_on, other=self._follow)
         return self._taken()
+
+    def opening(self, _timestamp: str) -> bytes:
+        """Return an event without data, whose id, that of none, a client can come back with before anything has happened."""
+        if self._cursor is None or not (self._opens and self.told.primes and self._streams):
+            return b""
+        return b"data:\n%bid: %b\n\n" % (_RETRY, self._cursor % -1)
 
     def heartbeat(self) -> bytes:
         return sse.COMMENT_HEARTBEAT
@@ -177,10 +184,6 @@ class McpWire:
             case Token(content=content):
                 if self._tells_tokens and content:
                     self._say([content])
-            case Started():
-                if self._cursor is not None and self.told.primes:
-                    cursor = self._cursor % self.position
-                    self._parts.append(b"data:\n%bid: %b\n\n" % (_RETRY, cursor))
             case Progress(step=step, progress=progress, message=message):
                 self._progress = max(self._progress, round(progress * _WHOLE) - 1)
                 self._tell(message or step)

@@ -94,7 +94,12 @@ class McpCall(msgspec.Struct, frozen=True, kw_only=True):
     def wire(self, run: WireRun) -> McpWire:
         server = self.server
         return McpWire(
-            self.tool, run, self.told, can_be_answered=server.can_be_answered, stamp=server.stamp
+            self.tool,
+            run,
+            self.told,
+            can_be_answered=server.can_be_answered,
+            stamp=server.stamp,
+            opens=self.is_input,
         )
 
 

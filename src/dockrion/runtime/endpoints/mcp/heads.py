@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 
 from dockrion.errors import ValidationError
 from dockrion.runtime.asgi import RPC_ID_KEY, Scope
-from dockrion.runtime.requests import EVENT_ID, Request, shown, text_of
+from dockrion.runtime.requests import EVENT_ID, RUN_ID, Request, shown, text_of
 from dockrion.spec import DockSpec
 from dockrion.wires.mcp.events import Told
 from dockrion.wires.mcp.requests import McpCall
 from dockrion.wires.mcp.rpc import Head, RequestId
 
 # An event's id, and how the call is told: who comes back with it sends no body.
-_CURSOR: Final = re.compile(rf"({EVENT_ID}):([A-Za-z0-9_-]{{1,1024}})")
+# In front of the first event it is that of none.
+_CURSOR: Final = re.compile(rf"({EVENT_ID}|{RUN_ID}:-1):([A-Za-z0-9_-]{{1,1024}})")
 _LAST_EVENT: Final = b"last-event-id"
 _VERSION: Final = b"mcp-protocol-version"
 _SESSION: Final = b"mcp-session-id"
