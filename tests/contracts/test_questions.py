@@ -107,6 +107,21 @@ async def test_two_questions_are_answered_at_once(front: FrontEnd, streaming: An
     assert rest.heard.text.endswith("You said a and b.")
 
 
+@each(lambda front: front.answers and not isinstance(front, Socket))
+async def test_who_can_hear_nothing_of_what_follows_has_answered_nothing(front: FrontEnd) -> None:
+    alone = {"connection": {"on_disconnect": "continue", "max_subscribers_per_run": 1}}
+    async with running(served(asks, streaming=alone)) as app:
+        asked = await front.tell(app, "hi")
+        async with request_of(app, "GET", f"/runs/{asked.run_id}/events") as another:
+            await another.receive()
+            refused = await front.tell(app, front.answer(asked, ["no"]))
+        rest = await front.tell(app, front.answer(asked, ["yes"]))
+    assert (refused.heard.ended, refused.heard.code) == ("refused", "TOO_MANY_SUBSCRIBERS")
+    assert refused.status == 429
+    assert rest.heard.ended == "complete"
+    assert rest.heard.text.endswith("You said yes.")
+
+
 class SpeaksBeside:
     """Asks, says something while the question is open, and may ask once more then."""
 

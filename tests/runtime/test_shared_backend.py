@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from time import time
 from typing import Any
 
+import anyio
 import pytest
 from fastapi import FastAPI
 
-from dockrion.testing import app_for, post, running
+from dockrion.testing import ScriptedAgent, app_for, post, read_sse, request, running
 
 from .test_auth import AUTH, keys, who
 from .test_tickets import call, ticket_for
@@ -86,3 +89,45 @@ async def test_a_backend_that_cannot_be_opened_is_not_the_callers_fault(tmp_path
         await app.state.dockrion.close()
 
     assert statuses == [(503, "SERVICE_UNAVAILABLE")] * 2
+
+
+SUBSCRIBE = {"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/runs/r/events", b""),
+        ("GET", "/v1/responses/resp_r?stream=true", b""),
+        ("POST", "/a2a", SUBSCRIBE),
+        ("POST", "/invoke/stream", b"{}"),
+        ("GET", "/ai-sdk/t/stream", b""),
+    ],
+)
+async def test_whoever_follows_a_run_in_one_process_keeps_its_window_in_another_open(
+    tmp_path: Path, method: str, path: str, body: Any
+) -> None:
+    window = {"connection": {"resume_window": 60}}
+    expose = {"protocols": ["openai", "a2a", "ai-sdk"]}
+    gate = asyncio.Event()
+    agent = ScriptedAgent(["a", gate])
+
+    def app() -> FastAPI:
+        schema = {"input": {"properties": {"messages": {}}}}
+        streaming = {**shared(tmp_path), **window}
+        return app_for(agent, expose=expose, io_schema=schema, streaming=streaming)
+
+    with anyio.fail_after(10):
+        async with running(app()) as one, running(app()) as other:
+            head = {"X-Run-ID": "r", "X-Thread-ID": "t"}
+            async with post(one, "/invoke/stream", {}, headers=head) as exchange:
+                seen = read_sse(await exchange.receive())[0]
+            store = other.state.dockrion.runs.store
+            assert (await store.get("r")).read_until == 0
+            back = {"Last-Event-ID": seen.id} if path == "/invoke/stream" else {}
+            async with request(other, method, path, body=body, headers=back) as exchange:
+                assert await exchange.receive()
+                read_until = (await store.get("r")).read_until
+                gate.set()
+                await exchange.read()
+    assert read_until > time()

@@ -176,9 +176,21 @@ class RunService:
         record = await self.store.newest_in(thread_id, owner_id=identity.id)
         return None if record is None or record.is_final or record.first > 0 else record
 
-    def follow(self, record: RunRecord, *, start: int) -> Reader:
-        """Follow a run that `get` has given to its end, over its interrupts."""
-        return self.channels.follow(record.run_id, start)
+    async def follow(
+        self,
+        record: RunRecord,
+        *,
+        start: int,
+        seen: int | None = None,
+        stops_at_questions: bool = False,
+    ) -> Reader:
+        """Follow a run that `get` has given from sequence `start` on, to its end; with `seen` and `stops_at_questions`, as
+        `Channels.follow` does. Whoever follows keeps the run's window open, wherever it is executed.
+        """
+        await self._windows.read_here(record)
+        return self.channels.follow(
+            record.run_id, start, seen=seen, stops_at_questions=stops_at_questions
+        )
 
     async def cancel(self, run_id: str, identity: Identity, reason: str) -> RunRecord:
         """End a run as CANCELLED: it is, or nothing else can become of it. Raises `ConflictError` when it had ended."""
@@ -279,9 +291,8 @@ class RunService:
             raise GoneError(f"Last-Event-ID: the run {run_id!r} has no event {after} (yet).")
         if record.is_final and after == record.end - 1:
             return None
-        await self._windows.read_here(record)
         first = after + 1 if first is None else first
-        return self.channels.follow(run_id, first, seen=after + waits, stops_at_questions=True)
+        return await self.follow(record, start=first, seen=after + waits, stops_at_questions=True)
 
     async def refuse_known(self, run_id: str) -> None:
         """Raise `ConflictError` for an id that a kept run has."""

@@ -51,7 +51,7 @@ class Windows:
 
     async def read_here(self, record: RunRecord) -> None:
         """Somebody is about to follow a direct run: where another process has it, tell that one."""
-        if self._open is None or record.is_final or self._executor is None:
+        if self._open is None or self._executor is None or record.is_final or not record.direct:
             return
         if record.run_id in self._executor:
             return

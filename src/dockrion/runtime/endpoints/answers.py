@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -48,23 +48,36 @@ async def answer(
     waiting = await runs.get(run_id, call.identity)
     if call.thread_id not in (None, waiting.thread_id):
         raise wrong(thread_field, "is not that of the run that waits for these answers")
-    if not all(one.given for one in answers):
-        await runs.cancel(run_id, call.identity, _GIVEN_UP)
-        return GoingOn(_place_in(runs, waiting, answers), None)
+    gives_up = not all(one.given for one in answers)
     open_ones = {one.interrupt_id for one in waiting.questions}
-    if open_ones and open_ones != {one.question.interrupt_id for one in answers}:
+    if open_ones and not gives_up and open_ones != {one.question.interrupt_id for one in answers}:
         raise wrong(field, f"must answer {', '.join(sorted(open_ones))}, and nothing else")
-    await runs.resume(run_id, call.identity, call.payload)
+    reader = await _place_in(runs, waiting, answers)
+    with left_if_refused(reader):
+        if gives_up:
+            await runs.cancel(run_id, call.identity, _GIVEN_UP)
+            return GoingOn(reader, None)
+        await runs.resume(run_id, call.identity, call.payload)
     left = None if host.kept is not None else partial(_end, runs, run_id, call.identity)
-    return GoingOn(_place_in(runs, waiting, answers), left)
+    return GoingOn(reader, left)
 
 
-def _place_in(runs: RunService, waiting: RunRecord, answers: Sequence[Answer]) -> Reader:
+@contextmanager
+def left_if_refused(reader: Reader) -> Generator[None]:
+    """Around the answer, once there is a place to hear what follows: who gets none has answered nothing."""
+    try:
+        yield
+    except BaseException:
+        reader.leave()
+        raise
+
+
+async def _place_in(runs: RunService, waiting: RunRecord, answers: Sequence[Answer]) -> Reader:
     """Return where to go on: agents may say something beside an open question, when a page hears nothing more."""
     start, heard = waiting.end, answers[0].heard
     if heard is not None and waiting.first <= heard <= waiting.end:
         start = heard
-    return runs.channels.follow(waiting.run_id, start, stops_at_questions=True)
+    return await runs.follow(waiting, start=start, stops_at_questions=True)
 
 
 async def _end(runs: RunService, run_id: str, identity: Identity) -> None:

@@ -142,7 +142,7 @@ class ResponsesEndpoint(WiredEndpoint):
                 starting_after=request.starting_after(),
             )
             runs = await runs_of(self.host)
-            reader = runs.channels.follow(record.run_id, 0, stops_at_questions=True)
+            reader = await runs.follow(record, start=0, stops_at_questions=True)
             told = Told(reader, wire_of(call, reader, thread_id=record.thread_id))
             return None
 

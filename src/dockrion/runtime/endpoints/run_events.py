@@ -67,7 +67,7 @@ async def _open(host: AgentHost, run_id: str, request: RunsRequest) -> _Opened:
         raise GoneError(f"{said_by}: the run {run_id!r} has no event {start - 1} (yet).")
     if start == record.end and record.is_final:
         raise SeenAllError(run_id)
-    return _Opened(runs.follow(record, start=start), seconds)
+    return _Opened(await runs.follow(record, start=start), seconds)
 
 
 async def _write(

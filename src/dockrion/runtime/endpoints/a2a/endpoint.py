@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import RPC_ID_KEY, ASGIApp, Receive, Scope, Send, path_of
 from dockrion.runtime.endpoints.a2a.card import CardEndpoint
 from dockrion.runtime.endpoints.a2a.tasks import Tasks, questions_of, unsupported
+from dockrion.runtime.endpoints.answers import left_if_refused
 from dockrion.runtime.endpoints.invoke import (
     Options,
     Payload,
@@ -164,7 +166,8 @@ class A2aEndpoint:
             says = f"The task {record.run_id!r} has ended: {record.status}; get it instead."
             raise RefusedError(Kind.UNSUPPORTED, says, code=ConflictError.code)
         message = self._tasks.message(asked.words)
-        return _followed(runs, message, record, questions=questions_of(record))
+        _, told = await _followed(runs, message, record, questions=questions_of(record))
+        return told
 
     async def _send(
         self, asked: Message, came: _Came, options: Options, heard: Heard | None
@@ -224,15 +227,17 @@ class A2aEndpoint:
         if self._host.injection is not None:
             request_id = came.request.request_id.decode("latin-1")
             await self._host.check_injection(asked.payload, request_id=request_id)
+        resume = partial(runs.resume, task_id, came.identity, cause=came.request.cause)
         try:
-            resumed = await runs.resume(
-                task_id, came.identity, asked.payload, cause=came.request.cause
-            )
+            if asked.at_once:
+                resumed = await resume(asked.payload)
+                return Known(record.run_id, await self._tasks.sent(asked, resumed))
+            reader, told = await _followed(runs, asked, record)
+            with left_if_refused(reader):
+                await resume(asked.payload)
+            return told
         except ConflictError as exc:
             raise RefusedError(Kind.UNSUPPORTED, exc.message, code=exc.code) from exc
-        if asked.at_once:
-            return Known(record.run_id, await self._tasks.sent(asked, resumed))
-        return _followed(runs, asked, record)
 
     async def _again(self, asked: Message, heard: Heard, identity: Identity) -> Told:
         place, waits = (heard.run_id, heard.events - 1), heard.waits
@@ -296,19 +301,17 @@ def _check_answers(record: RunRecord, answers: Any) -> None:
         raise wrong("message.parts", f"{says} {', '.join(ids)}")
 
 
-def _followed(
+async def _followed(
     runs: RunService,
     asked: Message,
     record: RunRecord,
     *,
     questions: tuple[Interrupt, ...] = (),
-) -> Told:
+) -> tuple[Reader, Told]:
     """Follow a run from where it stands, which is what its caller is told first, with the `questions` that are open."""
-    reader = runs.channels.follow(
-        record.run_id, record.first, seen=record.end, stops_at_questions=True
-    )
+    reader = await runs.follow(record, start=record.first, seen=record.end, stops_at_questions=True)
     known = KnownEvents(record.end, questions) if record.end else None
-    return Told(reader, _wire_of(asked, reader, record.thread_id, known))
+    return reader, Told(reader, _wire_of(asked, reader, record.thread_id, known))
 
 
 def _wire_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import Message, Receive, Scope, Send
+from dockrion.runtime.endpoints.answers import left_if_refused
 from dockrion.runtime.endpoints.connection import Connection
 from dockrion.runtime.endpoints.invoke import (
     Options,
@@ -110,23 +111,25 @@ class McpCalls(RunEndpoint):
         if record.is_final:
             # Who calls again after a cut, with what has been answered.
             return Known(run_id, asked.response(_of_record(asked.tool, record)))
+        answering: Callable[[], Awaitable[object]] | None = None
         if record.status is RunStatus.INTERRUPTED and record.questions:
             questions = [Question(one.interrupt_id, one.value) for one in record.questions]
             if any(one.interrupt_id not in responses for one in questions):
                 return Known(run_id, asked.response(required(questions, run_id)))
             contents = [responses[one.interrupt_id] for one in questions]
             if None in contents:
-                ending = runs.cancel(run_id, identity, GIVEN_UP)
+                answering = partial(runs.cancel, run_id, identity, GIVEN_UP)
             else:
                 answers = {
                     one.interrupt_id: answer_to(one, content)
                     for one, content in zip(questions, contents, strict=True)
                 }
-                ending = runs.resume(run_id, identity, answers, cause=call.cause)
+                answering = partial(runs.resume, run_id, identity, answers, cause=call.cause)
+        reader = await runs.follow(record, start=record.end, stops_at_questions=True)
+        if answering is not None:
             # Whoever was quicker has said the same, or what counts now.
-            with suppress(ConflictError):
-                await ending
-        reader = runs.channels.follow(run_id, record.end, stops_at_questions=True)
+            with left_if_refused(reader), suppress(ConflictError):
+                await answering()
         return Told(reader, wire_of(asked, reader, thread_id=record.thread_id))
 
     async def come_back(self, request: Request, receive: Receive) -> tuple[Told | Known, bool]:
