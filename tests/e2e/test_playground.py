@@ -317,6 +317,10 @@ def test_a_run_of_this_page_can_be_shown_again_where_the_server_keeps_none(
         browser.wait(COMPLETE)
     browser.click(".run >> nth=1")
     browser.wait(".answer:has-text('Tides of Dover')")
+    browser.click('role=button[name="Replay"]')
+    browser.wait(COMPLETE)
+    assert browser.count(".run") == 2
+    assert browser.count(".run[aria-current]") == 1
     assert browser.count(way("Background")) == 0
     assert browser.problems == []
 

@@ -57,12 +57,15 @@ def test_a_button_that_goes_or_rests_keeps_the_place(browser: Browser, server: S
     press(browser, "Stop")
     browser.wait(".status .badge.is-cancelled")
     assert focused(browser) == "Replay"
+    whole = browser.text(ANSWER)
     press(browser, "Replay")
     browser.wait(".status .badge.is-running")
     assert focused(browser) == "Stop"
     press(browser, "Stop")
-    browser.wait(".status .badge.is-left")
+    # The rest of what was recorded, at once.
+    browser.wait(".status .badge.is-cancelled")
     assert focused(browser) == "Replay"
+    assert browser.text(ANSWER) == whole
 
 
 def test_of_several_questions_one_answers_the_first_and_then_the_next(

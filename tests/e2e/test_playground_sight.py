@@ -111,7 +111,7 @@ def test_the_longest_form_has_its_button_in_sight(browser: Browser, server: Star
 
 def test_speed_is_told_where_there_is_any(browser: Browser, telling: Server) -> None:
     browser.open(f"{telling.url}/")
-    browser.wait(".status .badge:text('Ready')")
+    browser.wait(".status .badge:text-is('Ready')")
     browser.wait(".pulse-strip", "hidden")
     show(browser, telling, "wide")
     browser.wait(".pulse-strip", "hidden")
@@ -176,6 +176,18 @@ def test_a_step_stands_before_what_happened_in_it_and_arguments_open(
     assert browser.barriers() == []
 
 
+def test_who_reads_the_end_of_the_timeline_goes_on_reading_it(
+    browser: Browser, telling: Server
+) -> None:
+    browser.open(f"{telling.url}/", height=700)
+    browser.fill('role=textbox[name="show"]', "many")
+    browser.click(tab("Timeline"))
+    browser.click(RUN)
+    browser.wait(COMPLETE)
+    assert browser.count(".rows li") == 63
+    assert browser.evaluate(IN_SIGHT % ".rows li:last-child")
+
+
 def test_events_are_listed_without_tokens_and_shown_beside(
     browser: Browser, telling: Server
 ) -> None:
@@ -235,7 +247,7 @@ def test_a_page_that_came_too_soon_says_when_the_agent_is_there(
     call.join()
     assert one.wait() == 0
     one.start_again()
-    browser.wait(".status .badge:text('Ready')")
+    browser.wait(".status .badge:text-is('Ready')")
 
 
 def test_a_form_says_its_limits_and_takes_its_example(browser: Browser, telling: Server) -> None:

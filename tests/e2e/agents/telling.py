@@ -38,6 +38,11 @@ async def handle(payload: dict[str, Any], context: StreamContext) -> AsyncIterat
             yield "one "
             await asyncio.sleep(0.2)
             yield {"type": "step", "node_name": "speak", "duration_ms": 10_000}
+        case "many":
+            for number in range(60):
+                await context.emit("found", {"number": number})
+                await asyncio.sleep(0.01)
+            yield "Found."
         case shape:
             yield TEXTS[shape]
 

@@ -9,14 +9,11 @@ import type { Moment, Recording, Status } from './session.js';
 
 export interface Answering {
   answer: (question: InterruptEvent, value: unknown) => Promise<void>;
-  readonly canAnswer: boolean;
+  readonly isReplay: boolean;
   /** The run went on long ago: whatever comes behind a question says that it was answered. */
   readonly hasHappened: boolean;
 }
 
-// Of an answer that is taken away in one go.
-const MANY_PARTS = 100;
-const WORK_MS = 8;
 // What waits for an answer; an offer is one click, and anything else is written.
 const FIRST = 'textarea';
 
@@ -48,8 +45,7 @@ export class AnswerView {
   }
 
   clear(): void {
-    takeAway([...this.element.children]);
-    this.element.append(
+    this.element.replaceChildren(
       h(
         'div',
         { class: 'empty' },
@@ -63,7 +59,7 @@ export class AnswerView {
   begin({ order }: Recording): void {
     const said = order?.said;
     if (said === undefined) {
-      takeAway([...this.element.children]);
+      this.element.replaceChildren();
     } else {
       this.element.querySelector('.empty')?.remove();
     }
@@ -113,7 +109,7 @@ export class AnswerView {
     this.#speech.setAttribute('aria-busy', 'false');
     this.#heard();
     for (const card of this.#cards.values()) {
-      closeQuestion(card, this.answering.canAnswer && status !== 'aside' ? 'It cannot be answered any more.' : '');
+      closeQuestion(card, !this.answering.isReplay && status !== 'aside' ? 'It cannot be answered any more.' : '');
     }
     this.#cards.clear();
     const { error } = recording;
@@ -215,7 +211,7 @@ export class AnswerView {
     this.#speech.append(card);
     // What is said from here on is said behind it.
     this.#voices.clear();
-    if (!this.answering.canAnswer) {
+    if (this.answering.isReplay) {
       closeQuestion(card, '');
     } else if (this.#mayTakeFocus()) {
       card.querySelector<HTMLElement>(FIRST)?.focus();
@@ -226,25 +222,6 @@ export class AnswerView {
   #mayTakeFocus(): boolean {
     const focused = document.activeElement;
     return !focused?.closest('.question:not(.closed)') && (!this.#isWriting || focused === document.body || this.element.contains(focused));
-  }
-}
-
-/** Of a long answer some parts at a time: a browser that forgets all of it at once is late for its next frames. */
-function takeAway(turns: Element[]): void {
-  const long = turns.flatMap((turn) => [...turn.children].flatMap(({ children }) => [...children].filter((one) => one.childElementCount > MANY_PARTS)));
-  for (const turn of turns) {
-    long.length > 0 ? turn.classList.add('gone') : turn.remove();
-  }
-  const work = (): void => {
-    const end = performance.now() + WORK_MS;
-    while (long.length > 0 && performance.now() < end) {
-      const last = long.at(-1)?.lastChild;
-      last ? last.remove() : long.pop();
-    }
-    long.length > 0 ? setTimeout(work) : turns.forEach((turn) => turn.remove());
-  };
-  if (long.length > 0) {
-    setTimeout(work);
   }
 }
 

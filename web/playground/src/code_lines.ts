@@ -5,6 +5,7 @@ import { h } from './dom.js';
 const LINES_A_PART = 100;
 
 export class CodeLines {
+  #last: HTMLElement | undefined;
   #text: Text;
   #count = 0;
 
@@ -23,6 +24,8 @@ export class CodeLines {
       this.#count += 1;
       if (this.#count === LINES_A_PART) {
         this.#text.appendData(text.slice(0, newline + 1));
+        // Where it is not seen, a browser may leave out a part that is whole; how high the last one is, it should know.
+        this.#last?.setAttribute('class', 'lines whole');
         this.#text = this.#part();
         text = text.slice(newline + 1);
         this.#count = start = 0;
@@ -35,7 +38,8 @@ export class CodeLines {
 
   #part(): Text {
     const text = document.createTextNode('');
-    this.root.append(h('span', { class: 'lines' }, text));
+    this.#last = h('span', { class: 'lines' }, text);
+    this.root.append(this.#last);
     return text;
   }
 }

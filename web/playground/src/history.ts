@@ -148,7 +148,7 @@ export class HistoryView {
     const entries = [
       ...own.map((recording) => ({
         at: recording.createdAt,
-        element: this.#entry(recording.runId, recording.createdAt, recording.status, recording === this.#shown, () => this.opening.recorded(recording)),
+        element: this.#entry(recording.runId, recording.createdAt, recording.status, this.#isShown(recording), () => this.opening.recorded(recording)),
       })),
       ...this.#kept.map((run) => ({
         at: run.created_at,
@@ -166,6 +166,11 @@ export class HistoryView {
         h('li', { class: 'empty' }, facts.runs ? 'No runs yet. They can be looked at again here.' : 'The runs of this page can be looked at again here.'),
       );
     }
+  }
+
+  /** The same run may be shown again. */
+  #isShown(recording: Recording): boolean {
+    return recording === this.#shown || (recording.runId !== undefined && recording.runId === this.#shown?.runId);
   }
 
   #entry(runId: string | undefined, at: string, status: Status, isShown: boolean, open: () => void): HTMLElement {

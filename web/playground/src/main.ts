@@ -216,7 +216,7 @@ function happened(moments: Moment[]): void {
 function keepingSight(write: () => void): void {
   const wasInSight = endOfResult() <= NEAR_PIXELS;
   write();
-  if (wasInSight && panels.current() === 'answer' && endOfResult() > 0) {
+  if (wasInSight && endOfResult() > 0) {
     window.scrollBy(0, endOfResult());
   }
 }
@@ -247,7 +247,7 @@ function changed(recording: Recording, text: string): void {
     composer.unsaid(order);
   }
   // What was refused is no run.
-  if (runId !== undefined || recording.moments.length > 0) {
+  if (!session.isReplay && (runId !== undefined || recording.moments.length > 0)) {
     history.keep(recording);
   }
   if (error !== undefined) {
@@ -294,7 +294,7 @@ function showStatus(recording: Recording, text: string): void {
 
 function showElapsed(): void {
   const ms = Date.now() - Date.parse(session.recording.createdAt);
-  const isGoingOn = session.isBusy && session.canAnswer && ms >= 1000;
+  const isGoingOn = session.isBusy && !session.isReplay && ms >= 1000;
   elapsed.textContent = isGoingOn ? duration(Math.floor(ms / 1000) * 1000).replace('.00', '') : '';
 }
 

@@ -82,7 +82,7 @@ export class MarkdownStream {
     } while (this.#waiting.length > 0 && performance.now() < end);
     if (this.#waiting.length > 0) {
       // What nobody will see any more is not written.
-      const goOn = (): void => (this.root.isConnected && this.root.closest('.gone') === null ? this.around(() => this.#work()) : undefined);
+      const goOn = (): void => (this.root.isConnected ? this.around(() => this.#work()) : undefined);
       document.hidden ? setTimeout(goOn) : requestAnimationFrame(goOn);
     }
   }
@@ -162,6 +162,7 @@ export class MarkdownStream {
 
   #put(block: Block): void {
     if (this.#part === undefined || this.#finished >= LINES_A_PART) {
+      this.#part?.setAttribute('class', 'part whole');
       this.#part = h('div', { class: 'part' });
       this.root.append(this.#part);
       this.#finished = 0;

@@ -61,7 +61,8 @@ export class Session {
   #zero = 0;
   // Of a run from before this page: its events are as old as their timestamps say.
   #isPast = false;
-  #isReplay = false;
+  // What is shown again, from its begin to its end.
+  #replayed: Recording | undefined;
   #isOver = false;
   #direct: Promise<void> | undefined;
   readonly #asked = new Set<string>();
@@ -79,11 +80,11 @@ export class Session {
 
   /** What the run shown did before it was shown, it does not wait for any more. */
   get hasHappened(): boolean {
-    return this.#isPast || this.#isReplay;
+    return this.#isPast || this.isReplay;
   }
 
-  get canAnswer(): boolean {
-    return !this.#isReplay;
+  get isReplay(): boolean {
+    return this.#replayed !== undefined;
   }
 
   /** Run the agent. */
@@ -129,7 +130,7 @@ export class Session {
   async show(recording: Recording, pace: 'at once' | 'as it was'): Promise<void> {
     const { moments, status, ...facts } = recording;
     const turn = this.#begin({ ...facts, status: 'running', moments: [] });
-    this.#isReplay = true;
+    this.#replayed = recording;
     const began = performance.now();
     let next = 0;
     while (turn === this.#turn && next < moments.length) {
@@ -154,7 +155,9 @@ export class Session {
   async stop(): Promise<void> {
     const stream = this.#stream;
     const { runId } = this.recording;
-    if (this.recording.status === 'waiting' && runId !== undefined) {
+    if (this.#replayed !== undefined) {
+      await this.show(this.#replayed, 'at once');
+    } else if (this.recording.status === 'waiting' && runId !== undefined) {
       await this.connect().runs.cancel(runId, { reason: STOPPED });
       if (stream === undefined) {
         this.#settle(this.#turn, 'cancelled', undefined);
@@ -179,7 +182,7 @@ export class Session {
 
   /** Whether the run goes on without being looked at. */
   get canBeLeft(): boolean {
-    return this.isBusy && !this.#isReplay && this.recording.runId !== undefined && this.recording.order?.way !== 'stream' && this.#stream !== undefined;
+    return this.isBusy && !this.isReplay && this.recording.runId !== undefined && this.recording.order?.way !== 'stream' && this.#stream !== undefined;
   }
 
   /** Look at it no more; it goes on. */
@@ -228,7 +231,8 @@ export class Session {
     this.#pending = [];
     this.questions.clear();
     this.#asked.clear();
-    this.#isPast = this.#isReplay = this.#isOver = false;
+    this.#isPast = this.#isOver = false;
+    this.#replayed = undefined;
     this.#zero = performance.now();
     this.recording = { ...recording, status: 'running' };
     this.watcher.began(this.recording);

@@ -128,7 +128,8 @@ test('code of many lines is the same however it comes, and a fence ends it where
   const lines = Array.from({ length: 350 }, (_, number) => `${' '.repeat(number % 90)}line ${number} ${number % 7 ? '' : '```'}`);
   const text = `before\n\n\`\`\`py\n${lines.join('\n')}\n   \`\`\`\nbehind *it*`;
   const expected = html(rendered([text]));
-  assert.equal(expected.match(/<span class="lines">/g).length, 4);
+  assert.equal(expected.match(/<span class="lines whole">/g).length, 3);
+  assert.equal(expected.match(/<span class="lines">/g).length, 1);
   assert.ok(expected.includes('<em>it</em>'));
   assert.equal(html(rendered([...text])), expected);
   for (let seed = 1; seed <= 40; seed += 1) {

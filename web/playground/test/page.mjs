@@ -23,9 +23,6 @@ class Node {
   get isConnected() {
     return true;
   }
-  closest() {
-    return null;
-  }
   get firstChild() {
     return this.children[0] ?? null;
   }
