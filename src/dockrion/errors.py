@@ -42,7 +42,7 @@ class DockrionError(Exception):
     """What dockrion raises on purpose.
 
     `code` is for programs and never changes; `message` tells a person what was wrong, where, and what to do.
-    `status` is the HTTP status that answers it.
+    `details`, where there are some, are JSON data. `status` is the HTTP status that answers it.
     """
 
     code: str = "INTERNAL_ERROR"
@@ -67,6 +67,8 @@ class ValidationError(DockrionError):
 
 
 class MissingSecretError(ValidationError):
+    """`missing_secrets` are the names of those that are required and not set."""
+
     code = "MISSING_SECRET"
 
     def __init__(self, missing_secrets: list[str]) -> None:
@@ -224,6 +226,8 @@ class DeploymentError(DockrionError):
 
 
 class BuildConflictError(DeploymentError):
+    """`conflicts` says of each what cannot be met, in a line."""
+
     code = "BUILD_CONFLICT"
 
     def __init__(self, message: str, *, conflicts: list[str]) -> None:

@@ -247,7 +247,10 @@ def deploy(
     env_file: str | Path | None = None,
     allow_missing_secrets: bool = False,
 ) -> dict[str, Any]:
-    """Build the agent's image with Docker; return `{image, status, agent_name, runtime_dir}`. Raises `DockrionError`."""
+    """Build the agent's image with Docker; return `{image, status, agent_name, runtime_dir}`. Raises `DockrionError`.
+
+    `image` is its name and tag, `status` is `built`, `runtime_dir` the absolute path of `.dockrion_runtime/`.
+    """
     if target != "local":
         error = DeploymentError(f"target: must be local, got {target!r}")
         error.add_note("`dockrion deploy` is for compose and kubernetes")

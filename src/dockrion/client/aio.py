@@ -43,6 +43,10 @@ class AsyncClient:
 
     `transport` is one of httpx2's, in place of the network. Every method raises `DockrionError`s: what the server
     answered, `ServiceUnavailableError` where there is none, `RunTimeoutError` when `timeout` has passed.
+
+    Times are in seconds: `timeout` for a call, or for a stream from its beginning to its end, where the call gives none of its
+    own (None: as long as it takes); `idle_timeout` for the silence of a server; `reconnect_seconds` for a stream that was
+    cut to come back. `retries` is how often what did no harm is sent again.
     """
 
     def __init__(
@@ -166,6 +170,9 @@ class AsyncRuns:
         cursor: str | None = None,
         timeout: float | None = None,
     ) -> RunPage:
+        """Give the caller's runs, the newest first: `limit` of them (1 to 100; 20), from a page's `next_cursor` on; `status` as
+        in `RunStatus`.
+        """
         ask = list_ask(status=status, limit=limit, cursor=cursor)
         return read(await self.answer(ask, timeout=timeout), RunPage)
 
@@ -217,7 +224,8 @@ class AsyncRuns:
 class AsyncEventStream:
     """The events of one run, each once and in order, over cut connections: `async with` it, `async for` over it.
 
-    Leaving the block closes the connection. `run_id` and `last_event_id` say where the stream is.
+    How the run ended is its last event, and nothing is raised for it; `result` raises. Leaving the block closes the
+    connection. `run_id` and `last_event_id` say where the stream is.
     """
 
     def __init__(self, following: Following, line: Line, cancels: AsyncRuns | None) -> None:

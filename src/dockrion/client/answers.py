@@ -58,7 +58,7 @@ class RunError(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the server last told it: what is not known (yet) is None.
 
-    `status` is one of `RunStatus`. `interrupts` are the questions that it waits with.
+    `status` is one of `RunStatus`. `interrupts` are the questions that it waits with. Times are in ISO 8601 and UTC.
     """
 
     run_id: str

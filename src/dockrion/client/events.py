@@ -22,7 +22,9 @@ from dockrion.events.sse_parser import Frame
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
-    """The server keeps the events `first` to `last` no more: they are lost for this client."""
+    """The server keeps the events `first` to `last` (their sequence numbers, both counted in) no more: they are lost for
+    this client.
+    """
 
     first: int = msgspec.field(name="from")
     last: int = msgspec.field(name="to")
@@ -48,8 +50,8 @@ Data: TypeAlias = Event | Gap | Heartbeat | TimedOut | Unknown
 class StreamEvent(msgspec.Struct, frozen=True):
     """One event of a run.
 
-    `data` is what it says, in the type of its kind. `sequence` and `id` are None for what belongs to a connection
-    (`Gap`). `raw` is its JSON as it came.
+    `type` is its name, such as `token` or `custom:note`, and `data` what it says, in the type of its kind. `sequence` and
+    `id` are None for what belongs to a connection (`Gap`). `timestamp` is the server's, in ISO 8601 and UTC. `raw` is its JSON as it came.
     """
 
     type: str

@@ -43,7 +43,8 @@ class StreamContext:
     Emits keep their order. Async ones may wait for a slow reader; `sync_` ones wait only outside the event
     loop's thread. An event that the Dockfile's filter does not allow is not built. After the run is over
     (cancelled, timed out, left by its caller) every emit raises `RunCancelled`. Without a run behind it (in
-    tests of an agent) what it emits goes nowhere.
+    tests of an agent) what it emits goes nowhere. How a run begins and ends is for the runtime to say:
+    `emit_started`, `emit_complete`, `emit_error` and `emit_cancelled` warn, and do nothing.
     """
 
     __slots__ = (
@@ -211,6 +212,7 @@ class StreamContext:
             await outbox.turn()
 
     async def emit_progress(self, step: str, progress: float, message: str | None = None) -> None:
+        """Emit how far a step is: `progress` from 0.0 to 1.0; what lies outside is clamped."""
         await self._emit("progress", emitted.progress, step, progress, message)
 
     async def emit_step(
@@ -223,6 +225,7 @@ class StreamContext:
         await self._emit("step", emitted.step, node_name, duration_ms, input_keys, output_keys)
 
     async def checkpoint(self, name: str, data: Any = None) -> None:
+        """Emit a state of the agent's, by a name; `data` becomes plain JSON, as it is now."""
         await self._emit("checkpoint", emitted.checkpoint, name, data)
 
     async def emit(self, name: str, data: Any = None, /, **fields: Any) -> None:
@@ -230,6 +233,7 @@ class StreamContext:
         await self._emit(_custom_type(name), emitted.custom, name, data, fields)
 
     async def emit_heartbeat(self) -> None:
+        """Say that the run is alive, where the filter lets heartbeats pass; the server does so by itself as well."""
         if self._outbox is not None and self._outbox.closed:
             await self._outbox.refuse()
         self.sync_emit_heartbeat()

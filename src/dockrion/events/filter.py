@@ -41,6 +41,7 @@ class EventsFilter:
         return self._allowed
 
     def is_allowed(self, event_type: str) -> bool:
+        """`event_type` is a name as clients see it, such as `token`; of a custom event, `custom:<name>`."""
         if event_type in self._allowed:
             return True
         return self._all_custom and event_type.startswith("custom:")

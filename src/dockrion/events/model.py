@@ -13,12 +13,16 @@ import msgspec
 
 
 class Started(msgspec.Struct, frozen=True, gc=False):
+    """`attempt`, from 2 on, is there where the run had been begun before: by a worker that is gone."""
+
     agent: str
     framework: str
     attempt: int | None = None
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
+    """A piece of text; those of one `node` and `message_id` are one text. `finish_reason` says that it ends there."""
+
     content: str
     finish_reason: str | None = None
     node: str | None = None
@@ -33,6 +37,8 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
+    """`progress` goes from 0.0 to 1.0."""
+
     step: str
     progress: float
     message: str | None = None
@@ -50,6 +56,8 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class ToolResult(msgspec.Struct, frozen=True):
+    """Of the call with that `call_id`; `error` is what the tool failed with."""
+
     tool: str
     call_id: str | None
     output: Any
@@ -71,6 +79,8 @@ class Custom(msgspec.Struct, frozen=True):
 
 
 class Interrupt(msgspec.Struct, frozen=True):
+    """A question of the run's, which waits; its answer is given for `interrupt_id`."""
+
     value: Any
     interrupt_id: str
 

@@ -30,6 +30,7 @@ def generate_json_schema() -> dict[str, Any]:
 
 
 def write_json_schema(path: str | Path) -> None:
+    """Write it into a file, in UTF-8, for editors. Raises `OSError`."""
     text = json.dumps(generate_json_schema(), indent=2, ensure_ascii=False)
     Path(path).write_text(f"{text}\n", encoding="utf-8")
 

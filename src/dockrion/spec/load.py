@@ -42,7 +42,11 @@ def load_dockspec(
     validate_secrets: bool = True,
     strict_secrets: bool = True,
 ) -> DockSpec:
-    """Raise `ValidationError` with all problems, or `MissingSecretError`; not `strict_secrets`: a warning."""
+    """Read a Dockfile, and leave the environment of the process as it is.
+
+    Raises `ValidationError` with all problems, a line each, and `MissingSecretError` for required secrets that are not set: not
+    `strict_secrets` makes that one of the spec's `warnings`, not `validate_secrets` nothing at all.
+    """
     source = Source()
     dockfile = read_dockfile(path, env_file=env_file, source=source)
     if validate_secrets and dockfile.missing_secrets:
@@ -59,7 +63,10 @@ def load_environment(path: str | Path, env_file: str | Path | None = None) -> En
 
 
 def validate_dockspec(path: str | Path, env_file: str | Path | None = None) -> dict[str, Any]:
-    """Return `{valid, errors, warnings, spec, message}`; whatever the file holds, nothing is raised."""
+    """Return `{valid, errors, warnings, spec, message}`; whatever the file holds, nothing is raised.
+
+    `errors` and `warnings` are lists of texts, each with its place in the file; `spec` is a `DockSpec`, None where there are errors.
+    """
     source = Source()
     try:
         dockfile = read_dockfile(path, env_file=env_file, source=source)
@@ -79,7 +86,10 @@ def validate_dockspec(path: str | Path, env_file: str | Path | None = None) -> d
 
 
 def expand_env_vars(data: Any) -> Any:
-    """Return the data with the variables in all its strings filled in; all missing ones are one error."""
+    """Return a copy of the data with `${VAR}` and `${VAR:-default}` in all its strings filled in from the environment.
+
+    Raises one `ValidationError` for all that are missing.
+    """
     source = Source()
     expanded = Filler(os.environ, source).fill(data)
     if source.problems:

@@ -19,8 +19,8 @@ class ScriptedAgent:
     """An agent that plays a script, step by step.
 
     A `str` or mapping is yielded as a generator agent yields it; an `asyncio.Event` is waited for; an
-    exception is raised; a callable gets the context (and is awaited when it gives an awaitable). `payloads`
-    are those it was called with; `running` is how many scripts run now.
+    exception is raised; a callable gets the context (and is awaited when it gives a coroutine). `payloads`
+    are those it was called with; `running` is how many scripts run now; `stopped` is set once one has ended, however it did.
     """
 
     framework = "custom"

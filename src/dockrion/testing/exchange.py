@@ -16,6 +16,7 @@ from dockrion.testing.sse import SSEEvent, SSEReader
 class Exchange:
     """What a client sees of one request. `receive` gives a chunk of the body as the app sent it, `b""` at its end.
 
+    `status` (0 before) and `headers` are there after `head` and after the first chunk; `ended` is set when the app has sent all.
     With `window`, the app's send waits while so many chunks have not been received: a client that reads slowly.
     """
 
@@ -118,7 +119,7 @@ async def request(
 ) -> AsyncGenerator[Exchange]:
     """Send one request; `body` is bytes, or a value that becomes JSON. Leaving the block disconnects.
 
-    The block ends when the app has returned, within 5 seconds.
+    The block ends when the app has returned, within 5 seconds; what the app raised is raised there.
     """
     raw = body if isinstance(body, bytes) else encode(body)
     bare, _, query = path.partition("?")
@@ -169,7 +170,7 @@ def post(
 
 @asynccontextmanager
 async def running(app: Any) -> AsyncGenerator[Any]:
-    """Run the app's lifespan around the block, as a server does."""
+    """Run the app's lifespan around the block, as a server does. Raises `RuntimeError` where the app does not start."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_app: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.3"}, "state": {}}
