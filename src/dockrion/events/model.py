@@ -29,6 +29,12 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     message_id: str | None = None
 
 
+# Whose text a token's is: its node and message id.
+Channel: TypeAlias = tuple[str | None, str | None]
+# Of what a handler says itself.
+OWN: Final[Channel] = (None, None)
+
+
 class Step(msgspec.Struct, frozen=True):
     node_name: str
     duration_ms: float | None = None

@@ -11,7 +11,9 @@ import msgspec
 from dockrion.errors import PolicyViolationError
 from dockrion.events.base import HaltedError
 from dockrion.events.model import (
+    OWN,
     Cancelled,
+    Channel,
     Checkpoint,
     Complete,
     Custom,
@@ -41,8 +43,6 @@ MAX_MESSAGES: Final = 100_000
 MAX_NODES: Final = 1024
 # A custom event's name has no brackets.
 REDACTED_NAME: Final = "REDACTED"
-
-Channel = tuple[str | None, str | None]
 
 
 class RedactingStage:
@@ -137,7 +137,7 @@ class RedactingStage:
         out = redactor.feed(joined)
         if redactor.matched:
             self._matched()
-        if self._let_go and channel == _OWN:
+        if self._let_go and channel == OWN:
             out = self._not_yet_gone(out)
         if last.finish_reason is not None:
             self._finish(tokens, out, redactor, passed)
@@ -167,14 +167,15 @@ class RedactingStage:
         text = redactor.flush()
         if redactor.matched:
             self._matched()
-        if self._let_go and channel == _OWN:
+        if self._let_go and channel == OWN:
             text = self._not_yet_gone(text)
             self._let_go = ""
         if text or finish_reason is not None:
             self._say_finished(channel, text, finish_reason, passed)
 
     def _let_own_text_go(self, passed: list[Event]) -> None:
-        redactor = self._channels.get(_OWN)
+        # Models have messages, and graphs nodes, which may be in the middle of a word.
+        redactor = self._channels.get(OWN)
         if redactor is None or not redactor.held:
             return
         ahead = redactor.copy()
@@ -184,7 +185,7 @@ class RedactingStage:
         gone, self._let_go = self._let_go, rest
         text = rest[_common(gone, rest) :]
         if text:
-            passed.append(self._token(text, _OWN, None))
+            passed.append(self._token(text, OWN, None))
 
     def _not_yet_gone(self, text: str) -> str:
         """Return `text`, which is held no more, without what has left of it before a question."""
@@ -361,8 +362,6 @@ class TokenCap:
 
 
 _LAST: Final = (Complete, Failed, Cancelled)
-# Of what a handler emits itself; models have messages, and graphs nodes, which may be in the middle of a word.
-_OWN: Final[Channel] = (None, None)
 
 
 def _common(left: str, right: str) -> int:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from dockrion.events import sse
 from dockrion.events.jsonable import encode, encode_text, encode_texts
-from dockrion.events.model import Event, Token
-
-# Whose text a token's is: its node and message id.
-Channel: TypeAlias = tuple[str | None, str | None]
-# Of what a handler says itself.
-OWN: Final[Channel] = (None, None)
+from dockrion.events.model import Channel, Event, Token
 
 
 class OpenText(NamedTuple):

@@ -12,6 +12,7 @@ from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
+    Channel,
     Checkpoint,
     Complete,
     Custom,
@@ -33,7 +34,7 @@ from dockrion.wires.a2a.words import State, Words
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text
 from dockrion.wires.cursors import mark_event, mark_opening, mark_pause
-from dockrion.wires.texts import Channel, frames_of, take
+from dockrion.wires.texts import frames_of, take
 
 # The code of what makes a task a rejected one.
 REJECTS: Final = "POLICY_VIOLATION"

@@ -9,8 +9,10 @@ import msgspec
 from dockrion.events import sse
 from dockrion.events.jsonable import encode
 from dockrion.events.model import (
+    OWN,
     Batch,
     Cancelled,
+    Channel,
     Checkpoint,
     Complete,
     Custom,
@@ -29,7 +31,7 @@ from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text, usage_of
 from dockrion.wires.frames import Frames
 from dockrion.wires.questions import QuestionId
-from dockrion.wires.texts import OWN, Channel, OpenText, take
+from dockrion.wires.texts import OpenText, take
 
 PROTOCOL_VERSION: Final = "1.0"
 # Custom events of these names are the page's state: all of it, or a JSON Patch (RFC 6902).

@@ -8,8 +8,10 @@ import msgspec
 
 from dockrion.events import sse
 from dockrion.events.model import (
+    OWN,
     Batch,
     Cancelled,
+    Channel,
     Checkpoint,
     Complete,
     Custom,
@@ -28,7 +30,7 @@ from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, question_text, usage_of
 from dockrion.wires.frames import Frames
 from dockrion.wires.questions import Answer, QuestionId
-from dockrion.wires.texts import OWN, Channel, OpenText, take
+from dockrion.wires.texts import OpenText, take
 
 # What the agent's questions are to the page: calls of a tool that its user is to carry out.
 QUESTION: Final = "question"

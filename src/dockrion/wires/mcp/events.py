@@ -13,6 +13,7 @@ from dockrion.events.jsonable import encode
 from dockrion.events.model import (
     Batch,
     Cancelled,
+    Channel,
     Complete,
     Event,
     Failed,
@@ -27,7 +28,7 @@ from dockrion.events.model import (
 from dockrion.wires.base import WireRun
 from dockrion.wires.mcp.rpc import RequestId
 from dockrion.wires.mcp.tool import Question, Tool, failure, form, required, unanswered
-from dockrion.wires.texts import Channel, frames_of, take
+from dockrion.wires.texts import frames_of, take
 
 # Progress is counted in millionths of the whole, and every message is one ahead of the last, as MCP has it.
 _WHOLE: Final = 1_000_000
