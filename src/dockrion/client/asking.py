@@ -11,12 +11,13 @@ import httpx2
 import msgspec
 
 from dockrion.errors import ValidationError
+from dockrion.events.ids import RUN_ID, SEQUENCE
 from dockrion.events.jsonable import encode
 
 # What may stand behind the URL of an agent, where somebody gives that of a request.
 _ENDINGS: Final = ("/invoke/stream", "/invoke", "/runs")
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_EVENT_ID: Final = re.compile(rf"({_RUN_ID.pattern}):([0-9]{{1,18}})")
+_RUN_ID: Final = re.compile(RUN_ID)
+_EVENT_ID: Final = re.compile(f"({RUN_ID}):({SEQUENCE})")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 

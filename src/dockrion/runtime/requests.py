@@ -16,14 +16,13 @@ from dockrion.errors import (
     UnsupportedMediaTypeError,
     ValidationError,
 )
+from dockrion.events.ids import EVENT_ID, RUN_ID, SEQUENCE
 from dockrion.runtime.asgi import REQUEST_ID_KEY, Receive, Scope
 from dockrion.telemetry.base import Cause
 
 MAX_NESTING: Final = 128
-# In the dialect that Python and JavaScript share: they stand in the OpenAPI document too.
-RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
+# In the dialect of `events/ids.py`.
 THREAD_ID: Final = r"[^\u0000-\u001f\u007f]{1,256}"
-EVENT_ID: Final = RUN_ID + r":[0-9]{1,18}"
 TICKET_PATH: Final = r"/[^\u0000-\u0020?#]{0,1023}"
 _RUN_ID: Final = re.compile(RUN_ID)
 _THREAD_ID: Final = re.compile(THREAD_ID)
@@ -32,7 +31,7 @@ THREAD_ID_SAYS: Final = "1 to 256 printable characters"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _EVENT_ID: Final = re.compile(EVENT_ID)
 # As protocols have them that tell an event in several frames, or say more after the last (`wires/cursors.py`).
-_FRAME_ID: Final = re.compile(rf"({RUN_ID}):([0-9]{{1,18}})(\.[0-9]{{1,9}}|\+[0-9]{{0,9}})?")
+_FRAME_ID: Final = re.compile(rf"({RUN_ID}):({SEQUENCE})(\.[0-9]{{1,9}}|\+[0-9]{{0,9}})?")
 _JSON_TYPE: Final = re.compile(
     rb"(?:application|text)/(?:[\w.+-]+\+)?json\s*(?:;.*)?\Z", re.IGNORECASE
 )

@@ -6,8 +6,9 @@ import re
 from typing import Final
 
 from dockrion.errors import ValidationError
+from dockrion.events.ids import RUN_ID, SEQUENCE
 from dockrion.events.model import RunStatus
-from dockrion.runtime.requests import RUN_ID, Request, shown, text_of
+from dockrion.runtime.requests import Request, shown, text_of
 
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
@@ -18,7 +19,7 @@ MAX_TIMEOUT: Final = 3600
 REASON: Final = rf"[^\u0000-\u001f\u007f]{{0,{MAX_REASON}}}"
 IDEMPOTENCY_KEY: Final = rf"[^\u0000-\u001f\u007f]{{1,{MAX_KEY}}}"
 CURSOR: Final = r"[!-~]{1,512}"
-PLACE: Final = rf"({RUN_ID}:)?[0-9]{{1,18}}"
+PLACE: Final = f"({RUN_ID}:)?{SEQUENCE}"
 
 _REASON: Final = re.compile(REASON)
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY)
@@ -26,7 +27,7 @@ _CURSOR: Final = re.compile(CURSOR)
 _PLACE: Final = re.compile(PLACE)
 _LIMIT: Final = re.compile(r"[1-9][0-9]?|100")
 _STATUS: Final = re.compile("|".join(RunStatus))
-_SEQUENCE: Final = re.compile(r"[0-9]{1,18}")
+_SEQUENCE: Final = re.compile(SEQUENCE)
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?")
 _TIMEOUT_SAYS: Final = f"a number of seconds from 1 to {MAX_TIMEOUT}"
 

@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from dockrion.events.ids import SEQUENCE
+
 # The id of a run has no `@`.
-_PLACE: Final = re.compile(r"([^@]+)(?:@([0-9]{1,18}))?")
+_PLACE: Final = re.compile(rf"([^@]+)(?:@({SEQUENCE}))?")
 
 
 class QuestionId(NamedTuple):

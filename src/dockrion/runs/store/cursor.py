@@ -8,8 +8,9 @@ import re
 from typing import Final, NamedTuple
 
 from dockrion.errors import ValidationError
+from dockrion.events.ids import RUN_ID
 
-_TEXT: Final = re.compile(r"(\d{1,17}) ([A-Za-z0-9][A-Za-z0-9_-]{0,127})")
+_TEXT: Final = re.compile(rf"(\d{{1,17}}) ({RUN_ID})")
 
 
 class Place(NamedTuple):

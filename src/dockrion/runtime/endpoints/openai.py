@@ -12,6 +12,7 @@ import msgspec
 
 from dockrion.errors import ConflictError, DockrionError, NotFoundError, ValidationError
 from dockrion.events.identity import Identity
+from dockrion.events.ids import SEQUENCE
 from dockrion.events.model import Batch, Complete, Failed, RunStatus
 from dockrion.runs.call import RunCall
 from dockrion.runs.log import Clock
@@ -41,7 +42,7 @@ PATHS: Final = (
 )
 _RESPONSE: Final = re.compile(r"/v1/responses/([^/]+)(/cancel)?")
 _MODEL: Final = re.compile(r"/v1/models(?:/(.+))?")
-_STARTING_AFTER: Final = re.compile(r"[0-9]{1,18}")
+_STARTING_AFTER: Final = re.compile(SEQUENCE)
 _FLAG: Final = re.compile(r"true|false|1|0")
 _TIMES: Final = Clock()
 

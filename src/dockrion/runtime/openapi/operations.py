@@ -15,6 +15,7 @@ from dockrion.errors import (
     UnsupportedMediaTypeError,
     ValidationError,
 )
+from dockrion.events.ids import EVENT_ID
 from dockrion.runtime.gate import TICKET_SECONDS
 from dockrion.runtime.openapi.agent import agent_names, reference
 from dockrion.runtime.openapi.events import (
@@ -36,7 +37,7 @@ from dockrion.runtime.openapi.parts import (
     payload,
     question,
 )
-from dockrion.runtime.requests import EVENT_ID, TICKET_PATH
+from dockrion.runtime.requests import TICKET_PATH
 from dockrion.spec import DockSpec
 
 _STREAM_SAYS: Final = (

@@ -15,10 +15,11 @@ from dockrion.errors import (
     UnsupportedMediaTypeError,
     ValidationError,
 )
+from dockrion.events.ids import RUN_ID
 from dockrion.runs.schema import Schema
 from dockrion.runtime.openapi.agent import agent_names, reference
 from dockrion.runtime.openapi.events import SECONDS, TEXT
-from dockrion.runtime.requests import RUN_ID, THREAD_ID
+from dockrion.runtime.requests import THREAD_ID
 from dockrion.runtime.sample import sample_payload
 from dockrion.spec import DockSpec
 

@@ -17,6 +17,7 @@ from dockrion.errors import (
     UnsupportedMediaTypeError,
     ValidationError,
 )
+from dockrion.events.ids import RUN_ID
 from dockrion.events.model import RunStatus
 from dockrion.runtime.openapi.agent import agent_names, reference
 from dockrion.runtime.openapi.events import (
@@ -40,7 +41,6 @@ from dockrion.runtime.openapi.parts import (
     payload,
     question,
 )
-from dockrion.runtime.requests import RUN_ID
 from dockrion.runtime.run_requests import (
     CURSOR,
     DEFAULT_LIMIT,

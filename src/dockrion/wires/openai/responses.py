@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from dockrion.errors import DockrionError
+from dockrion.events.ids import RUN_ID
 from dockrion.wires.base import WireRun
 from dockrion.wires.chat import Chat, Message, kind_of, messages_of, wrong
 from dockrion.wires.openai.items import ResponsesWire
@@ -20,7 +21,7 @@ from dockrion.wires.openai.parts import (
     refuse_tools,
 )
 
-_ID: Final = re.compile(r"resp_([A-Za-z0-9][A-Za-z0-9_-]{0,127})(?:\.([A-Za-z0-9_-]+))?")
+_ID: Final = re.compile(rf"resp_({RUN_ID})(?:\.([A-Za-z0-9_-]+))?")
 # Of our own answers, which clients send back with the messages around them.
 _PASSED_OVER: Final = frozenset({"mcp_call", "reasoning"})
 

@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from dockrion.errors import ValidationError
+from dockrion.events.ids import EVENT_ID, RUN_ID
 from dockrion.runtime.asgi import RPC_ID_KEY, Scope
-from dockrion.runtime.requests import EVENT_ID, RUN_ID, Request, shown, text_of
+from dockrion.runtime.requests import Request, shown, text_of
 from dockrion.spec import DockSpec
 from dockrion.wires.mcp.events import Told
 from dockrion.wires.mcp.requests import McpCall
