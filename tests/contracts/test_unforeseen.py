@@ -269,6 +269,31 @@ async def test_a_subscription_that_breaks_has_a_last_word_without_an_id(
     assert b"quarrelsome" not in raw
 
 
+@pytest.mark.parametrize(
+    "path", ["/invoke", "/invoke/stream", "/v1/chat/completions", "/mcp", "/info"]
+)
+async def test_middleware_of_the_user_that_raises_is_answered_too(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd:
+        def __init__(self, app: Any) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                raises()
+            await self._app(scope, receive, send)
+
+    app = served(ScriptedAgent(["a"]))
+    app.add_middleware(Odd)
+    async with running(app), request(app, "POST", path, body={}) as exchange:
+        body = await exchange.json()
+    assert exchange.status == 500
+    message = body["error"] if isinstance(body["error"], str) else body["error"]["message"]
+    assert SENTENCE.fullmatch(message)
+    assert len([one for one in caplog.records if one.exc_info]) == 1
+
+
 async def test_pages_and_probes_answer_in_json_too(caplog: pytest.LogCaptureFixture) -> None:
     app = served(ScriptedAgent(["a"]))
     app.add_api_route("/own", lambda: raises())

@@ -156,7 +156,17 @@ class DockrionApp(FastAPI):
         app: Any = with_cors(served, expose.cors, credentials=credentials, mcp=mcp)
         for cls, args, kwargs in reversed(users):
             app = cls(app, *args, **kwargs)
-        return app
+        return partial(self._around_users, app) if users else app
+
+    def _around_users(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        """Answer where the user's middleware raises."""
+        if scope["type"] != "http":
+            return app(scope, receive, send)
+        path = path_of(scope)
+        found = (one.refusal for one in self._protocols if one.find(path) is not None)
+        return guarded(app, next(found, native_words), scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stack = self.middleware_stack
