@@ -1,8 +1,9 @@
-"""MCP's client without a token: it is led to the authorization server, gets one there, and calls."""
+"""MCP's clients without a token: each is led to the authorization server, gets one there, and calls."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -18,6 +19,7 @@ from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuth
 from mcp.client.streamable_http import streamable_http_client
 from tests.auth.tokens import jwk, rsa_key, signed
 
+from .readers import CLIENTS
 from .server import agent_source
 from .test_mcp import EXPOSE, INPUT, Mode, mode, text_of
 
@@ -105,9 +107,9 @@ def issuer() -> Iterator[Issuer]:
         yield one
 
 
-async def test_a_client_without_a_token_finds_out_where_to_get_one(
-    server: StartServer, issuer: Issuer, mode: Mode
-) -> None:
+@pytest.fixture
+def url(server: StartServer, issuer: Issuer) -> str:
+    """A server that takes the tokens of the issuer, and no others."""
     keys = {"jwks_url": f"{issuer.url}/keys", "issuer": issuer.url}
     served = server(
         agent_source("tooling"),
@@ -115,7 +117,31 @@ async def test_a_client_without_a_token_finds_out_where_to_get_one(
         io_schema={"input": INPUT},
         auth={"mode": "jwt", "jwt": keys},
     )
-    url = f"{served.url}/mcp"
+    return f"{served.url}/mcp"
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("client", ["sdk", "client"])
+def test_clients_from_npm_find_out_where_to_get_a_token(
+    url: str, issuer: Issuer, client: str
+) -> None:
+    ran = subprocess.run(
+        ["node", "mcp-discovery.mjs"],
+        cwd=CLIENTS,
+        input=json.dumps({"client": client, "url": url}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout).split() == ["one", "two"]
+    assert issuer.asked[-1] == {"grant_type": "client_credentials", "resource": url}
+
+
+async def test_a_client_without_a_token_finds_out_where_to_get_one(
+    url: str, issuer: Issuer, mode: Mode
+) -> None:
     provider = ClientCredentialsOAuthProvider(
         url, Memory(), "agent-of-the-test", "word-of-the-test", issuer=issuer.url
     )
