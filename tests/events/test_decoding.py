@@ -67,6 +67,12 @@ def test_each_batch_has_the_sequence_and_the_time_of_its_first_event() -> None:
     ]
 
 
+def test_each_question_has_the_time_at_which_it_was_asked() -> None:
+    one, two = Interrupt("One?", "i1"), Interrupt("Two?", "i2")
+    body = sse.frames("r", Batch([one], 4, TIME)) + sse.frames("r", Batch([two], 5, LATER))
+    assert batches_of(body, first=4, end=6) == [Batch([one], 4, TIME), Batch([two], 5, LATER)]
+
+
 def test_no_frames_are_no_events() -> None:
     assert batches_of(b"", first=3, end=3) == []
 

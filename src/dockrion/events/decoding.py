@@ -19,6 +19,7 @@ _OF_TOKEN: Final = re.compile(rb'"content":.*')
 # Our own fields stand in front of those of the agent, and hold no quotes.
 _TIMESTAMP: Final = b'"timestamp":"'
 _CUSTOM: Final = b"custom:"
+_QUESTION: Final = b"interrupt"
 
 
 class _Data(msgspec.Struct):
@@ -39,7 +40,7 @@ def batches_of(body: bytes, *, first: int, end: int) -> list[Batch]:
     """Return the events of whole frames in a row, which have the sequences from `first` to before `end`.
 
     Events of one kind in a row make one batch, with the time of the first: which ones were numbered together is not
-    known any more.
+    known any more. Only a question has its own, since the one before may have waited for days.
     """
     if body.count(_IS_TOKEN) == end - first:
         # Nearly all that agents say.
@@ -47,9 +48,10 @@ def batches_of(body: bytes, *, first: int, end: int) -> list[Batch]:
         return [Batch(_tokens.decode(own), first, _time_of(body))] if body else []
     batches: list[Batch] = []
     for kind, some in groupby(_FRAME.findall(body), itemgetter(0)):
-        batch = _batch(kind, [frame[1] for frame in some], first)
-        batches.append(batch)
-        first += len(batch.events)
+        data = [frame[1] for frame in some]
+        for piece in [[one] for one in data] if kind == _QUESTION else [data]:
+            batches.append(_batch(kind, piece, first))
+            first += len(piece)
     return batches
 
 

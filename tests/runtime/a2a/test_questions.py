@@ -127,3 +127,57 @@ async def test_who_comes_back_to_a_task_that_waits_still_waits_with_it() -> None
                     await asyncio.sleep(0)
                 await ask(app, said("yes", taskId=asked["id"]))
                 assert await again.read() == await following.read()
+
+
+async def test_who_waits_with_a_task_that_has_said_more_is_told_when_it_goes_on() -> None:
+    """Its events do not tell that it waits: something has come after the question."""
+    asked = asyncio.Event()
+
+    async def says_beside(payload: Any, context: StreamContext) -> Any:
+        answer = asyncio.ensure_future(context.ask("Really?"))
+        await asked.wait()
+        await context.emit_token("beside ")
+        await answer
+        await context.emit_progress("p", 0.5)
+        await context.emit_token("done")
+
+    async with running(served(says_beside)) as app:
+        task_id = (await ask(app, said()))["result"]["task"]["id"]
+        asked.set()
+        with anyio.fail_after(5):
+            while texts(await get(app, task_id)) != ["beside "]:
+                await asyncio.sleep(0)
+        body = call("SubscribeToTask", id=task_id)
+        async with post(app, "/a2a", body) as following:
+            [first] = read_sse(await following.receive())
+            answer = said("yes", method="SendStreamingMessage", taskId=task_id)
+            async with post(app, "/a2a", answer) as answering:
+                answered = read_sse(await answering.read())
+            rest = read_sse(await following.read())
+        again = []
+        for event in (first, *rest[:2]):
+            async with post(app, "/a2a", body, headers={"last-event-id": event.id}) as back:
+                again.append(read_sse(await back.read()))
+    assert state(first.json()["result"]["task"]) == "INPUT_REQUIRED"
+    assert state(rest[0].json()["result"]["statusUpdate"]) == "WORKING"
+    assert again == [rest, rest[1:], rest[2:]]
+    assert answered[1:] == rest
+
+
+async def test_each_question_has_its_own_time() -> None:
+    """Also where nothing has come between them."""
+
+    async def insists(payload: Any, context: StreamContext) -> Any:
+        return [await context.ask("One?"), await context.ask("Two?")]
+
+    async with running(served(insists)) as app:
+        one = (await ask(app, said()))["result"]["task"]
+        moment = one["status"]["timestamp"]
+        with anyio.fail_after(5):
+            while (await ask(app, said("hm")))["result"]["task"]["status"]["timestamp"] <= moment:
+                pass
+        two = (await ask(app, said("yes", taskId=one["id"])))["result"]["task"]
+        got = await get(app, one["id"])
+    assert state(two) == "INPUT_REQUIRED"
+    assert two["status"] == got["status"]
+    assert two["status"]["timestamp"] > moment

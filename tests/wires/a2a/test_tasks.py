@@ -337,7 +337,7 @@ def test_a_task_that_was_told_of_at_once_is_told_of_once(cursors: bool) -> None:
 
 def test_a_task_that_was_answered_works_before_its_first_word() -> None:
     """Who comes back to a stream that follows an answer is told by the events alone, which is the same."""
-    wire = wire_of(known=Known(2))
+    wire = wire_of(known=Known(2, waited=True))
     [task] = read(wire.encode(Batch([START, Interrupt("Really?", "i")], 0, TIME)))
     more = read(wire.encode(Batch([Token("yes"), DONE], 2, LATER)))
     assert MessageToDict(task.task.status)["state"] == "TASK_STATE_WORKING"
@@ -345,7 +345,7 @@ def test_a_task_that_was_answered_works_before_its_first_word() -> None:
 
 
 def test_who_followed_before_the_answer_is_told_that_the_task_works_again() -> None:
-    wire = wire_of(known=Known(2, (Interrupt("Really?", "i"),)))
+    wire = wire_of(known=Known(2, (Interrupt("Really?", "i"),), waited=True))
     [task] = read(wire.encode(Batch([START, Interrupt("Really?", "i")], 0, TIME)))
     works, text, *_ = read(wire.encode(Batch([Token("yes"), DONE], 2, LATER)))
     assert MessageToDict(task.task.status)["state"] == "TASK_STATE_INPUT_REQUIRED"

@@ -72,8 +72,12 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     def is_input(self) -> bool:
         return self.task_id is None
 
-    def wire(self, run: WireRun, known: Known | None = None) -> A2aWire:
-        return A2aWire(self.chat, run, self.words, modes=self.modes, known=known)
+    def wire(
+        self, run: WireRun, known: Known | None = None, *, resumes_at: int | None = None
+    ) -> A2aWire:
+        return A2aWire(
+            self.chat, run, self.words, modes=self.modes, known=known, resumes_at=resumes_at
+        )
 
 
 class Get(msgspec.Struct, frozen=True):

@@ -41,15 +41,21 @@ REJECTS: Final = "POLICY_VIOLATION"
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What a caller who joins a run is told of at once, as one task: its first events, and which questions are open."""
+    """What a caller who joins a run is told of at once, as one task: its first events, and which questions are open.
+
+    `waited`: the run waits, or has waited until the caller's answers: the next event is the first after those.
+    """
 
     events: int
     questions: tuple[Interrupt, ...] = ()
+    waited: bool = False
 
 
 class A2aWire:
     """A task is told of from its first event on; with `known`, first as it stands after those. Each text of the agent's is
     an artifact, told apart by node and message id; the output is one of its own where it has more than they.
+
+    `resumes_at` is the sequence of the event that is the first after answers, for a caller who comes back in front of it.
     """
 
     content_type: bytes = b"text/event-stream"
@@ -62,11 +68,13 @@ class A2aWire:
         *,
         modes: Modes = ALL_MODES,
         known: Known | None = None,
+        resumes_at: int | None = None,
     ) -> None:
         self._chat = chat
         self._words = words
         self._modes = modes
         self._known = known
+        self._resumes_at = resumes_at
         # Else the task in the end is all that is wanted.
         self._tells = run.streams
         self._run_id = run.run_id
@@ -91,8 +99,8 @@ class A2aWire:
         self._asked_last: tuple[Interrupt, ...] = ()
         # Those that are, where more is known than events tell.
         self._still_open: tuple[Interrupt, ...] = ()
-        # Whether the next event is the first after the answers: all who follow are told that the task works, though who has
-        # answered knows, since who comes back is told by events alone.
+        # Whether the next event is the first after the answers: all who follow are told then that the task works, the one
+        # who has answered too, since who comes back cannot be told apart.
         self._resumes = False
 
     def encode(self, batch: Batch) -> bytes:
@@ -104,13 +112,12 @@ class A2aWire:
         if count > len(batch.events):
             return b""
         self._known = None
-        had_asked = bool(self._asked)
         self.waits_for(known.questions)
         self._say_task()
-        if had_asked:
-            # Whoever comes back to this frame waits for no answer to what was asked before it.
+        if known.waited:
+            # Whoever comes back to this frame waits with the task, and is told when it goes on.
             mark_pause(self._parts, self._cursor, self._sequence)
-            self._resumes = not self._asked
+            self._resumes = True
         else:
             mark_event(self._parts, 0, self._cursor, self._sequence)
         rest = batch.events[count:]
@@ -178,6 +185,7 @@ class A2aWire:
 
     def _encoded(self, batch: Batch) -> bytes:
         self._now = batch.timestamp
+        self._resumes = self._resumes or batch.first == self._resumes_at
         self._sequence = batch.first
         take(batch.events, texts=self._go_on, other=self._follow)
         self._sequence -= 1

@@ -9,7 +9,7 @@ import msgspec
 
 from dockrion.errors import ConflictError, DockrionError, MethodNotAllowedError
 from dockrion.events.identity import Identity
-from dockrion.events.model import Interrupt
+from dockrion.events.model import Interrupt, RunStatus
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
@@ -242,7 +242,9 @@ class A2aEndpoint:
     async def _again(self, asked: Message, heard: Heard, identity: Identity) -> Told:
         place, waits = (heard.run_id, heard.events - 1), heard.waits
         reader = await go_on(self._host, place, identity=identity, first=0, waits=waits)
-        wire = _wire_of(asked, reader, await thread_of(self._host, reader))
+        thread_id = await thread_of(self._host, reader)
+        resumes_at = heard.events if heard.waits else None
+        wire = _wire_of(asked, reader, thread_id, resumes_at=resumes_at)
         return Told(reader, wire, seen=heard.events, last=heard.last)
 
     async def _tell(self, opened: Told | Known, asked: Message, call: Call, came: _Came) -> None:
@@ -310,7 +312,8 @@ async def _followed(
 ) -> tuple[Reader, Told]:
     """Follow a run from where it stands, which is what its caller is told first, with the `questions` that are open."""
     reader = await runs.follow(record, start=record.first, seen=record.end, stops_at_questions=True)
-    known = KnownEvents(record.end, questions) if record.end else None
+    waited = record.status is RunStatus.INTERRUPTED
+    known = KnownEvents(record.end, questions, waited=waited) if record.end else None
     return reader, Told(reader, _wire_of(asked, reader, record.thread_id, known))
 
 
@@ -319,6 +322,8 @@ def _wire_of(
     source: Run | Reader,
     thread_id: str | None,
     known: KnownEvents | None = None,
+    *,
+    resumes_at: int | None = None,
 ) -> A2aWire:
     run = WireRun(
         run_id=source.run_id,
@@ -327,7 +332,7 @@ def _wire_of(
         cursors=isinstance(source, Reader),
     )
     with read_or_left(source):
-        return asked.wire(run, known)
+        return asked.wire(run, known, resumes_at=resumes_at)
 
 
 async def _answer(came: _Came, run_id: str, body: Any) -> None:
