@@ -51,6 +51,12 @@ async def test_everybody_is_told_who_issues_tokens(path: str) -> None:
     ProtectedResourceMetadata.model_validate(document)
 
 
+async def test_the_paths_are_in_the_document_where_they_are_on() -> None:
+    paths = {WELL_KNOWN, f"{WELL_KNOWN}/mcp"}
+    assert served(echo, auth=jwt()).openapi()["paths"].keys() & paths == paths
+    assert not served(echo, auth=jwt(None)).openapi()["paths"].keys() & paths
+
+
 async def test_a_call_without_a_token_is_led_there() -> None:
     async with running(served(echo, auth=jwt())) as app:
         status, body, exchange = await sent(app, calls())
