@@ -383,3 +383,44 @@ def test_a_text_over_the_limit_of_outputs_is_sent_and_not_kept() -> None:
     updates = read(wire.encode(Batch([START, Token("abc"), Token("de"), Token("f")], 0, TIME)))
     assert texts_of(joined(updates)) == {"text-1": ["abcdef"]}
     assert wire.task()["artifacts"][0]["parts"] == [{"text": "abcd"}]
+
+
+AGAIN = Started("a", "custom", 2)
+OTHER = Token("c", None, "n", "m")
+
+
+@pytest.mark.parametrize(
+    ("given", "texts"),
+    [
+        ([Token("lo"), OTHER, Token("st"), AGAIN, Token("b"), Token("!")], ["b!"]),
+        ([Token("lost"), AGAIN, OTHER, Token("b")], ["c", "b"]),
+        ([Token("lost"), AGAIN], []),
+        ([Token("a "), Interrupt("A?", "i"), Token("lost"), OTHER, AGAIN, Token("b")], ["a b"]),
+        ([Token("a"), Interrupt("A?", "i"), AGAIN, OTHER], ["a", "c"]),
+        ([Token("lost"), AGAIN, Token("lost, too"), Started("a", "custom", 3), OTHER], ["c"]),
+    ],
+)
+def test_what_a_lost_worker_has_said_is_in_no_artifact(
+    given: list[Event], texts: list[str]
+) -> None:
+    wire = wire_of()
+    task = joined(read(wire.encode(Batch([START, *given, DONE], 0, TIME))))
+    told = [text for text, *_ in texts_of(task).values() if text]
+    # Without any, the output has its text.
+    assert told == (texts or ["x"])
+    kept = [
+        texts_of_artifact(one) for one in wire.task()["artifacts"] if one["artifactId"] != "output"
+    ]
+    assert kept == texts
+
+
+def texts_of_artifact(artifact: dict[str, Any]) -> str:
+    return "".join(part["text"] for part in artifact["parts"])
+
+
+def test_a_new_attempt_has_all_the_room_of_an_output() -> None:
+    expose = {"protocols": ["a2a"], "limits": {"max_output_bytes": 5}}
+    chat = chat_of(expose=expose)
+    wire = A2aWire(chat, run_of(streams=False), Words(legacy=False, request_id="q"))
+    wire.encode(Batch([START, Token("lost"), AGAIN, Token("whole"), DONE], 0, TIME))
+    assert texts_of_artifact(wire.task()["artifacts"][0]) == "whole"

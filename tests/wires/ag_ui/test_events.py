@@ -235,3 +235,24 @@ def test_what_is_no_input_is_refused(body: Any, says: str) -> None:
     with pytest.raises(ValidationError) as caught:
         AgUi(chat_of()).read(body)
     assert caught.value.message.startswith(says)
+
+
+def test_a_new_attempt_says_nothing_in_the_messages_of_one_that_was_lost() -> None:
+    again = Started("a", "custom", 2)
+    told = events(START, Token("lo"), ToolCall("t", "c", {}), Token("st"), again, Token("b"), DONE)
+    said: dict[str, str] = {}
+    ended: list[str] = []
+    for event in told:
+        match event["type"]:
+            case "TEXT_MESSAGE_CONTENT":
+                said[event["messageId"]] = said.get(event["messageId"], "") + event["delta"]
+            case "TEXT_MESSAGE_END":
+                ended.append(event["messageId"])
+            case _:
+                pass
+    assert [*said.values()] == ["lo", "st", "b"]
+    assert ended == [*said]
+    assert [event["type"] for event in told].count("RUN_STARTED") == 1
+    assert [event["type"] for event in told].count("TOOL_CALL_RESULT") == 1
+    silent = events(START, Token("lost"), again, DONE)
+    assert [one["delta"] for one in silent if "delta" in one] == ["lost", "x"]

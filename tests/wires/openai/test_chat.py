@@ -145,6 +145,16 @@ def test_a_new_attempt_begins_the_answer_anew() -> None:
     assert wire.answer()["choices"][0]["message"]["content"] == "b"
 
 
+def test_a_new_attempt_without_tokens_says_its_output() -> None:
+    expose = {"protocols": ["openai"], "limits": {"max_output_bytes": 5}}
+    wire = ChatWire(chat_of(expose=expose), run_of(streams=False), with_usage=False)
+    lost = [START, Token("lost "), Token("and gone")]
+    again = [Started("a", "custom", 2), Complete({"content": "whole"}, 0.1, {})]
+    wire.encode(Batch([*lost, *again], 0, TIME))
+    [choice] = wire.answer()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("whole", "stop")
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

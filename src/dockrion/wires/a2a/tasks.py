@@ -92,6 +92,8 @@ class A2aWire:
         # All texts, and those that are open.
         self._texts: list[Text] = []
         self._open: dict[Channel, Text] = {}
+        # How many pieces each text had when its task last went on.
+        self._lasting: dict[str, int] = {}
         self._room = Room(chat.max_bytes)
         self._output: dict[str, Any] | None = None
         # Questions that are open, as far as events tell, and those that were before.
@@ -220,7 +222,9 @@ class A2aWire:
             if not isinstance(event, Complete | Failed | Cancelled):
                 self._say_status()
         match event:
-            case Started():
+            case Started(attempt=attempt):
+                if attempt is not None:
+                    self._begin_again()
                 self._enter(State.WORKING)
                 self._say_status()
             case (
@@ -247,6 +251,7 @@ class A2aWire:
     def _goes_on(self) -> None:
         """The questions have been answered."""
         self._asked_last, self._asked, self._resumes = self._asked, (), False
+        self._lasting = {text.id: len(text.pieces) for text in self._texts}
         self._enter(State.WORKING)
 
     def _enter(self, state: State, message: dict[str, Any] | None = None) -> None:
@@ -329,6 +334,21 @@ class A2aWire:
                 "append": True,
             }
             self._say_artifact({**update, "lastChunk": True} if last else update)
+
+    def _begin_again(self) -> None:
+        """The run's worker was lost: what it has said since the task began, or went on, is said anew."""
+        for text in self._texts:
+            lasting = self._lasting.get(text.id, 0)
+            if lasting < len(text.pieces):
+                del text.pieces[lasting:]
+                if self._modes.text:
+                    # In place of what a client has of it.
+                    self._say_artifact({"artifact": text.artifact(self._words)})
+        self._texts = [text for text in self._texts if text.pieces]
+        self._open = {channel: text for channel, text in self._open.items() if text.pieces}
+        self._room = Room(self._chat.max_bytes)
+        for text in self._texts:
+            self._room.fit(text.joined)
 
     def _close(self, channel: Channel) -> None:
         text = self._open.pop(channel, None)

@@ -125,8 +125,12 @@ class AgUiWire:
             # They have been answered.
             self._asked.clear()
         match event:
-            case Started():
-                self._framework = event.framework
+            case Started(framework=framework, attempt=attempt):
+                self._framework = framework
+                if attempt is not None:
+                    # A worker was lost: a page cannot take back what it has said, but what is said anew goes on nothing.
+                    self._close_all()
+                    self._spoke = False
             case Step(node_name=name):
                 self._say("STEP_STARTED", {"stepName": name})
                 self._say("STEP_FINISHED", {"stepName": name})

@@ -179,8 +179,7 @@ class ChatWire:
         match event:
             case Started():
                 if event.attempt is not None:
-                    # What an attempt has said that was lost is not said again at the end.
-                    self._pieces.clear()
+                    self._begin_again()
                     return []
                 return [self._chunk({"role": "assistant", "content": ""}, None)]
             case Interrupt(value=value):
@@ -203,6 +202,11 @@ class ChatWire:
                 return []
             case _:
                 assert_never(event)
+
+    def _begin_again(self) -> None:
+        """A worker was lost: what it has said is not said again at the end, and what comes is said in its place."""
+        self._pieces.clear()
+        self._spoke, self._room, self._finish_reason = False, Room(self._chat.max_bytes), "stop"
 
     def _completed(self, event: Complete) -> list[bytes]:
         if event.metadata.get("truncated"):
