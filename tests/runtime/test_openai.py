@@ -329,6 +329,39 @@ async def test_what_is_left_of_a_response_that_is_trimmed_is_its_output() -> Non
     assert failed[-1].json()["response"]["error"]["code"] == "GONE"
 
 
+async def test_a_response_that_waits_says_so_whoever_has_had_its_first_events() -> None:
+    """Its stream was not kept, but for the question."""
+    async with running(served(ask)) as app:
+        async with post(app, RESPONSES, ASKED) as exchange:
+            response = await exchange.json()
+        one = f"{RESPONSES}/{response['id']}"
+        async with request(app, "GET", one) as looked_at:
+            waits = await looked_at.json()
+    assert (waits["status"], waits["error"]) == (response["status"], None)
+    assert [item["content"][0]["text"] for item in waits["output"]] == ["Really?"]
+
+
+async def test_a_cancelled_response_that_is_trimmed_is_cancelled() -> None:
+    memory = {"max_events_per_run": 10}
+    agent = ScriptedAgent([*("x" * 20), asyncio.Event()])
+    streaming = {**CONTINUES, "memory": memory}
+    with anyio.fail_after(10):
+        async with running(served(agent, streaming=streaming)) as app:
+            background = {**ASKED, "background": True, "stream": True}
+            async with post(app, RESPONSES, background) as exchange:
+                received = b""
+                while received.count(b'"delta":"x"') < 20:
+                    received += await exchange.receive()
+                response = read_sse(received)[0].json()["response"]
+                one = f"{RESPONSES}/{response['id']}"
+                async with post(app, f"{one}/cancel") as cancelled:
+                    answer = await cancelled.json()
+            async with request(app, "GET", one) as late:
+                later = await late.json()
+    assert [body["status"] for body in (answer, later)] == ["cancelled"] * 2
+    assert later["error"]["code"] == "CONFLICT"
+
+
 async def test_a_background_response_goes_on_without_its_caller() -> None:
     gate = asyncio.Event()
     with anyio.fail_after(5):

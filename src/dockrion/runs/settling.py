@@ -8,6 +8,7 @@ import msgspec
 
 from dockrion.events.jsonable import encode
 from dockrion.events.model import Batch, Cancelled, Complete, Failed, Outcome, RunStatus
+from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.kept import entries_of
 from dockrion.runs.observer import RunObserver
 from dockrion.runs.store.base import Entry, RunRecord, RunStore
@@ -60,16 +61,10 @@ def outcome_of(record: RunRecord | None) -> Outcome:
     if record is None or record.status is RunStatus.CANCELLED:
         return Cancelled("")
     if record.status is RunStatus.FAILED and record.result is not None:
-        return Failed("", msgspec.json.decode(record.result, type=_FailedResult).error.code)
+        error = msgspec.json.decode(record.result, type=_Result).error
+        return Failed("", error.code if error is not None else "INTERNAL_ERROR")
+    # What it is may be large.
     return Complete(None, 0.0, {})
-
-
-class _Error(msgspec.Struct):
-    code: str
-
-
-class _FailedResult(msgspec.Struct):
-    error: _Error
 
 
 def without_output(outcome: Outcome | None) -> Outcome | None:
@@ -84,3 +79,26 @@ def without_output(outcome: Outcome | None) -> Outcome | None:
             return Cancelled(outcome.reason)
         case _:
             return None
+
+
+def ending_of(record: RunRecord) -> Complete | Failed | Cancelled:
+    """Return how a run has ended, of which `ended_as` has written what there is."""
+    if record.status is RunStatus.CANCELLED or record.result is None:
+        # Without a word of anybody's it ends so alone.
+        return CALLER_LEFT if record.cancel_reason is None else Cancelled(record.cancel_reason)
+    result = msgspec.json.decode(record.result, type=_Result)
+    if result.error is None:
+        return Complete(result.output, 0.0, result.metadata)
+    return Failed(result.error.message, result.error.code, result.error.details)
+
+
+class _Error(msgspec.Struct):
+    message: str
+    code: str
+    details: Any = None
+
+
+class _Result(msgspec.Struct):
+    output: Any = None
+    metadata: dict[str, Any] = {}
+    error: _Error | None = None

@@ -54,6 +54,19 @@ async def test_answers_come_with_the_next_call_of_2026() -> None:
     assert (repeated["id"], text_of(repeated)) == (3, "You said yes.")
 
 
+async def test_who_would_not_answer_hears_the_same_however_often_they_call() -> None:
+    async with running(served(ask)) as app:
+        body, headers = of_2026(calls(1), capabilities=FORMS)
+        _, asked, _ = await sent(app, body, headers)
+        answers = {key: {"action": "decline"} for key in asked["result"]["inputRequests"]}
+        declined = calls(2, requestState=asked["result"]["requestState"], inputResponses=answers)
+        body, headers = of_2026(declined, capabilities=FORMS)
+        told = [(await sent(app, body, headers))[1] for _ in range(2)]
+    assert told[0] == told[1]
+    assert told[0]["result"]["isError"]
+    assert text_of(told[0]) == "CANCELLED: The run was cancelled: The user would not answer."
+
+
 @pytest.mark.parametrize("state", ["nobody", "a/b", "x" * 200, 1])
 async def test_a_state_that_is_made_up_leads_nowhere(state: Any) -> None:
     async with running(served(ask)) as app:

@@ -8,14 +8,18 @@ from functools import partial
 from time import time
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from dockrion.errors import ConflictError, DockrionError, NotFoundError, ValidationError
 from dockrion.events.identity import Identity
 from dockrion.events.ids import SEQUENCE
-from dockrion.events.model import Batch, Complete, Failed, RunStatus
+from dockrion.events.model import (
+    Batch,
+    Event,
+    Interrupt,
+    RunStatus,
+)
 from dockrion.runs.call import RunCall
 from dockrion.runs.log import Clock
+from dockrion.runs.settling import ending_of
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import ASGIApp, Receive, Scope, Send
 from dockrion.runtime.endpoints.invoke import wrong_method
@@ -196,37 +200,25 @@ class ResponsesEndpoint(WiredEndpoint):
                 retold.frames(await reader.next())
         finally:
             reader.leave()
-        if retold.broken and record.result is not None:
-            return self._of_record(call, record)
-        return wire.answer()
+        return self._of_record(call, record) if retold.broken else wire.answer()
 
     def _of_record(self, call: ResponsesCall, record: RunRecord) -> dict[str, Any]:
-        """Return what is left of a response whose first events are trimmed: its end."""
-        assert record.result is not None, "whoever asks has looked"
-        result = msgspec.json.decode(record.result, type=_Result)
+        """Return what is left of a response whose first events are kept no more: its end, or what it waits for."""
         wire = call.wire(_run_of(record))
-        ended = (
-            Complete(result.output, 0.0, result.metadata)
-            if result.error is None
-            else Failed(result.error.message, result.error.code)
-        )
-        wire.encode(Batch([ended], 0, _TIMES.text_of(record.created_at)))
+        wire.encode(Batch(_left_of(record), 0, _TIMES.text_of(record.created_at)))
+        if not record.is_final:
+            wire.paused()
         return wire.answer()
+
+
+def _left_of(record: RunRecord) -> list[Event]:
+    if not record.is_final:
+        return [Interrupt(one.value, one.interrupt_id) for one in record.questions]
+    return [ending_of(record)]
 
 
 def _run_of(record: RunRecord) -> WireRun:
     return WireRun(run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=True)
-
-
-class _Error(msgspec.Struct):
-    message: str
-    code: str
-
-
-class _Result(msgspec.Struct):
-    output: Any = None
-    metadata: dict[str, Any] = {}
-    error: _Error | None = None
 
 
 async def _answer(

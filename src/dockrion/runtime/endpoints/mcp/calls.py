@@ -11,11 +11,12 @@ import msgspec
 
 from dockrion.errors import ConflictError, DockrionError, ValidationError
 from dockrion.events.identity import Identity
-from dockrion.events.model import Batch, Failed, Interrupted, RunStatus
+from dockrion.events.model import Batch, Cancelled, Complete, Failed, Interrupted, RunStatus
 from dockrion.runs.call import RunCall
 from dockrion.runs.ending import CALLER_LEFT
 from dockrion.runs.reader import Reader
 from dockrion.runs.run import Run
+from dockrion.runs.settling import ending_of
 from dockrion.runs.store.base import RunRecord
 from dockrion.runtime.asgi import Message, Receive, Scope, Send
 from dockrion.runtime.endpoints.answers import left_if_refused
@@ -252,23 +253,13 @@ class McpCalls(RunEndpoint):
         await send_json(send, status, body, request.request_id, headers)
 
 
-class _Error(msgspec.Struct):
-    message: str
-    code: str
-
-
-class _Result(msgspec.Struct):
-    output: Any = None
-    metadata: dict[str, Any] = {}
-    error: _Error | None = None
-
-
 def _of_record(tool: Tool, record: RunRecord) -> dict[str, Any]:
     """Return the result of a run that has ended before somebody asks."""
     run_id = record.run_id
-    if record.result is None:
-        return failure(f"The run was cancelled: {record.cancel_reason}", "CANCELLED", run_id)
-    result = msgspec.json.decode(record.result, type=_Result)
-    if result.error is not None:
-        return failure(result.error.message, result.error.code, run_id)
-    return tool.result(result.output, result.metadata, run_id)
+    match ending_of(record):
+        case Complete(output=output, metadata=metadata):
+            return tool.result(output, metadata, run_id)
+        case Failed(error=message, code=code):
+            return failure(message, code, run_id)
+        case Cancelled(reason=reason):
+            return failure(f"The run was cancelled: {reason}", "CANCELLED", run_id)
