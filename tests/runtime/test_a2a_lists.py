@@ -85,3 +85,12 @@ async def test_others_have_their_turn_between_the_tasks_of_a_list() -> None:
         await result(app, "ListTasks", includeArtifacts=True)
         before.cancel()
     assert turns >= alone + TASKS
+
+
+@pytest.mark.parametrize("token", ["x", "1.x", "-1.x", "1.1-1", "1.\0", "9" * 12 + ".x"])
+async def test_a_token_that_is_none_is_refused_by_its_own_name(token: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": {"pageToken": token}}
+    async with running(served()) as app, post(app, "/a2a", body) as exchange:
+        error = (await exchange.json())["error"]
+    assert error["code"] == -32602
+    assert error["message"] == "pageToken: must be the nextPageToken of another page"
