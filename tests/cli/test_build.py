@@ -47,10 +47,6 @@ class Docker:
         program.chmod(0o755)
 
     @property
-    def was_called(self) -> bool:
-        return self._record.exists()
-
-    @property
     def record(self) -> dict[str, Any]:
         return json.loads(self._record.read_text())
 
