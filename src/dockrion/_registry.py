@@ -1,14 +1,29 @@
-"""Name to implementation: built-in import strings, and the entry points of other packages."""
+"""Name to implementation: built-in import strings, and the entry points of other packages; and packages that are missing."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from dockrion.errors import MissingExtraError, ValidationError
 
 T = TypeVar("T")
+
+
+@contextmanager
+def needing_extra(extra: str | None, asked_by: str) -> Generator[None]:
+    """Import inside what an extra of dockrion brings; raise `MissingExtraError` where it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if extra is None or (exc.name or "").startswith("dockrion"):
+            raise
+        raise MissingExtraError(
+            f"{asked_by} needs the package {exc.name!r}; pip install 'dockrion[{extra}]'"
+        ) from exc
 
 
 class Registry(Generic[T]):
@@ -43,13 +58,6 @@ class Registry(Generic[T]):
 
     def _import(self, name: str, target: str) -> T:
         module_name, _, attribute = target.partition(":")
-        try:
+        with needing_extra(self._extras.get(name), f"{self._group}: {name!r}"):
             module: Any = importlib.import_module(module_name)
-        except ModuleNotFoundError as exc:
-            extra = self._extras.get(name)
-            if extra is None or (exc.name or "").startswith("dockrion"):
-                raise
-            raise MissingExtraError(
-                f"{self._group}: {name!r} needs the package {exc.name!r}; pip install 'dockrion[{extra}]'"
-            ) from exc
         return cast("T", getattr(module, attribute))

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from dockrion._registry import needing_extra
 from dockrion.errors import MissingExtraError
 from dockrion.spec.observability import ObservabilitySpec
 from dockrion.telemetry.base import Tracer
@@ -99,16 +100,14 @@ def open_tracing(
     destinations = destinations_of(observability)
     if not destinations:
         return Tracing(None, clean, off=False)
+    asking = [one.name for one in destinations if getattr(observability, one.name) is not None]
     try:
-        from dockrion.telemetry.otel.exporting import Exporting
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("dockrion"):
-            raise
-        asking = [one.name for one in destinations if getattr(observability, one.name) is not None]
-        missing = f"needs the package {exc.name!r}; pip install 'dockrion[otel]'"
+        with needing_extra("otel", f"observability.{asking[0]}:" if asking else "it"):
+            from dockrion.telemetry.otel.exporting import Exporting
+    except MissingExtraError as exc:
         if asking:
-            raise MissingExtraError(f"observability.{asking[0]}: {missing}") from exc
+            raise
         # The environment of a process may be made for many others.
-        logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, and nothing is traced: it %s", missing)
+        logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, and nothing is traced: %s", exc)
         return Tracing(None, None, off=True)
     return Tracing(Exporting(destinations, service, clean), clean, off=False)

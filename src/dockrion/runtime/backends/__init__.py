@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
-from dockrion.errors import MissingExtraError
+from dockrion._registry import needing_extra
 from dockrion.events.filter import EventsFilter
 from dockrion.policy.outgoing import Outgoing
 from dockrion.runs.channel import Channels, ReadRules
@@ -63,14 +63,8 @@ def backend_of(spec: DockSpec) -> Backend:
 
 
 def _redis(spec: DockSpec) -> Backend:
-    try:
+    with needing_extra("redis", "streaming.backend: redis"):
         from dockrion.runtime.backends.redis import RedisBackend
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("dockrion"):
-            raise
-        raise MissingExtraError(
-            f"streaming.backend: redis needs the package {exc.name!r}; pip install 'dockrion[redis]'"
-        ) from exc
     redis = spec.streaming.redis
     return RedisBackend(redis.url, agent_name=spec.agent.name, pool_size=redis.connection_pool_size)
 
