@@ -92,6 +92,9 @@ def test_a_conversation_shows_its_end_and_where_one_says_what_comes_next(
     # What one writes stands in front of nothing that was said last.
     last, writing = box(browser, ".turn:last-child .output"), box(browser, ".composer")
     assert last["bottom"] <= writing["top"] or last["left"] >= writing["right"]
+    browser.click(".how summary")
+    label = "document.querySelector('.how label[for^=thread]')"
+    assert browser.evaluate(f"getComputedStyle({label}).clipPath") == "none"
     assert browser.barriers() == []
     assert browser.evaluate(NO_WIDER)
 
