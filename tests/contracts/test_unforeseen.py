@@ -109,6 +109,25 @@ async def test_before_anything_is_sent_it_is_an_error_with_its_status(
     assert not agent.payloads
 
 
+@each()
+async def test_where_nobody_knows_yet_who_calls_it_is_counted_too(
+    front: FrontEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DOCKRION_API_KEY", "g" * 20)
+
+    async def odd(*_: Any) -> Any:
+        raise OddError(SAYS)
+
+    agent = ScriptedAgent(["a"])
+    async with running(served(agent, auth={"mode": "api_key"})) as app:
+        monkeypatch.setattr(type(app.state.dockrion.gate), "identify", odd)
+        answer = await front.tell(app, front.ask("hi").by(x_api_key="g" * 20))
+        await counted(app, front)
+    assert answer.heard.ended == "refused"
+    is_logged_once(caplog, tells_nothing(answer))
+    assert not agent.payloads
+
+
 @each(lambda front: front.streams)
 @pytest.mark.parametrize("raised", [OddError(SAYS), OSError(SAYS)], ids=["error", "oserror"])
 @pytest.mark.parametrize("kept", [False, True], ids=["unkept", "kept"])
