@@ -122,9 +122,11 @@ class Reader:
         return None
 
     def take(self) -> Piece | None:
-        """Return what has come, for a follower that waits in `next`; None when that has to look for itself."""
+        """Return what has come, for a follower that waits in `next`; None when that has to look for itself, as where a run
+        goes on elsewhere: the channel reads on when a follower has found nothing.
+        """
         channel = self._channel
-        if self._nudged or channel.status is not RunStatus.RUNNING:
+        if self._nudged or not channel.is_fed or channel.status is not RunStatus.RUNNING:
             return None
         fresh = channel.fresh
         if fresh is not None and fresh.first == self.position:
