@@ -11,8 +11,6 @@ from .playground import ANSWER, CHAT, COMPLETE, HELD, TIDES, field, tab
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
     from .server import Server
 
@@ -20,12 +18,6 @@ pytestmark = pytest.mark.chromium
 
 PAYLOAD = 'role=textbox[name="Payload"]'
 LINE = 'role=textbox[name="Message"]'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from .playground import CHAT, COMPLETE, RUN, TIDES, metrics, run_for, tab, wait_
 from .server import agent_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .conftest import StartServer
     from .server import Server
 
@@ -41,12 +39,6 @@ IN_SIGHT = """
 })()
 """
 NO_WIDER = "document.documentElement.scrollWidth <= innerWidth"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

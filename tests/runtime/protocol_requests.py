@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from tests.wires.ai_sdk.parts import ASKED, CALLED
+
 Body = Any
 _OF_MCP = "io.modelcontextprotocol/"
 MODERN = {f"{_OF_MCP}protocolVersion": "2026-07-28", f"{_OF_MCP}clientCapabilities": {}}
@@ -94,16 +96,6 @@ AG_UI = [
         [{"interruptId": "r:i", "status": "cancelled"}],
     )
 ]
-ASKED = {"type": "dynamic-tool", "toolName": "question", "toolCallId": "r:i", "input": {}}
-CALLED = {
-    "type": "dynamic-tool",
-    "toolName": "add",
-    "toolCallId": "c",
-    "state": "output-available",
-    "input": {"a": 1},
-    "output": 3,
-    "providerExecuted": True,
-}
 ON_THE_PAGE = [
     {
         "id": "m1",

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import Exchange, ScriptedAgent, app_for, post, read_sse, request, running
+from tests.runtime.resuming.kit import each_rest
 
 ASKED: dict[str, Any] = {
     "threadId": "t",
@@ -163,13 +164,5 @@ async def test_any_cut_of_a_held_stream_and_its_rest_are_the_stream() -> None:
     agent = ScriptedAgent([*"abc", {"type": "progress", "step": "p", "progress": 0.5}, *"de"])
     continues = {"connection": {"on_disconnect": "continue"}}
     async with running(served(agent, streaming=continues)) as app:
-        async with post(app, "/ag-ui", ASKED) as exchange:
-            whole = await exchange.read()
-        run_id = exchange.headers["x-run-id"]
-        for seen in range(7):
-            headers = {"last-event-id": f"{run_id}:{seen}"}
-            async with post(app, "/ag-ui", ASKED, headers=headers) as exchange:
-                rest = await exchange.read()
-            assert whole.endswith(rest)
-            assert f":{seen + 1}\n\n".encode() in rest
+        await each_rest(app, "/ag-ui", ASKED, last=7)
     assert len(agent.payloads) == 1

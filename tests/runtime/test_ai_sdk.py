@@ -17,6 +17,7 @@ from langgraph.types import interrupt
 from dockrion.events.context import StreamContext
 from dockrion.testing import Exchange, ScriptedAgent, app_for, post, read_sse, request, running
 from tests.adapters.graphs import agent_of
+from tests.runtime.resuming.kit import each_rest
 
 ASKED: dict[str, Any] = {
     "id": "t",
@@ -256,15 +257,7 @@ async def test_a_caller_who_leaves_after_an_answer_stops_the_agent() -> None:
 async def test_any_cut_of_a_held_stream_and_its_rest_are_the_stream() -> None:
     agent = ScriptedAgent([*"abc", {"type": "progress", "step": "p", "progress": 0.5}, *"de"])
     async with running(served(agent, streaming=CONTINUES)) as app:
-        async with post(app, "/ai-sdk", ASKED) as exchange:
-            whole = await exchange.read()
-        run_id = exchange.headers["x-run-id"]
-        for seen in range(7):
-            headers = {"last-event-id": f"{run_id}:{seen}"}
-            async with post(app, "/ai-sdk", ASKED, headers=headers) as exchange:
-                rest = await exchange.read()
-            assert whole.endswith(rest)
-            assert f":{seen + 1}\n\n".encode() in rest
+        run_id = await each_rest(app, "/ai-sdk", ASKED, last=7)
         async with post(app, "/ai-sdk", ASKED, headers={"last-event-id": f"{run_id}:7"}) as last:
             assert (await last.read(), last.status) == (b"", 204)
     assert len(agent.payloads) == 1

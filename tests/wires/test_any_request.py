@@ -16,6 +16,7 @@ from dockrion.wires.ai_sdk.requests import AiSdk
 from dockrion.wires.base import WirePath
 from dockrion.wires.openai.chat import ChatCompletions
 from dockrion.wires.openai.responses import Responses
+from tests.wires.ai_sdk.parts import ASKED, CALLED
 from tests.wires.changing import changed
 from tests.wires.kit import EVERYTHING, TIME, chat_of, run_of
 
@@ -30,20 +31,10 @@ SAID = [
 ]
 SOURCE = {"type": "data", "value": "aGk=", "mimeType": "image/png"}
 INPUT = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "u"}]
-ASKED = {"type": "dynamic-tool", "toolName": "question", "toolCallId": "r:i", "input": {}}
 ON_THE_PAGE = [
     {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "hi"}]},
     {"id": "m2", "role": "user", "parts": [{"type": "file", "url": "u", "mediaType": "image/png"}]},
 ]
-CALLED = {
-    "type": "dynamic-tool",
-    "toolName": "add",
-    "toolCallId": "c",
-    "state": "output-available",
-    "input": {"a": 1},
-    "output": 3,
-    "providerExecuted": True,
-}
 ANSWERED = [
     {**ASKED, "state": "approval-responded", "approval": {"id": "r:i", "approved": True}},
     {**ASKED, "state": "output-available", "output": {"a": 1}},

@@ -55,8 +55,6 @@ class Channel:
         # Whether nothing more was in the store when it was read last.
         self.caught_up = False
         self.paced = False
-        # What followers are being offered just now.
-        self.fresh: Piece | None = None
         self.on_room: Callable[[], None] | None = None
         self.readers: set[Reader] = set()
         self._channels = channels
@@ -98,21 +96,22 @@ class Channel:
         if not entries:
             self._take(entries, status, self.end)
             return
-        self.fresh = piece_of(entries, entries[0].first, batch)
-        self._take(entries, status, entries[-1].end)
-        self.fresh = None
+        piece = piece_of(entries, entries[0].first, batch)
+        self._take(entries, status, piece.end, piece)
 
-    def _take(self, entries: list[Entry], status: RunStatus, end: int) -> None:
-        fresh = [entry for entry in entries if entry.end > self._cache.end]
-        if fresh and fresh[0].first != self._cache.end:
+    def _take(
+        self, entries: list[Entry], status: RunStatus, end: int, fresh: Piece | None = None
+    ) -> None:
+        new = [entry for entry in entries if entry.end > self._cache.end]
+        if new and new[0].first != self._cache.end:
             # Some are missing between, or the first follower began inside of an entry, which is kept whole.
-            self._cache = _cache(fresh[0].first)
-        self._cache.append(fresh)
+            self._cache = _cache(new[0].first)
+        self._cache.append(new)
         self._cache.trim(self.slowest() if self.paced else None)
         self.status = status
         self.end = max(self.end, end)
         for reader in self.readers:
-            reader.offered()
+            reader.offered(fresh)
 
     def _start_filler(self) -> None:
         if self._filler is None:

@@ -70,7 +70,7 @@ class Reader:
         self._closing = False
         self._waiter: asyncio.Future[None] | None = None
         # Takes what has come, and sends it, while the follower waits in `next`; false when that has to look for itself.
-        self.flush: Callable[[], bool] | None = None
+        self.flush: Callable[[Piece | None], bool] | None = None
         self.observer = channels.observer
         self.position = position
         self._seen = seen
@@ -121,14 +121,13 @@ class Reader:
         self._nudged = False
         return None
 
-    def take(self) -> Piece | None:
-        """Return what has come, for a follower that waits in `next`; None when that has to look for itself, as where a run
-        goes on elsewhere: the channel reads on when a follower has found nothing.
+    def take(self, fresh: Piece | None) -> Piece | None:
+        """Return what has come, for a follower that waits in `next`: what is `fresh`, or more. None when that has to look
+        for itself, as where a run goes on elsewhere: the channel reads on when a follower has found nothing.
         """
         channel = self._channel
         if self._nudged or not channel.is_fed or channel.status is not RunStatus.RUNNING:
             return None
-        fresh = channel.fresh
         if fresh is not None and fresh.first == self.position:
             return self._advance(fresh)
         entries = channel.cached(self.position)
@@ -206,10 +205,10 @@ class Reader:
         self._nudged = True
         self.wake()
 
-    def offered(self) -> None:
-        """Something has come."""
+    def offered(self, fresh: Piece | None) -> None:
+        """Something has come; `fresh` is the last of it, where it is at hand."""
         waiter = self._waiter
-        if waiter is not None and not waiter.done() and not (self.flush and self.flush()):
+        if waiter is not None and not waiter.done() and not (self.flush and self.flush(fresh)):
             self.wake()
 
     def wake(self) -> None:

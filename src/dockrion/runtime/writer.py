@@ -197,10 +197,10 @@ class HeldWriter:
         body = self._told.last_word(failure, timestamp)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _flush(self, early: EarlySend) -> bool:
+    def _flush(self, early: EarlySend, fresh: Piece | None) -> bool:
         """Send what is there without waiting; false when the reader has to look for itself."""
         reader = self._reader
-        piece = reader.take()
+        piece = reader.take(fresh)
         if piece is None:
             return False
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from dockrion.events.context import StreamContext
 from dockrion.testing import ScriptedAgent, post, read_sse, running
+from tests.runtime.resuming.kit import each_rest
 
 from .kit import Waits, ask, asking, call, get, said, said_by, served, state, texts
 
@@ -68,15 +69,7 @@ async def test_any_cut_of_a_stream_and_its_rest_are_the_stream() -> None:
     agent = ScriptedAgent([*"abc", {"type": "progress", "step": "p", "progress": 0.5}, *"de"])
     body = said(method="SendStreamingMessage")
     async with running(served(agent)) as app:
-        async with post(app, "/a2a", body) as exchange:
-            whole = await exchange.read()
-        run_id = exchange.headers["x-run-id"]
-        for seen in range(7):
-            headers = {"last-event-id": f"{run_id}:{seen}"}
-            async with post(app, "/a2a", body, headers=headers) as exchange:
-                rest = await exchange.read()
-            assert whole.endswith(rest)
-            assert f":{seen + 1}\n\n".encode() in rest
+        run_id = await each_rest(app, "/a2a", body, last=7)
         async with post(app, "/a2a", body, headers={"last-event-id": f"{run_id}:7"}) as exchange:
             await exchange.read()
     assert (exchange.status, len(agent.payloads)) == (204, 1)

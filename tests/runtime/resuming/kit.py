@@ -91,3 +91,18 @@ async def receive_until(exchange: Exchange, text: bytes) -> bytes:
 
 def numbers(events: list[SSEEvent]) -> list[int]:
     return [event.json()["sequence"] for event in events]
+
+
+async def each_rest(app: FastAPI, path: str, body: Any, *, last: int) -> str:
+    """Read a stream of another protocol whole, and what comes after each of its events but the one with the number
+    `last`, which must be its rest; return the run's id.
+    """
+    async with post(app, path, body) as exchange:
+        stream = await exchange.read()
+    run_id = exchange.headers["x-run-id"]
+    for seen in range(last):
+        async with post(app, path, body, headers=after(seen, run_id)) as exchange:
+            rest = await exchange.read()
+        assert stream.endswith(rest)
+        assert f":{seen + 1}\n\n".encode() in rest
+    return run_id

@@ -9,14 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, NamedTuple
 
-import msgspec
-
 from dockrion.errors import ValidationError
 from dockrion.events.decoding import batches_of
 from dockrion.events.identity import Identity
-from dockrion.events.model import RunStatus
+from dockrion.events.model import Failed, RunStatus
 from dockrion.runs.kept import piece_of
 from dockrion.runs.service import RunService
+from dockrion.runs.settling import outcome_of
 from dockrion.runs.store.base import RunRecord
 from dockrion.wires.a2a.requests import ListAll
 from dockrion.wires.a2a.tasks import REJECTS
@@ -124,19 +123,9 @@ def _is_in(asked: ListAll, record: RunRecord) -> bool:
     return True
 
 
-class _Error(msgspec.Struct):
-    code: str = ""
-
-
-class _Result(msgspec.Struct):
-    error: _Error | None = None
-
-
 def _is_rejected(record: RunRecord) -> bool:
-    if record.result is None:
-        return False
-    error = msgspec.json.decode(record.result, type=_Result).error
-    return error is not None and error.code == REJECTS
+    outcome = outcome_of(record)
+    return isinstance(outcome, Failed) and outcome.code == REJECTS
 
 
 async def _since(runs: RunService, record: RunRecord) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from dockrion.errors import ConflictError, NotFoundError
@@ -122,7 +121,7 @@ class Tasks:
             run_id=record.run_id, thread_id=record.thread_id, streams=False, cursors=False
         )
         wire = asked.wire(run)
-        wire.stands_since(_written(record.created_at))
+        wire.stands_since(self._host.timestamps.text_of(record.created_at))
         store = (await runs_of(self._host)).store
         # Without its first events the end alone says what is whole: the output.
         ends = record.is_final and (record.first > 0 or not whole)
@@ -145,9 +144,3 @@ def questions_of(record: RunRecord) -> tuple[Interrupt, ...]:
     if record.status is not RunStatus.INTERRUPTED:
         return ()
     return tuple(Interrupt(one.value, one.interrupt_id) for one in record.questions)
-
-
-def _written(seconds: float) -> str:
-    """Return a time as events have it."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
