@@ -78,6 +78,9 @@ class LoopWatchdog:
         frame = _culprit(standing, self._below)
         if frame is None:
             return False
+        # Before the line, so that whoever reads that finds it counted.
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._on_block)
         logger.warning(
             "code of the agent blocks the event loop: every other stream waits; await it, or make the handler sync",
             extra={
@@ -87,8 +90,6 @@ class LoopWatchdog:
                 "limit_ms": round(self._limit * 1000),
             },
         )
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._on_block)
         return True
 
 
